@@ -1,0 +1,28 @@
+/* parallel.h - threads. parallel.c is the only file that knows OpenMP; without it everything runs in one thread. */
+#ifndef FALT_PARALLEL_H
+#define FALT_PARALLEL_H
+
+#include <stdint.h>
+
+/* One member's share of a parallel region: member in [0, members). */
+typedef void parallel_body(void *context, int member, int members);
+
+/* Calls body from at most `threads` threads at once and waits for all. There may be fewer members than threads (one inside of
+ * a parallel region of the caller's); body must compute the same for any number. */
+void falt_parallel(int threads, parallel_body *body, void *context);
+
+/* Waits for all members of the region. Every member must call it equally often. */
+void falt_barrier(void);
+
+/* The number of threads that options.threads == 0 means now: OpenMP's default, 1 inside of a parallel region. */
+int falt_default_threads(void);
+
+/* Item range [*begin, *end) of a member when `items` are cut into equal contiguous pieces (sizes differ by at most 1). */
+static inline void falt_share(int64_t items, int member, int members, int64_t *begin, int64_t *end)
+{
+    const int64_t each = items / members, rest = items % members;
+    *begin = each * member + (member < rest ? member : rest);
+    *end = *begin + each + (member < rest);
+}
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * problem.h - a validated convolution in normal form, the only form that planner and solvers see.
+ *
+ * Always three spatial dimensions (depth, height, width), leading ones for the missing. A transposed convolution is rewritten as
+ * a pass of the convolution whose adjoint it is, so solvers know only
+ *
+ *     y[n,o,q] (=) sum_{i,t} x[n,i, q*s + t*d - p] * w[o,i,t]        x: input side, y: output side of that convolution
+ *
+ *     FALT_FORWARD           x, w -> y
+ *     FALT_BACKWARD_DATA     y, w -> x
+ *     FALT_BACKWARD_WEIGHTS  x, y -> w
+ *
+ * The end padding is implied by in and out; it may be negative (a transposed convolution with output padding).
+ */
+#ifndef FALT_PROBLEM_H
+#define FALT_PROBLEM_H
+
+#include <stdbool.h>
+#include "faltung.h"
+
+struct problem {
+    falt_pass pass;  /* of the normal form */
+    bool transposed; /* as the caller sees it: x is then his dst, y his src */
+    int dims;        /* as the caller sees it */
+    int64_t batch, groups;
+    int64_t x_channels, y_channels; /* all groups */
+    int64_t x_group, y_group;       /* of one group */
+    int64_t in[3], out[3];          /* of x, of y */
+    int64_t kernel[3], stride[3], dilation[3], pad[3];
+    int64_t in_pixels, out_pixels, taps; /* products over the three */
+    int64_t x_count, y_count, w_count;   /* floats in each tensor; each fits size_t in bytes */
+    falt_layout layout;
+    falt_weights_layout weights_layout;
+    falt_activation activation; /* applied to the output; NONE but for the caller's forward pass */
+    float alpha, beta;
+    bool accumulate;      /* backward weights */
+    double multiply_adds; /* batch * y_channels * out_pixels * taps * x_group */
+};
+
+/* Validates everything, with a reason for each refusal. options may be NULL and has been validated if not. */
+falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, falt_pass pass, const falt_options *options);
+
+/* Writes the problem as a line of text ("forward 1x64x56x56 -> 64, 3x3, pad 1"); as snprintf. */
+int falt_problem_print(const struct problem *problem, char *buffer, size_t size);
+
+/* a * b, false on overflow. Both >= 0. */
+bool falt_multiply(int64_t a, int64_t b, int64_t *product);
+
+/* Strides, in floats, of w[o][i][t] in problem->weights_layout (o over all y channels, i within its group, t over taps). */
+struct weight_strides {
+    int64_t o, i, t;
+};
+struct weight_strides falt_weight_strides(const struct problem *problem);
+
+/* Strides of a tensor [n][c][pixel] with `channels` channels and `pixels` pixels in problem->layout. */
+struct tensor_strides {
+    int64_t n, c, pixel;
+};
+struct tensor_strides falt_tensor_strides(const struct problem *problem, int64_t channels, int64_t pixels);
+
+#endif

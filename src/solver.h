@@ -1,0 +1,75 @@
+/*
+ * solver.h - an algorithm: says whether it applies to a problem and at what cost, packs weights, runs.
+ *
+ * Solvers are const tables in src/solvers/, one file each, listed in planner.c; none includes another. A solver decides
+ * everything in consider() and keeps it in candidate.state, so that run() only computes: it allocates nothing and cannot fail.
+ */
+#ifndef FALT_SOLVER_H
+#define FALT_SOLVER_H
+
+#include <stdbool.h>
+#include "../arch/kernels.h"
+#include "cpu.h"
+#include "problem.h"
+
+enum { SOLVER_STATE = 512, SOLVER_REASON = 160, SOLVER_NOTE = 96 };
+
+/* What a plan may use. */
+struct resources {
+    const struct kernels *kernels;
+    const struct cpu *cpu;
+    int threads;             /* >= 1 */
+    double accuracy;         /* >= 1, see falt_options */
+    int64_t workspace_limit; /* < 0: none */
+    bool warm_weights;
+};
+
+struct solver;
+
+/* A solver's answer: what it would do. */
+struct candidate {
+    const struct solver *solver;
+    double seconds;          /* predicted, only for comparison */
+    size_t workspace;        /* bytes while running, for all threads, weights packed; 64-byte aligned when given to run() */
+    size_t packed;           /* bytes of packed weights; 0: plain weights are read as they are */
+    int threads;             /* the most that run() will use */
+    double accuracy;         /* expected error in units of direct fp32 summation */
+    double error_growth;     /* a priori bound: gamma(error_terms + 1) * error_growth * max|a| * max sum|b| */
+    double error_terms;      /* the longest sum */
+    char kernel[SOLVER_NOTE];   /* "avx512 14x2" */
+    char schedule[SOLVER_NOTE]; /* "4 pixel ranges x 1 channel range" */
+    _Alignas(16) unsigned char state[SOLVER_STATE]; /* the solver's own */
+};
+
+/* The tensors of the normal form (problem.h). Of x, w, y the pass's output is written, the others are read. */
+struct operands {
+    float *x, *y, *w;      /* w: plain weights where candidate.packed == 0, or the weight gradient */
+    const void *packed;    /* 64-byte aligned */
+    const float *bias;     /* of the output's channels, or NULL */
+    const float *residual; /* shaped as the output, or NULL */
+    float *diff_bias;      /* computed by plan.c, not by solvers */
+    void *workspace;       /* 64-byte aligned; private to this run */
+};
+
+struct solver {
+    const char *name;
+    falt_algorithm algorithm;
+
+    /* Fills *candidate (zeroed by the caller, solver set) and returns true, or writes why not and returns false. */
+    bool (*consider)(const struct problem *problem, const struct resources *resources, struct candidate *candidate,
+                     char reason[SOLVER_REASON]);
+
+    /* plain weights -> packed (64-byte aligned); NULL for a solver that never packs. */
+    void (*pack)(const struct problem *problem, const struct candidate *candidate, const float *weights, void *packed);
+
+    /* threads: 1 ... candidate.threads. The result must not depend on it. */
+    void (*run)(const struct problem *problem, const struct candidate *candidate, const struct kernels *kernels,
+                const struct operands *operands, int threads);
+};
+
+extern const struct solver falt_solver_reference, falt_solver_direct;
+
+/* The epilogue of a problem's output as kernels take it. */
+struct epilogue falt_epilogue(const struct problem *problem);
+
+#endif
