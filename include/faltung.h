@@ -198,7 +198,8 @@ typedef struct falt_options {
     size_t struct_size;       /* sizeof(falt_options) */
     falt_algorithm algorithm; /* anything but AUTO is used or refused with a reason, never replaced */
     falt_isa isa;             /* a cap: nothing beyond it is used. An instruction set the CPU lacks is refused */
-    int32_t threads;          /* 0: as many as OpenMP would use at execution. Inside of a parallel region always 1 */
+    int32_t threads;          /* >= 0; 0: OpenMP's default when the plan is made; at most 1024.
+                               * Executed inside of a parallel region: 1 */
     int32_t accumulate;       /* backward weights: add into diff_weights and diff_bias instead of overwriting them */
     float accuracy;           /* FALT_ACCURACY_*, or any number >= 1 */
     int64_t workspace_limit;  /* bytes, for falt_plan_workspace_size(plan, 1); < 0: no limit */
@@ -227,15 +228,15 @@ FALT_API falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, f
 FALT_API void falt_plan_destroy(falt_plan *plan);
 
 /* Bytes of workspace of one execution: with packed weights (packed != 0), or with plain ones, which are then packed into the
- * workspace first. Any alignment will do. 0 for a null plan. */
+ * workspace first. Any address will do. 0 for a null plan. */
 FALT_API size_t falt_plan_workspace_size(const falt_plan *plan, int packed);
 
 /* Bytes of the packed weights; 0 where the plan reads plain weights as they are (or has no weights to read). */
 FALT_API size_t falt_plan_packed_weights_size(const falt_plan *plan);
 
 /* Packs weights for this plan and any other of the same falt_conv, pass and options. size: of packed, in bytes, at least
- * falt_plan_packed_weights_size. The buffer needs no alignment and may be moved or stored for the same library on the same
- * kind of CPU. Returns FALT_OK, FALT_INVALID_ARGUMENT, FALT_WORKSPACE. Thread-safe. */
+ * falt_plan_packed_weights_size. The buffer may start at any multiple of 4 (64 is fastest), and may be moved or stored for the
+ * same library on the same kind of CPU. Returns FALT_OK, FALT_INVALID_ARGUMENT, FALT_WORKSPACE. Thread-safe. */
 FALT_API falt_status falt_pack_weights(const falt_plan *plan, const float *weights, void *packed, size_t size);
 
 /* The tensors of one execution; leave what the pass does not use NULL. Tensors may start at any address that is a multiple of 4.
@@ -272,7 +273,8 @@ typedef enum falt_format { FALT_TEXT = 0, FALT_JSON = 1 } falt_format;
 
 /* What was planned and why: problem, solver, kernel, tile, schedule, threads, predicted time, workspace, and for each other
  * solver its predicted time or the reason why it was refused. Writes at most size bytes, always with a final 0 when size > 0, and
- * returns the length that the whole text has without it (as snprintf). buffer may be NULL when size is 0. */
+ * returns the length that the whole text has without it (as snprintf): 0 for a null plan or an unknown format. buffer may be
+ * NULL when size is 0. */
 FALT_API size_t falt_plan_describe(const falt_plan *plan, falt_format format, char *buffer, size_t size);
 
 /* What a plan decided, for programs. kernel is a constant string that lives as long as the plan. */

@@ -11,8 +11,9 @@ typedef void parallel_body(void *context, int member, int members);
  * a parallel region of the caller's); body must compute the same for any number. */
 void falt_parallel(int threads, parallel_body *body, void *context);
 
-/* Waits for all members of the region. Every member must call it equally often. */
-void falt_barrier(void);
+/* Waits for all members of the region; every member must call it equally often. `members` as given to body: a lone member may
+ * well be inside of a parallel region of the caller's, whose barrier is not ours. */
+void falt_barrier(int members);
 
 /* The number of threads that options.threads == 0 means now: OpenMP's default, 1 inside of a parallel region. */
 int falt_default_threads(void);

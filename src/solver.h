@@ -12,7 +12,7 @@
 #include "cpu.h"
 #include "problem.h"
 
-enum { SOLVER_STATE = 512, SOLVER_REASON = 160, SOLVER_NOTE = 96 };
+enum { SOLVER_STATE = 512, SOLVER_REASON = 160, SOLVER_NOTE = 96, SOLVER_ALIGN = 64 };
 
 /* What a plan may use. */
 struct resources {
@@ -36,7 +36,7 @@ struct candidate {
     double accuracy;         /* expected error in units of direct fp32 summation */
     double error_growth;     /* a priori bound: gamma(error_terms + 1) * error_growth * max|a| * max sum|b| */
     double error_terms;      /* the longest sum */
-    char kernel[SOLVER_NOTE];   /* "avx512 14x2" */
+    char kernel[SOLVER_NOTE];   /* "avx512 14x2"; equal names mean equal packed weights, see falt_pack_weights */
     char schedule[SOLVER_NOTE]; /* "4 pixel ranges x 1 channel range" */
     _Alignas(16) unsigned char state[SOLVER_STATE]; /* the solver's own */
 };
@@ -44,10 +44,9 @@ struct candidate {
 /* The tensors of the normal form (problem.h). Of x, w, y the pass's output is written, the others are read. */
 struct operands {
     float *x, *y, *w;      /* w: plain weights where candidate.packed == 0, or the weight gradient */
-    const void *packed;    /* 64-byte aligned */
+    const void *packed;    /* 64-byte aligned but for a caller who moved his packed weights: a multiple of 4 */
     const float *bias;     /* of the output's channels, or NULL */
     const float *residual; /* shaped as the output, or NULL */
-    float *diff_bias;      /* computed by plan.c, not by solvers */
     void *workspace;       /* 64-byte aligned; private to this run */
 };
 
@@ -68,6 +67,12 @@ struct solver {
 };
 
 extern const struct solver falt_solver_reference, falt_solver_direct;
+
+/* What a caller must provide for a workspace of that many aligned bytes at any address. */
+static inline size_t falt_with_slack(size_t size)
+{
+    return size ? size + SOLVER_ALIGN : 0;
+}
 
 /* The epilogue of a problem's output as kernels take it. */
 struct epilogue falt_epilogue(const struct problem *problem);

@@ -1,0 +1,16 @@
+/* compiler.h - what the kernels ask of the compiler beyond C11. */
+#ifndef FALT_COMPILER_H
+#define FALT_COMPILER_H
+
+#define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
+
+/* Before a loop with a constant count: unroll it completely. Accumulators in an array become registers only if every loop that
+ * indexes them vanishes. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * kernels.c - all kernels of one instruction set; compiled once per set with
+ *
+ *     KERNELS_ISA         its name, avx2
+ *     KERNELS_VOCABULARY  its vector vocabulary, "vec_avx2.h"
+ *
+ * Everything but the table is static: a helper that leaked out of an AVX-512 object could be the copy that the linker keeps for
+ * code that runs everywhere.
+ */
+#include "kernels.h"
+#include KERNELS_VOCABULARY
+#include "template/epilogue.h"
+#include "template/transpose.h"
+#include "template/gemm.h"
+#include "template/burn.h"
+
+#define TABLE_(isa) falt_kernels_##isa
+#define TABLE(isa) TABLE_(isa)
+#define TEXT_(isa) #isa
+#define TEXT(isa) TEXT_(isa)
+
+extern const struct kernels TABLE(KERNELS_ISA);
+
+const struct kernels TABLE(KERNELS_ISA) = {
+    .name = TEXT(KERNELS_ISA),
+    .needs = KERNELS_NEEDS,
+    .vec = VEC,
+    .gemm_rows = {0, GEMM_ROWS_1, GEMM_ROWS_2, GEMM_ROWS_3, GEMM_ROWS_4},
+    .gemm = {GEMM_TILES(GEMM_ENTRY)},
+    .transpose = transpose,
+    .finish = finish,
+    .burn = burn,
+};

@@ -1,0 +1,164 @@
+/*
+ * gemm.h - the batch-reduce GEMM of kernels.h, written once and instantiated for every tile of the instruction set.
+ *
+ * The tile's sums stay in registers for all taps and all of the depth; per k the inner loop loads one row of B and broadcasts one
+ * float of each row of A. Whole tiles with unit step finish in registers. All others (fewer columns, channels first, an
+ * activation beyond a clamp) go through a copy of the tile on the stack, whose lanes beyond the last column hold zeros.
+ */
+
+enum { TILE_FLOATS = GEMM_MAX_ROWS * GEMM_MAX_VECTORS * VEC };
+
+/* Rows that are neighbours in memory, with columns `step` apart: the tile is a transposed matrix there. */
+INLINE int rows_adjoin(const float *const *c, int rows)
+{
+    for (int m = 1; m < rows; m++) {
+        if (c[m] != c[0] + m)
+            return 0;
+    }
+    return 1;
+}
+
+/* tile[m][n] = c[m][n * step] */
+NOINLINE void tile_read(const float *const *c, ptrdiff_t step, int rows, int64_t columns, float *tile, int nr)
+{
+    for (int i = 0; i < rows * nr; i += VEC)
+        vec_store(tile + i, vec_zero());
+    if (step == 1) {
+        for (int m = 0; m < rows; m++) {
+            for (int64_t n = 0; n < columns; n += VEC)
+                vec_store(tile + m * nr + n, vec_load_n(c[m] + n, columns - n));
+        }
+    } else if (rows_adjoin(c, rows)) {
+        transpose(c[0], step, columns, rows, tile, nr);
+    } else {
+        for (int m = 0; m < rows; m++) {
+            for (int64_t n = 0; n < columns; n++)
+                tile[m * nr + n] = c[m][n * step];
+        }
+    }
+}
+
+/* c[m][n * step] = tile[m][n] */
+NOINLINE void tile_write(const float *tile, int nr, float *const *c, ptrdiff_t step, int rows, int64_t columns)
+{
+    if (step == 1) {
+        for (int m = 0; m < rows; m++) {
+            for (int64_t n = 0; n < columns; n += VEC)
+                vec_store_n(c[m] + n, vec_load(tile + m * nr + n), columns - n);
+        }
+    } else if (rows_adjoin((const float *const *)c, rows)) {
+        transpose(tile, nr, rows, columns, c[0], step);
+    } else {
+        for (int m = 0; m < rows; m++) {
+            for (int64_t n = 0; n < columns; n++)
+                c[m][n * step] = tile[m * nr + n];
+        }
+    }
+}
+
+/* The sums in the tile through the epilogue to C. */
+NOINLINE void tile_finish(const struct gemm_args *args, float *tile, int rows, int nr)
+{
+    if (args->bias) {
+        for (int64_t n = 0; n < args->columns; n += VEC) {
+            const vec bias = vec_load_n(args->bias + n, args->columns - n);
+            for (int m = 0; m < rows; m++)
+                vec_store(tile + m * nr + n, vec_add(vec_load(tile + m * nr + n), bias));
+        }
+    }
+    if (args->residual) {
+        _Alignas(64) float residual[TILE_FLOATS];
+        tile_read(args->residual, args->step, rows, args->columns, residual, nr);
+        for (int i = 0; i < rows * nr; i += VEC)
+            vec_store(tile + i, vec_add(vec_load(tile + i), vec_load(residual + i)));
+    }
+    finish(tile, rows * nr, &args->epilogue);
+    tile_write(tile, nr, args->c, args->step, rows, args->columns);
+}
+
+/* Over the tile. The counts are those of the largest tile, so that every compiler sees a constant and unrolls; the rest of the
+ * iterations vanishes (clang 14 leaves a loop of one iteration to a pass too late to keep the sums in registers). */
+#define EACH_ROW UNROLL for (int m = 0; m < GEMM_MAX_ROWS; m++) if (m < rows)
+#define EACH_VECTOR UNROLL for (int v = 0; v < GEMM_MAX_VECTORS; v++) if (v < vectors)
+
+INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors)
+{
+    const int nr = vectors * VEC;
+    const int whole = args->step == 1 && args->columns == nr && args->epilogue.activation == ACTIVATE_NONE;
+    _Alignas(64) float tile[TILE_FLOATS];
+    vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
+
+    if (!args->accumulate) {
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_zero();
+    } else if (whole) {
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_load(args->c[m] + v * VEC);
+    } else {
+        tile_read((const float *const *)args->c, args->step, rows, args->columns, tile, nr);
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_load(tile + m * nr + v * VEC);
+    }
+
+    const float *const *a = args->a;
+    const float *b = args->b;
+    const int64_t depth = args->depth;
+    for (int64_t t = args->taps; t > 0; t--, a += rows) {
+        const float *row[GEMM_MAX_ROWS];
+        EACH_ROW row[m] = a[m];
+        for (int64_t k = 0; k < depth; k++, b += nr) {
+            vec bk[GEMM_MAX_VECTORS];
+            EACH_VECTOR bk[v] = vec_load(b + v * VEC);
+            EACH_ROW {
+                const vec amk = vec_broadcast(row[m][k]);
+                EACH_VECTOR sum[m][v] = vec_fma(amk, bk[v], sum[m][v]);
+            }
+        }
+    }
+
+    if (!whole) {
+        EACH_ROW EACH_VECTOR vec_store(tile + m * nr + v * VEC, sum[m][v]);
+        tile_finish(args, tile, rows, nr);
+        return;
+    }
+    if (args->bias) {
+        EACH_VECTOR {
+            const vec bias = vec_load(args->bias + v * VEC);
+            EACH_ROW sum[m][v] = vec_add(sum[m][v], bias);
+        }
+    }
+    if (args->residual)
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_load(args->residual[m] + v * VEC));
+    const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
+    EACH_ROW EACH_VECTOR vec_store(args->c[m] + v * VEC, vec_clamp(sum[m][v], lo, hi));
+}
+
+/* X(rows, vectors) for 1 ... n rows. */
+#define ROWS_1(X, vectors) X(1, vectors)
+#define ROWS_2(X, vectors) ROWS_1(X, vectors) X(2, vectors)
+#define ROWS_3(X, vectors) ROWS_2(X, vectors) X(3, vectors)
+#define ROWS_4(X, vectors) ROWS_3(X, vectors) X(4, vectors)
+#define ROWS_5(X, vectors) ROWS_4(X, vectors) X(5, vectors)
+#define ROWS_6(X, vectors) ROWS_5(X, vectors) X(6, vectors)
+#define ROWS_7(X, vectors) ROWS_6(X, vectors) X(7, vectors)
+#define ROWS_8(X, vectors) ROWS_7(X, vectors) X(8, vectors)
+#define ROWS_9(X, vectors) ROWS_8(X, vectors) X(9, vectors)
+#define ROWS_10(X, vectors) ROWS_9(X, vectors) X(10, vectors)
+#define ROWS_11(X, vectors) ROWS_10(X, vectors) X(11, vectors)
+#define ROWS_12(X, vectors) ROWS_11(X, vectors) X(12, vectors)
+#define ROWS_13(X, vectors) ROWS_12(X, vectors) X(13, vectors)
+#define ROWS_14(X, vectors) ROWS_13(X, vectors) X(14, vectors)
+
+#define ROWS_UP_TO_(n) ROWS_##n
+#define ROWS_UP_TO(n) ROWS_UP_TO_(n)
+
+/* Every tile of this instruction set. */
+#define GEMM_TILES(X)                                                                                                       \
+    ROWS_UP_TO(GEMM_ROWS_1)(X, 1) ROWS_UP_TO(GEMM_ROWS_2)(X, 2) ROWS_UP_TO(GEMM_ROWS_3)(X, 3) ROWS_UP_TO(GEMM_ROWS_4)(X, 4)
+
+/* gemm_14x2: the tile of 14 rows and 2 vectors. */
+#define GEMM_DEFINE(rows, vectors)                                                                                          \
+    static void gemm_##rows##x##vectors(const struct gemm_args *args)                                                       \
+    {                                                                                                                       \
+        gemm(args, rows, vectors);                                                                                          \
+    }
+GEMM_TILES(GEMM_DEFINE)
+
+#define GEMM_ENTRY(rows, vectors) [vectors][rows] = gemm_##rows##x##vectors,

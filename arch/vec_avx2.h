@@ -1,0 +1,128 @@
+/* vec_avx2.h - the vector vocabulary (vec_scalar.h explains it) for AVX2 and FMA: 16 registers of 8 floats. */
+#include <immintrin.h>
+#include "compiler.h"
+
+enum { VEC = 8 };
+
+#define KERNELS_NEEDS CPU_AVX2
+#define GEMM_ROWS_1 12
+#define GEMM_ROWS_2 6
+#define GEMM_ROWS_3 4
+#define GEMM_ROWS_4 2
+#define BURN_CHAINS 12
+
+typedef __m256 vec;
+
+INLINE vec vec_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+
+INLINE vec vec_broadcast(float x)
+{
+    return _mm256_set1_ps(x);
+}
+
+INLINE vec vec_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+
+INLINE void vec_store(float *p, vec a)
+{
+    _mm256_storeu_ps(p, a);
+}
+
+/* A window that slides over ones followed by zeros. */
+INLINE __m256i vec_mask(int64_t n)
+{
+    static const int32_t window[2 * VEC] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    n = n < 0 ? 0 : n > VEC ? VEC : n;
+    return _mm256_loadu_si256((const __m256i *)(const void *)(window + VEC - n));
+}
+
+INLINE vec vec_load_n(const float *p, int64_t n)
+{
+    return _mm256_maskload_ps(p, vec_mask(n));
+}
+
+INLINE void vec_store_n(float *p, vec a, int64_t n)
+{
+    _mm256_maskstore_ps(p, vec_mask(n), a);
+}
+
+INLINE vec vec_fma(vec a, vec b, vec c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+INLINE vec vec_add(vec a, vec b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+INLINE vec vec_sub(vec a, vec b)
+{
+    return _mm256_sub_ps(a, b);
+}
+
+INLINE vec vec_mul(vec a, vec b)
+{
+    return _mm256_mul_ps(a, b);
+}
+
+INLINE vec vec_div(vec a, vec b)
+{
+    return _mm256_div_ps(a, b);
+}
+
+INLINE vec vec_abs(vec a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+
+/* min and max return their second operand if one of them is NaN. */
+INLINE vec vec_clamp(vec a, vec lo, vec hi)
+{
+    return _mm256_min_ps(hi, _mm256_max_ps(lo, a));
+}
+
+INLINE vec vec_select_negative(vec a, vec yes, vec no)
+{
+    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_LT_OQ));
+}
+
+INLINE vec vec_round(vec a)
+{
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+INLINE vec vec_power_of_two(__m256i k)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(k, _mm256_set1_epi32(127)), 23));
+}
+
+/* In two steps, so that each factor is a normal number. */
+INLINE vec vec_scale(vec a, vec k)
+{
+    const __m256i n = _mm256_cvtps_epi32(k), half = _mm256_srai_epi32(n, 1);
+    return _mm256_mul_ps(_mm256_mul_ps(a, vec_power_of_two(half)), vec_power_of_two(_mm256_sub_epi32(n, half)));
+}
+
+/* Pairs, then quads within each 128-bit lane, then the lanes. */
+INLINE void vec_transpose(vec x[VEC])
+{
+    vec t[VEC];
+    UNROLL for (int i = 0; i < VEC; i += 4) {
+        const vec a = _mm256_unpacklo_ps(x[i], x[i + 1]), b = _mm256_unpackhi_ps(x[i], x[i + 1]);
+        const vec c = _mm256_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm256_unpackhi_ps(x[i + 2], x[i + 3]);
+        t[i + 0] = _mm256_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        x[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        x[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+}

@@ -1,0 +1,122 @@
+/* vec_avx512.h - the vector vocabulary (vec_scalar.h explains it) for AVX-512: 32 registers of 16 floats. */
+#include <immintrin.h>
+#include "compiler.h"
+
+enum { VEC = 16 };
+
+#define KERNELS_NEEDS (CPU_AVX2 | CPU_AVX512)
+#define GEMM_ROWS_1 14
+#define GEMM_ROWS_2 14
+#define GEMM_ROWS_3 9
+#define GEMM_ROWS_4 6
+#define BURN_CHAINS 24
+
+typedef __m512 vec;
+
+INLINE vec vec_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+
+INLINE vec vec_broadcast(float x)
+{
+    return _mm512_set1_ps(x);
+}
+
+INLINE vec vec_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+INLINE void vec_store(float *p, vec a)
+{
+    _mm512_storeu_ps(p, a);
+}
+
+INLINE __mmask16 vec_mask(int64_t n)
+{
+    return (__mmask16)(n <= 0 ? 0u : n >= VEC ? 0xffffu : (1u << n) - 1u);
+}
+
+INLINE vec vec_load_n(const float *p, int64_t n)
+{
+    return _mm512_maskz_loadu_ps(vec_mask(n), p);
+}
+
+INLINE void vec_store_n(float *p, vec a, int64_t n)
+{
+    _mm512_mask_storeu_ps(p, vec_mask(n), a);
+}
+
+INLINE vec vec_fma(vec a, vec b, vec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+INLINE vec vec_add(vec a, vec b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+INLINE vec vec_sub(vec a, vec b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+INLINE vec vec_mul(vec a, vec b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+INLINE vec vec_div(vec a, vec b)
+{
+    return _mm512_div_ps(a, b);
+}
+
+INLINE vec vec_abs(vec a)
+{
+    return _mm512_abs_ps(a);
+}
+
+/* min and max return their second operand if one of them is NaN. */
+INLINE vec vec_clamp(vec a, vec lo, vec hi)
+{
+    return _mm512_min_ps(hi, _mm512_max_ps(lo, a));
+}
+
+INLINE vec vec_select_negative(vec a, vec yes, vec no)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_LT_OQ), no, yes);
+}
+
+INLINE vec vec_round(vec a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+INLINE vec vec_scale(vec a, vec k)
+{
+    return _mm512_scalef_ps(a, k);
+}
+
+/* Pairs, then quads within each 128-bit lane, then the 4 x 4 matrix of lanes. */
+INLINE void vec_transpose(vec x[VEC])
+{
+    vec t[VEC];
+    UNROLL for (int i = 0; i < VEC; i += 4) {
+        const vec a = _mm512_unpacklo_ps(x[i], x[i + 1]), b = _mm512_unpackhi_ps(x[i], x[i + 1]);
+        const vec c = _mm512_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
+        t[i + 0] = _mm512_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        const vec a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+        const vec c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88), d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+        x[i + 0] = _mm512_shuffle_f32x4(a, c, 0x88);
+        x[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+        x[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        x[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+}

@@ -1,0 +1,131 @@
+/* vec_neon.h - the vector vocabulary (vec_scalar.h explains it) for AArch64 Advanced SIMD: 32 registers of 4 floats. */
+#include <arm_neon.h>
+#include "compiler.h"
+
+enum { VEC = 4 };
+
+#define KERNELS_NEEDS CPU_NEON
+#define GEMM_ROWS_1 14
+#define GEMM_ROWS_2 12
+#define GEMM_ROWS_3 8
+#define GEMM_ROWS_4 6
+#define BURN_CHAINS 24
+
+typedef float32x4_t vec;
+
+INLINE vec vec_zero(void)
+{
+    return vdupq_n_f32(0.0f);
+}
+
+INLINE vec vec_broadcast(float x)
+{
+    return vdupq_n_f32(x);
+}
+
+INLINE vec vec_load(const float *p)
+{
+    return vld1q_f32(p);
+}
+
+INLINE void vec_store(float *p, vec a)
+{
+    vst1q_f32(p, a);
+}
+
+INLINE vec vec_load_n(const float *p, int64_t n)
+{
+    if (n >= VEC)
+        return vld1q_f32(p);
+    vec a = vec_zero();
+    if (n >= 2)
+        a = vcombine_f32(vld1_f32(p), vdup_n_f32(0.0f));
+    if (n == 3)
+        a = vld1q_lane_f32(p + 2, a, 2);
+    if (n == 1)
+        a = vld1q_lane_f32(p, a, 0);
+    return a;
+}
+
+INLINE void vec_store_n(float *p, vec a, int64_t n)
+{
+    if (n >= VEC) {
+        vst1q_f32(p, a);
+        return;
+    }
+    if (n >= 2)
+        vst1_f32(p, vget_low_f32(a));
+    if (n == 3)
+        vst1q_lane_f32(p + 2, a, 2);
+    if (n == 1)
+        vst1q_lane_f32(p, a, 0);
+}
+
+INLINE vec vec_fma(vec a, vec b, vec c)
+{
+    return vfmaq_f32(c, a, b);
+}
+
+INLINE vec vec_add(vec a, vec b)
+{
+    return vaddq_f32(a, b);
+}
+
+INLINE vec vec_sub(vec a, vec b)
+{
+    return vsubq_f32(a, b);
+}
+
+INLINE vec vec_mul(vec a, vec b)
+{
+    return vmulq_f32(a, b);
+}
+
+INLINE vec vec_div(vec a, vec b)
+{
+    return vdivq_f32(a, b);
+}
+
+INLINE vec vec_abs(vec a)
+{
+    return vabsq_f32(a);
+}
+
+/* fmin and fmax propagate NaN. */
+INLINE vec vec_clamp(vec a, vec lo, vec hi)
+{
+    return vminq_f32(vmaxq_f32(a, lo), hi);
+}
+
+INLINE vec vec_select_negative(vec a, vec yes, vec no)
+{
+    return vbslq_f32(vcltzq_f32(a), yes, no);
+}
+
+INLINE vec vec_round(vec a)
+{
+    return vrndnq_f32(a);
+}
+
+INLINE vec vec_power_of_two(int32x4_t k)
+{
+    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(k, vdupq_n_s32(127)), 23));
+}
+
+/* In two steps, so that each factor is a normal number. */
+INLINE vec vec_scale(vec a, vec k)
+{
+    const int32x4_t n = vcvtq_s32_f32(k), half = vshrq_n_s32(n, 1);
+    return vmulq_f32(vmulq_f32(a, vec_power_of_two(half)), vec_power_of_two(vsubq_s32(n, half)));
+}
+
+/* Pairs, then quads. */
+INLINE void vec_transpose(vec x[VEC])
+{
+    const float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(x[0], x[1])), b = vreinterpretq_f64_f32(vtrn2q_f32(x[0], x[1]));
+    const float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(x[2], x[3])), d = vreinterpretq_f64_f32(vtrn2q_f32(x[2], x[3]));
+    x[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c));
+    x[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    x[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
+    x[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+}

@@ -1,0 +1,10 @@
+/* bias.h - the bias gradient. */
+#ifndef FALT_BIAS_H
+#define FALT_BIAS_H
+
+#include "problem.h"
+
+/* diff_bias[c] (+)= sum over n and pixels of diff_dst[n,c,pixel], the caller's output side. Sums in double in a fixed order. */
+void falt_bias_gradient(const struct problem *problem, const float *diff_dst, float *diff_bias, int threads);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * cost.h - the planner's physical constants. Predictions only rank candidates, so the numbers are those of a typical core
+ * (two FMA pipes, two load ports), not of the one at hand.
+ */
+#ifndef FALT_COST_H
+#define FALT_COST_H
+
+#include <stdint.h>
+
+static const double cost_hertz = 3e9;
+static const double cost_fma_per_cycle = 2.0, cost_loads_per_cycle = 2.0; /* vector instructions */
+static const double cost_fma_latency = 4.0;
+static const double cost_l3_bytes = 8.0;      /* per cycle and core */
+static const double cost_memory_bytes = 4.0;  /* per cycle and core */
+static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
+
+/* Cycles of one k-step of a register tile: bound by FMAs, by loads (one broadcast a row, one load a vector), or, where the tile is
+ * small, by the latency of the accumulators' chains. */
+static inline double cost_tile_step(int64_t rows, int vectors)
+{
+    const double fma = (double)rows * vectors / cost_fma_per_cycle;
+    const double load = (double)(rows + vectors) / cost_loads_per_cycle;
+    const double bound = fma > load ? fma : load;
+    return bound > cost_fma_latency ? bound : cost_fma_latency;
+}
+
+/* Cycles of `rows` rows cut evenly into tiles of at most `most`, for each k. */
+static inline double cost_rows_step(int64_t rows, int64_t most, int vectors)
+{
+    const int64_t tiles = (rows + most - 1) / most;
+    if (tiles == 0)
+        return 0.0;
+    const int64_t each = rows / tiles, larger = rows % tiles;
+    return (double)larger * cost_tile_step(each + 1, vectors) + (double)(tiles - larger) * cost_tile_step(each, vectors);
+}
+
+#endif

@@ -1,0 +1,537 @@
+/* plan.c - a plan's life: every public entry point that has to do with one. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bias.h"
+#include "error.h"
+#include "parallel.h"
+#include "planner.h"
+
+enum { MOST_THREADS = 1024 }; /* whatever the caller asks for: an OpenMP runtime aborts when it cannot make a thread */
+
+struct falt_plan {
+    struct problem problem;
+    struct resources resources;
+    struct candidate chosen;
+    struct verdict verdicts[PLANNER_SOLVERS];
+    falt_allocator allocator;
+    bool forced;
+};
+
+/* ------------------------------------------------------------------------------------------------------------- allocation */
+
+static void *allocate_default(void *context, size_t size, size_t alignment)
+{
+    (void)context;
+    (void)alignment;
+    return malloc(size); /* what we ask for is aligned by hand */
+}
+
+static void release_default(void *context, void *pointer)
+{
+    (void)context;
+    free(pointer);
+}
+
+static char *align(void *pointer)
+{
+    const uintptr_t address = (uintptr_t)pointer;
+    return (char *)pointer + ((SOLVER_ALIGN - address % SOLVER_ALIGN) % SOLVER_ALIGN);
+}
+
+static size_t round_up(size_t size)
+{
+    return (size + SOLVER_ALIGN - 1) / SOLVER_ALIGN * SOLVER_ALIGN;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- creation */
+
+static falt_status check_options(const falt_options *options)
+{
+    if (options->struct_size != sizeof *options)
+        return falt_fail(FALT_INVALID_ARGUMENT, "struct_size %zu is not sizeof(falt_options) %zu: start from FALT_OPTIONS_INIT",
+                         options->struct_size, sizeof *options);
+    if ((unsigned)options->algorithm >= FALT_ALGO_COUNT)
+        return falt_fail(FALT_INVALID_ARGUMENT, "unknown algorithm %d", (int)options->algorithm);
+    if ((unsigned)options->isa >= FALT_ISA_COUNT)
+        return falt_fail(FALT_INVALID_ARGUMENT, "unknown isa %d", (int)options->isa);
+    if (options->threads < 0)
+        return falt_fail(FALT_INVALID_ARGUMENT, "threads %d is negative", (int)options->threads);
+    if (options->accumulate != 0 && options->accumulate != 1)
+        return falt_fail(FALT_INVALID_ARGUMENT, "accumulate %d is neither 0 nor 1", (int)options->accumulate);
+    if (options->warm_weights != 0 && options->warm_weights != 1)
+        return falt_fail(FALT_INVALID_ARGUMENT, "warm_weights %d is neither 0 nor 1", (int)options->warm_weights);
+    if (!(options->accuracy == FALT_ACCURACY_DEFAULT || options->accuracy >= 1.0f))
+        return falt_fail(FALT_INVALID_ARGUMENT, "accuracy %g is neither 0 nor >= 1", (double)options->accuracy);
+    if (!options->allocator.allocate != !options->allocator.release)
+        return falt_fail(FALT_INVALID_ARGUMENT, "allocator has only one of allocate and release");
+    return FALT_OK;
+}
+
+falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass pass, const falt_options *options)
+{
+    if (!plan)
+        return falt_fail(FALT_INVALID_ARGUMENT, "plan is NULL");
+    *plan = NULL;
+    const falt_options defaults = FALT_OPTIONS_INIT;
+    if (!options)
+        options = &defaults;
+    falt_status status = check_options(options);
+    if (status != FALT_OK)
+        return status;
+    struct problem problem;
+    status = falt_problem_init(&problem, conv, pass, options);
+    if (status != FALT_OK)
+        return status;
+
+    struct resources resources = {
+        .kernels = falt_kernels(options->isa),
+        .cpu = falt_detect(),
+        .threads = options->threads ? options->threads : falt_default_threads(),
+        .accuracy = options->accuracy == FALT_ACCURACY_DEFAULT ? 2.5 : (double)options->accuracy,
+        .workspace_limit = options->workspace_limit,
+        .warm_weights = options->warm_weights,
+    };
+    if (resources.threads > MOST_THREADS)
+        resources.threads = MOST_THREADS;
+    if (!resources.kernels)
+        return falt_fail(FALT_UNSUPPORTED, "this CPU or this build lacks %s", falt_isa_name(options->isa));
+
+    falt_allocator allocator = options->allocator;
+    if (!allocator.allocate)
+        allocator = (falt_allocator){allocate_default, release_default, NULL};
+    falt_plan *made = allocator.allocate(allocator.context, sizeof *made, _Alignof(falt_plan));
+    if (!made)
+        return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a plan of %zu bytes", sizeof *made);
+    memset(made, 0, sizeof *made);
+    made->problem = problem;
+    made->resources = resources;
+    made->allocator = allocator;
+    made->forced = options->algorithm != FALT_ALGO_AUTO;
+    status = falt_choose(&made->problem, &made->resources, options->algorithm, &made->chosen, made->verdicts);
+    if (status != FALT_OK) {
+        allocator.release(allocator.context, made);
+        return status;
+    }
+    *plan = made;
+    return FALT_OK;
+}
+
+void falt_plan_destroy(falt_plan *plan)
+{
+    if (plan) {
+        const falt_allocator allocator = plan->allocator;
+        allocator.release(allocator.context, plan);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- packed weights */
+
+/*
+ * A packed buffer:  | header | gap | payload ... |
+ * The gap aligns the payload at the address where it was packed; the header remembers it, so that the buffer may be moved.
+ */
+struct packed_header {
+    uint64_t magic, key, offset, size;
+};
+
+static const uint64_t packed_magic = UINT64_C(0x31304b50544c4146); /* "FALTPK01", little-endian */
+
+static uint64_t hash(uint64_t h, const void *data, size_t size)
+{
+    const unsigned char *byte = data; /* FNV-1a */
+    for (size_t i = 0; i < size; i++)
+        h = (h ^ byte[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+/* Names a packed format: what of the problem the packing depends on, who packed, and for which kernel. Batch and image size
+ * are not in it: plans that differ only there share packed weights, if they chose the same kernel. */
+static uint64_t packed_key(const falt_plan *plan)
+{
+    const struct problem *p = &plan->problem;
+    const struct candidate *c = &plan->chosen;
+    const int64_t numbers[] = {p->pass, p->groups, p->x_group, p->y_group, (int64_t)c->packed};
+    uint64_t h = hash(UINT64_C(0xcbf29ce484222325), numbers, sizeof numbers);
+    h = hash(h, p->kernel, sizeof p->kernel);
+    h = hash(h, p->stride, sizeof p->stride);
+    h = hash(h, p->dilation, sizeof p->dilation);
+    h = hash(h, p->pad, sizeof p->pad);
+    h = hash(h, c->solver->name, strlen(c->solver->name));
+    return hash(h, c->kernel, strlen(c->kernel));
+}
+
+size_t falt_plan_packed_weights_size(const falt_plan *plan)
+{
+    return plan && plan->chosen.packed ? sizeof(struct packed_header) + SOLVER_ALIGN + plan->chosen.packed : 0;
+}
+
+falt_status falt_pack_weights(const falt_plan *plan, const float *weights, void *packed, size_t size)
+{
+    if (!plan)
+        return falt_fail(FALT_INVALID_ARGUMENT, "plan is NULL");
+    const size_t needed = falt_plan_packed_weights_size(plan);
+    if (!needed)
+        return FALT_OK;
+    if (!weights || !packed)
+        return falt_fail(FALT_INVALID_ARGUMENT, "%s is NULL", weights ? "packed" : "weights");
+    if (size < needed)
+        return falt_fail(FALT_WORKSPACE, "packed weights need %zu bytes, the buffer has %zu", needed, size);
+    char *payload = align((char *)packed + sizeof(struct packed_header));
+    const struct packed_header header = {packed_magic, packed_key(plan), (uint64_t)(payload - (char *)packed),
+                                         plan->chosen.packed};
+    memcpy(packed, &header, sizeof header);
+    plan->chosen.solver->pack(&plan->problem, &plan->chosen, weights, payload);
+    return FALT_OK;
+}
+
+static falt_status find_payload(const falt_plan *plan, const void *packed, const void **payload)
+{
+    struct packed_header header;
+    memcpy(&header, packed, sizeof header);
+    if (header.magic != packed_magic)
+        return falt_fail(FALT_WORKSPACE, "packed_weights were not made by falt_pack_weights");
+    if (header.key != packed_key(plan) || header.size != plan->chosen.packed || header.offset < sizeof header ||
+        header.offset > sizeof header + SOLVER_ALIGN)
+        return falt_fail(FALT_WORKSPACE, "packed_weights are those of another plan (this one is %s, %s)",
+                         plan->chosen.solver->name, plan->chosen.kernel);
+    *payload = (const char *)packed + header.offset;
+    return FALT_OK;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- execution */
+
+static bool is_forward(const falt_plan *plan)
+{
+    return (plan->problem.pass == FALT_FORWARD) != plan->problem.transposed && plan->problem.pass != FALT_BACKWARD_WEIGHTS;
+}
+
+size_t falt_plan_workspace_size(const falt_plan *plan, int packed)
+{
+    if (!plan)
+        return 0;
+    const size_t weights = packed ? 0 : round_up(plan->chosen.packed);
+    return falt_with_slack(weights + plan->chosen.workspace);
+}
+
+static falt_status missing(const char *name)
+{
+    return falt_fail(FALT_INVALID_ARGUMENT, "%s is NULL", name);
+}
+
+/* The caller's tensors in the roles of the normal form: for a transposed convolution his dst is x and his src is y. */
+static falt_status take_operands(const falt_plan *plan, const falt_tensors *t, struct operands *operands)
+{
+    const struct problem *p = &plan->problem;
+    float *in, *out; /* at the caller's input and output side */
+    if (is_forward(plan)) {
+        in = (float *)(uintptr_t)t->src; /* const again below: only the pass's output is written */
+        out = t->dst;
+    } else if (p->pass == FALT_BACKWARD_WEIGHTS) {
+        in = (float *)(uintptr_t)t->src;
+        out = (float *)(uintptr_t)t->diff_dst;
+    } else {
+        in = t->diff_src;
+        out = (float *)(uintptr_t)t->diff_dst;
+    }
+    memset(operands, 0, sizeof *operands);
+    operands->x = p->transposed ? out : in;
+    operands->y = p->transposed ? in : out;
+    operands->w = p->pass == FALT_BACKWARD_WEIGHTS ? t->diff_weights : (float *)(uintptr_t)t->weights;
+    if (is_forward(plan)) {
+        operands->bias = t->bias;
+        operands->residual = t->residual;
+    }
+    if (p->batch == 0)
+        return FALT_OK; /* tensors of no elements may be NULL */
+    if (!in && !(p->pass == FALT_BACKWARD_WEIGHTS && !t->diff_weights)) /* diff_bias alone needs no src */
+        return missing(p->pass == FALT_BACKWARD_WEIGHTS || is_forward(plan) ? "src" : "diff_src");
+    if (!out)
+        return missing(is_forward(plan) ? "dst" : "diff_dst");
+    return FALT_OK;
+}
+
+/* A weight gradient over no images. */
+static void clear(const falt_plan *plan, const falt_tensors *t, int64_t channels)
+{
+    if (plan->problem.accumulate)
+        return;
+    if (t->diff_weights)
+        memset(t->diff_weights, 0, (size_t)plan->problem.w_count * sizeof(float));
+    if (t->diff_bias)
+        memset(t->diff_bias, 0, (size_t)channels * sizeof(float));
+}
+
+static falt_status run(const falt_plan *plan, const falt_tensors *t, struct operands *operands, void *workspace)
+{
+    const struct problem *p = &plan->problem;
+    const struct candidate *chosen = &plan->chosen;
+    char *free_space = align(workspace);
+    const bool reads_weights = p->pass != FALT_BACKWARD_WEIGHTS;
+    if (reads_weights && chosen->packed) {
+        if (t->packed_weights) {
+            const falt_status status = find_payload(plan, t->packed_weights, &operands->packed);
+            if (status != FALT_OK)
+                return status;
+        } else {
+            chosen->solver->pack(p, chosen, t->weights, free_space);
+            operands->packed = free_space;
+            free_space += round_up(chosen->packed);
+        }
+    }
+    operands->workspace = free_space;
+    if (reads_weights || operands->w)
+        chosen->solver->run(p, chosen, plan->resources.kernels, operands, chosen->threads);
+    if (p->pass == FALT_BACKWARD_WEIGHTS && t->diff_bias)
+        falt_bias_gradient(p, t->diff_dst, t->diff_bias, plan->resources.threads);
+    return FALT_OK;
+}
+
+falt_status falt_execute(const falt_plan *plan, const falt_tensors *tensors)
+{
+    if (!plan || !tensors)
+        return missing(plan ? "tensors" : "plan");
+    for (size_t i = 0; i < sizeof tensors->reserved / sizeof *tensors->reserved; i++)
+        if (tensors->reserved[i])
+            return falt_fail(FALT_INVALID_ARGUMENT, "reserved[%zu] is not NULL", i);
+    const struct problem *p = &plan->problem;
+    struct operands operands;
+    falt_status status = take_operands(plan, tensors, &operands);
+    if (status != FALT_OK)
+        return status;
+    if (p->pass == FALT_BACKWARD_WEIGHTS) {
+        if (!tensors->diff_weights && !tensors->diff_bias)
+            return missing("diff_weights");
+        if (p->batch == 0) {
+            clear(plan, tensors, p->transposed ? p->x_channels : p->y_channels);
+            return FALT_OK;
+        }
+    } else {
+        if (p->batch == 0)
+            return FALT_OK;
+        if (!tensors->weights && !(tensors->packed_weights && plan->chosen.packed))
+            return missing("weights");
+    }
+
+    const bool packed = tensors->packed_weights && plan->chosen.packed;
+    const size_t needed = falt_plan_workspace_size(plan, packed);
+    void *workspace = tensors->workspace, *own = NULL;
+    if (workspace && tensors->workspace_size < needed)
+        return falt_fail(FALT_WORKSPACE, "workspace needs %zu bytes, has %zu", needed, tensors->workspace_size);
+    if (!workspace && needed) {
+        workspace = own = plan->allocator.allocate(plan->allocator.context, needed, SOLVER_ALIGN);
+        if (!own)
+            return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a workspace of %zu bytes", needed);
+    }
+    status = run(plan, tensors, &operands, workspace);
+    if (own)
+        plan->allocator.release(plan->allocator.context, own);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ error bound */
+
+/* NaN is the largest. */
+static double larger(double a, double b)
+{
+    return a >= b || isnan(a) ? a : b;
+}
+
+static double largest(const float *data, int64_t count)
+{
+    double most = 0.0;
+    for (int64_t i = 0; data && i < count; i++)
+        most = larger(most, fabs((double)data[i]));
+    return most;
+}
+
+/* max over rows of sum |w| along everything that one output sums over: rows are y channels forward, x channels backward. */
+static double largest_weight_sum(const struct problem *p, const float *w)
+{
+    const struct weight_strides stride = falt_weight_strides(p);
+    const bool by_x = p->pass == FALT_BACKWARD_DATA;
+    const int64_t rows = by_x ? p->x_group : p->y_group, others = by_x ? p->y_group : p->x_group;
+    double most = 0.0;
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t row = 0; row < rows; row++) {
+            double sum = 0.0;
+            for (int64_t other = 0; other < others; other++)
+                for (int64_t t = 0; t < p->taps; t++) {
+                    const int64_t o = by_x ? other : row, i = by_x ? row : other;
+                    sum += fabs((double)w[(g * p->y_group + o) * stride.o + i * stride.i + t * stride.t]);
+                }
+            most = larger(most, sum);
+        }
+    return most;
+}
+
+static double largest_channel_sum(const struct problem *p, const float *y)
+{
+    const struct tensor_strides stride = falt_tensor_strides(p, p->y_channels, p->out_pixels);
+    double most = 0.0;
+    for (int64_t c = 0; c < p->y_channels; c++) {
+        double sum = 0.0;
+        for (int64_t n = 0; n < p->batch; n++)
+            for (int64_t q = 0; q < p->out_pixels; q++)
+                sum += fabs((double)y[n * stride.n + c * stride.c + q * stride.pixel]);
+        most = larger(most, sum);
+    }
+    return most;
+}
+
+/* Activations stretch an error by at most their Lipschitz constant. */
+static double lipschitz(const struct problem *p)
+{
+    switch (p->activation) {
+    case FALT_ACT_LEAKY:
+        return fmax(1.0, fabs((double)p->alpha));
+    case FALT_ACT_SILU:
+        return 1.1;
+    case FALT_ACT_HARDSWISH:
+        return 1.5;
+    default:
+        return 1.0;
+    }
+}
+
+falt_status falt_plan_error_bound(const falt_plan *plan, const falt_tensors *tensors, double *bound)
+{
+    if (!plan || !tensors || !bound)
+        return missing(!plan ? "plan" : !tensors ? "tensors" : "bound");
+    const struct problem *p = &plan->problem;
+    struct operands operands;
+    falt_tensors all = *tensors;
+    float nothing; /* the outputs are not read, so they may be missing */
+    if (!all.dst)
+        all.dst = &nothing;
+    if (!all.diff_src)
+        all.diff_src = &nothing;
+    const falt_status status = take_operands(plan, &all, &operands);
+    if (status != FALT_OK)
+        return status;
+    *bound = 0.0;
+    if (p->batch == 0)
+        return FALT_OK;
+
+    double size, added = 0.0;
+    if (p->pass == FALT_BACKWARD_WEIGHTS) {
+        size = largest(operands.x, p->x_count) * largest_channel_sum(p, operands.y);
+        added = p->accumulate ? largest(tensors->diff_weights, p->w_count) : 0.0;
+    } else {
+        if (!tensors->weights)
+            return missing("weights");
+        const bool forward = p->pass == FALT_FORWARD;
+        size = largest(forward ? operands.x : operands.y, forward ? p->x_count : p->y_count) *
+               largest_weight_sum(p, tensors->weights);
+        added = largest(operands.bias, forward ? p->y_channels : p->x_channels) +
+                largest(operands.residual, forward ? p->y_count : p->x_count);
+    }
+    const double unit = ldexp(1.0, -24), terms = plan->chosen.error_terms + 1.0 + 2.0; /* bias and residual are terms, too */
+    *bound = (terms * unit / (1.0 - terms * unit) * plan->chosen.error_growth * size + 3.0 * unit * (size + added)) *
+             lipschitz(p);
+    return FALT_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ description */
+
+falt_status falt_plan_get_info(const falt_plan *plan, falt_plan_info *info)
+{
+    if (!plan || !info)
+        return missing(plan ? "info" : "plan");
+    if (info->struct_size != sizeof *info)
+        return falt_fail(FALT_INVALID_ARGUMENT, "struct_size %zu is not sizeof(falt_plan_info) %zu", info->struct_size,
+                         sizeof *info);
+    info->algorithm = plan->chosen.solver->algorithm;
+    info->isa = falt_isa_of(plan->resources.kernels);
+    info->threads = plan->chosen.threads;
+    info->kernel = plan->chosen.kernel;
+    info->predicted_seconds = plan->chosen.seconds;
+    info->accuracy = plan->chosen.accuracy;
+    return FALT_OK;
+}
+
+struct text {
+    char *buffer;
+    size_t size, length;
+};
+
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+static void put(struct text *text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    const bool room = text->length < text->size;
+    const int length = vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format,
+                                 arguments);
+    va_end(arguments);
+    text->length += length > 0 ? (size_t)length : 0;
+}
+
+static void describe_text(const falt_plan *plan, const char *problem, struct text *text)
+{
+    const struct candidate *c = &plan->chosen;
+    put(text, "problem    %s\n", problem);
+    put(text, "algorithm  %s%s\n", c->solver->name, plan->forced ? " (forced)" : "");
+    put(text, "kernel     %s\n", c->kernel);
+    put(text, "schedule   %s\n", c->schedule);
+    put(text, "threads    %d of %d\n", c->threads, plan->resources.threads);
+    put(text, "predicted  %.4g ms\n", c->seconds * 1e3);
+    put(text, "accuracy   %.3g x direct summation\n", c->accuracy);
+    put(text, "workspace  %zu bytes, packed weights %zu bytes\n", falt_plan_workspace_size(plan, 1),
+        falt_plan_packed_weights_size(plan));
+    for (int i = 0; i < PLANNER_SOLVERS; i++) {
+        const struct verdict *v = &plan->verdicts[i];
+        if (v->solver == c->solver)
+            continue;
+        if (v->applies)
+            put(text, "not        %s: predicted %.4g ms\n", v->solver->name, v->seconds * 1e3);
+        else
+            put(text, "not        %s: %s\n", v->solver->name, v->reason);
+    }
+}
+
+/* All strings here are our own and free of quotes and backslashes. */
+static void describe_json(const falt_plan *plan, const char *problem, struct text *text)
+{
+    const struct candidate *c = &plan->chosen;
+    put(text, "{\"problem\":\"%s\",\"algorithm\":\"%s\",\"forced\":%s,\"kernel\":\"%s\",\"schedule\":\"%s\"", problem,
+        c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
+    put(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g", plan->resources.kernels->name, c->threads,
+        c->seconds * 1e3, c->accuracy);
+    put(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[", falt_plan_workspace_size(plan, 1),
+        falt_plan_packed_weights_size(plan));
+    const char *separator = "";
+    for (int i = 0; i < PLANNER_SOLVERS; i++) {
+        const struct verdict *v = &plan->verdicts[i];
+        if (v->solver == c->solver)
+            continue;
+        put(text, "%s{\"algorithm\":\"%s\",", separator, v->solver->name);
+        if (v->applies)
+            put(text, "\"predicted_ms\":%.6g}", v->seconds * 1e3);
+        else
+            put(text, "\"refused\":\"%s\"}", v->reason);
+        separator = ",";
+    }
+    put(text, "]}");
+}
+
+size_t falt_plan_describe(const falt_plan *plan, falt_format format, char *buffer, size_t size)
+{
+    struct text text = {buffer, buffer ? size : 0, 0};
+    if (text.size)
+        buffer[0] = 0;
+    if (!plan || (format != FALT_TEXT && format != FALT_JSON))
+        return 0;
+    char problem[256];
+    falt_problem_print(&plan->problem, problem, sizeof problem);
+    if (format == FALT_JSON)
+        describe_json(plan, problem, &text);
+    else
+        describe_text(plan, problem, &text);
+    return text.length;
+}

@@ -1,0 +1,490 @@
+/*
+ * direct.c - direct convolution: the register tile of kernels.h over output pixels x output channels, summed over taps.
+ *
+ * Output pixels of all images form one row of `pixels`; output channels are cut into panels of `vectors` vectors:
+ *
+ *                  panel 0   panel 1 ...           packed weights, per group and panel:  [tap][x channel][vectors * vec]
+ *     pixel    0  +---------+---------+---
+ *            ...  |  tile   |  tile   |            a tile's rows find their input through a table of pointers, one for each
+ *           rows  +---------+---------+---         (tap, row); pixels in the padding point to zeros. Any stride, dilation,
+ *            ...  |         |         |            padding and rank is a matter of this table.
+ *
+ * A block of pixels keeps its input in L2 while all panels pass over it; a panel stays in L1 or L2 while all tiles of the
+ * block pass over it. Work is cut into a grid of (pixel range x panel range) pieces, one a thread. Each output is one chain of
+ * multiply-adds over (tap, channel) in a fixed order, however the work is cut.
+ *
+ * Where the channels of a pixel are not contiguous (channels first), or too few to feed the inner loop, the block's input is
+ * first copied into a channels-last strip with its padding. Then, and wherever a tile touches no padding, the taps of a kernel
+ * row are contiguous in memory and are summed as one run of width * channels.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "../cost.h"
+#include "../parallel.h"
+#include "../solver.h"
+
+struct direct {
+    int vectors, vec;       /* of a full panel; floats in a vector */
+    int64_t nr;             /* channels of a full panel: vectors * vec */
+    int64_t panels;         /* of one group; the last one may be narrower */
+    int64_t padded;         /* channels of one group, rounded up to whole vectors */
+    int64_t pixels;         /* batch * out_pixels */
+    int64_t unit;           /* pixels that are never separated: 1, or with strips an output row */
+    int64_t block;          /* units in a block, at most */
+    int64_t pixel_ranges, panel_ranges;
+    bool strip;
+    int64_t strip_width, strip_height; /* pixels of one depth slice of the strip */
+    size_t zeros, strip_bytes, table, tiles; /* a thread's workspace, in bytes and in this order */
+    size_t per_thread;                       /* their sum */
+};
+
+/* Rows of output pixels that go through the kernel together, and where to find their input. */
+struct tile {
+    const float **table;
+    int64_t first, taps, depth; /* first pixel; taps and depth of the table */
+    int rows;
+};
+
+_Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must fit");
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static bool inside_of(int64_t position, int64_t size)
+{
+    return position >= 0 && position < size;
+}
+
+static size_t round_up(size_t size)
+{
+    return (size + SOLVER_ALIGN - 1) / SOLVER_ALIGN * SOLVER_ALIGN;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- planning */
+
+/* Cycles of one k-step of all channels of a group for `rows` pixels. */
+static double group_step(const struct kernels *kernels, int64_t channels, int vectors, int64_t rows)
+{
+    const int64_t all = divide_up(channels, kernels->vec);
+    const int64_t most = kernels->gemm_rows[vectors];
+    const int last = (int)(all % vectors);
+    const double cycles = (double)(all / vectors) * cost_rows_step(rows, most, vectors);
+    return last ? cycles + cost_rows_step(rows, most, last) : cycles;
+}
+
+static int choose_vectors(const struct kernels *kernels, int64_t channels, int64_t rows)
+{
+    int best = 2;
+    double least = group_step(kernels, channels, best, rows);
+    /* Two vectors first: tall tiles read the weights least often. Another width must be better by more than that. */
+    for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
+        const double cycles = kernels->gemm_rows[vectors] ? group_step(kernels, channels, vectors, rows) : 1e30;
+        if (cycles < least * 0.97) {
+            best = vectors;
+            least = cycles;
+        }
+    }
+    return channels <= kernels->vec ? 1 : best;
+}
+
+/* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
+static double choose_grid(const struct problem *p, const struct resources *r, struct direct *d)
+{
+    const int64_t units = d->pixels / d->unit, all_panels = p->groups * d->panels;
+    const double depth = (double)(p->taps * p->x_group);
+    const double weights_rate = r->warm_weights ? cost_l3_bytes : cost_memory_bytes;
+    double least = -1.0;
+    for (int64_t threads = 1; threads <= r->threads; threads++) {
+        const int64_t pixel_ranges = smaller(threads, units);
+        const int64_t panel_ranges = smaller(r->threads / threads, all_panels);
+        const int64_t rows = divide_up(units, pixel_ranges) * d->unit;
+        const double panels = (double)divide_up(all_panels, panel_ranges);
+        const double step = group_step(r->kernels, p->y_group, d->vectors, rows) / (double)d->panels;
+        const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
+        const double weights = panels / (double)all_panels * (double)p->w_count * sizeof(float);
+        const double cycles = panels * depth * step + input / cost_l3_bytes + weights / weights_rate;
+        if (least < 0.0 || cycles < least) {
+            least = cycles;
+            d->pixel_ranges = pixel_ranges;
+            d->panel_ranges = panel_ranges;
+        }
+    }
+    return least;
+}
+
+/* Half of L2 for a block's input and pointers, the rest for panels and results; but enough tiles that a panel is used. */
+static void choose_block(const struct problem *p, const struct resources *r, struct direct *d)
+{
+    const int64_t units = divide_up(d->pixels / d->unit, d->pixel_ranges);
+    const double area = (double)p->stride[1] * (double)p->stride[2]; /* input pixels for one more output pixel */
+    const double reach = area < (double)p->taps ? area : (double)p->taps;
+    const double unit_bytes = (double)d->unit * (reach * (double)p->x_group * 4.0 + (double)p->taps * 8.0);
+    const int64_t most = (int64_t)((double)r->cpu->l2 / 2.0 / unit_bytes);
+    const int64_t least = divide_up(4 * r->kernels->gemm_rows[d->vectors], d->unit);
+    d->block = smaller(units, most > least ? most : least);
+    d->block = divide_up(units, divide_up(units, d->block)); /* even blocks */
+}
+
+static bool choose_workspace(const struct problem *p, const struct resources *r, struct direct *d)
+{
+    double strip = 0.0;
+    if (d->strip) {
+        d->block = smaller(d->block, p->out[1]); /* within one output plane, see run_piece */
+        d->strip_width = (p->out[2] - 1) * p->stride[2] + (p->kernel[2] - 1) * p->dilation[2] + 1;
+        d->strip_height = (d->block - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
+        strip = (double)p->kernel[0] * (double)d->strip_height * (double)d->strip_width * (double)p->x_group;
+    }
+    const double rows = (double)d->block * (double)d->unit;
+    if (strip > 1e15 || rows * (double)p->taps > 1e15)
+        return false;
+    const int64_t most = r->kernels->gemm_rows[d->vectors];
+    d->zeros = round_up((size_t)p->x_group * sizeof(float));
+    d->strip_bytes = round_up((size_t)strip * sizeof(float));
+    d->table = round_up((size_t)rows * (size_t)p->taps * sizeof(float *));
+    d->tiles = round_up((size_t)divide_up((int64_t)rows, most) * sizeof(struct tile));
+    d->per_thread = d->zeros + d->strip_bytes + d->table + d->tiles;
+    return true;
+}
+
+static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
+{
+    struct direct *d = (struct direct *)(void *)c->state;
+    if (p->pass != FALT_FORWARD) {
+        snprintf(reason, SOLVER_REASON, "it computes only the forward pass of a convolution");
+        return false;
+    }
+    d->pixels = p->batch * p->out_pixels;
+    /* A run of few channels leaves the inner loop no time to amortise its pointers: strips make it kernel width times as long. */
+    d->strip = p->layout == FALT_CHANNELS_FIRST || (p->x_group < 16 && p->kernel[2] > 1 && p->dilation[2] == 1);
+    d->unit = d->strip && d->pixels ? p->out[2] : 1;
+
+    const int64_t share = divide_up(d->pixels, r->threads);
+    d->vec = r->kernels->vec;
+    d->vectors = choose_vectors(r->kernels, p->y_group, smaller(share, 64));
+    d->nr = d->vectors * d->vec;
+    d->panels = divide_up(p->y_group, d->nr);
+    d->padded = divide_up(p->y_group, d->vec) * d->vec;
+    if ((double)p->groups * (double)d->padded * (double)(p->taps * p->x_group) > 1e15) {
+        snprintf(reason, SOLVER_REASON, "the packed weights need more memory than can be addressed");
+        return false;
+    }
+    c->packed = (size_t)(p->groups * p->taps * p->x_group) * (size_t)d->padded * sizeof(float);
+
+    double cycles = 0.0;
+    d->pixel_ranges = d->panel_ranges = d->block = 1;
+    if (d->pixels > 0) {
+        cycles = choose_grid(p, r, d);
+        choose_block(p, r, d);
+    }
+    if (!choose_workspace(p, r, d)) {
+        snprintf(reason, SOLVER_REASON, "an output row needs more workspace than can be addressed");
+        return false;
+    }
+    c->threads = (int)(d->pixel_ranges * d->panel_ranges);
+    c->workspace = d->per_thread * (size_t)c->threads;
+    c->seconds = cycles / cost_hertz + (c->threads > 1 ? cost_region_seconds : 0.0);
+    c->accuracy = 1.0;
+    c->error_growth = 1.0;
+    c->error_terms = (double)(p->taps * p->x_group);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d", r->kernels->name, r->kernels->gemm_rows[d->vectors], (int)d->nr);
+    snprintf(c->schedule, SOLVER_NOTE, "%lld pixel x %lld channel ranges, blocks of %lld pixels%s", (long long)d->pixel_ranges,
+             (long long)d->panel_ranges, (long long)(d->block * d->unit), d->strip ? ", input strips" : "");
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- packing */
+
+/* Floats before panel `panel` of group `group` in the packed weights. */
+static int64_t panel_offset(const struct problem *p, const struct direct *d, int64_t group, int64_t panel)
+{
+    return p->taps * p->x_group * (group * d->padded + panel * d->nr);
+}
+
+static void pack(const struct problem *p, const struct candidate *c, const float *weights, void *packed)
+{
+    const struct direct *d = (const struct direct *)(const void *)c->state;
+    const struct weight_strides stride = falt_weight_strides(p);
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t panel = 0; panel < d->panels; panel++) {
+            float *out = (float *)packed + panel_offset(p, d, g, panel);
+            const int64_t first = panel * d->nr, width = smaller(d->nr, d->padded - first);
+            const int64_t real = smaller(width, p->y_group - first);
+            for (int64_t t = 0; t < p->taps; t++)
+                for (int64_t i = 0; i < p->x_group; i++) {
+                    const float *in = weights + (g * p->y_group + first) * stride.o + i * stride.i + t * stride.t;
+                    for (int64_t o = 0; o < width; o++)
+                        *out++ = o < real ? in[o * stride.o] : 0.0f;
+                }
+        }
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- running */
+
+struct job {
+    const struct problem *p;
+    const struct direct *d;
+    const struct kernels *kernels;
+    const struct operands *operands;
+    struct epilogue epilogue;
+    struct tensor_strides x, y;
+};
+
+/* One thread's view of the block at hand: where the input of the block's group starts and how to step through it. */
+struct view {
+    const float *base;
+    int64_t plane, line, pixel; /* floats from one tap to the next in each dimension */
+    int64_t first_row;          /* strips: the first output row of the block */
+    bool runs;                  /* the taps of a kernel row are contiguous inside of the image */
+};
+
+struct thread_space {
+    float *zeros, *strip;
+    const float **table;
+    struct tile *tiles;
+};
+
+struct place {
+    int64_t n, z, y, x;
+};
+
+static struct place place_of(const struct problem *p, int64_t pixel)
+{
+    struct place place;
+    place.x = pixel % p->out[2];
+    pixel /= p->out[2];
+    place.y = pixel % p->out[1];
+    pixel /= p->out[1];
+    place.z = pixel % p->out[0];
+    place.n = pixel / p->out[0];
+    return place;
+}
+
+static void advance(const struct problem *p, struct place *place)
+{
+    if (++place->x < p->out[2])
+        return;
+    place->x = 0;
+    if (++place->y < p->out[1])
+        return;
+    place->y = 0;
+    if (++place->z < p->out[0])
+        return;
+    place->z = 0;
+    place->n++;
+}
+
+static bool window_inside(const struct problem *p, int dimension, int64_t begin)
+{
+    return begin >= 0 && begin + (p->kernel[dimension] - 1) * p->dilation[dimension] < p->in[dimension];
+}
+
+/* Fills the pointers of a tile: [tap][row], or [kernel row][row] where all taps of a kernel row are one run. */
+static void point(const struct job *job, const struct view *view, const float *zeros, struct tile *tile)
+{
+    const struct problem *p = job->p;
+    const bool strip = job->d->strip;
+    int64_t begin[GEMM_MAX_ROWS][3], origin[GEMM_MAX_ROWS];
+    bool inside = true;
+    struct place at = place_of(p, tile->first);
+    for (int m = 0; m < tile->rows; m++, advance(p, &at)) {
+        if (strip) { /* has the padding in it, and one plane for each tap in depth */
+            origin[m] = (at.y - view->first_row) * p->stride[1] * job->d->strip_width * p->x_group +
+                        at.x * p->stride[2] * p->x_group;
+            continue;
+        }
+        begin[m][0] = at.z * p->stride[0] - p->pad[0];
+        begin[m][1] = at.y * p->stride[1] - p->pad[1];
+        begin[m][2] = at.x * p->stride[2] - p->pad[2];
+        origin[m] = at.n * job->x.n + ((begin[m][0] * p->in[1] + begin[m][1]) * p->in[2] + begin[m][2]) * job->x.pixel;
+        inside = inside && window_inside(p, 0, begin[m][0]) && window_inside(p, 1, begin[m][1]) &&
+                 window_inside(p, 2, begin[m][2]);
+    }
+    const bool runs = inside && view->runs;
+    const int64_t width = runs ? 1 : p->kernel[2];
+    const float **entry = tile->table;
+    tile->taps = p->kernel[0] * p->kernel[1] * width;
+    tile->depth = p->x_group * (runs ? p->kernel[2] : 1);
+    for (int64_t d = 0; d < p->kernel[0]; d++)
+        for (int64_t r = 0; r < p->kernel[1]; r++)
+            for (int64_t s = 0; s < width; s++) {
+                const int64_t offset = d * view->plane + r * view->line + s * view->pixel;
+                for (int m = 0; m < tile->rows; m++) {
+                    const bool there = inside || (inside_of(begin[m][0] + d * p->dilation[0], p->in[0]) &&
+                                                  inside_of(begin[m][1] + r * p->dilation[1], p->in[1]) &&
+                                                  inside_of(begin[m][2] + s * p->dilation[2], p->in[2]));
+                    *entry++ = there ? view->base + origin[m] + offset : zeros;
+                }
+            }
+}
+
+/* Copies what output rows [first, first + rows) of plane (n, z) see of a group into the strip, channels last, with its padding:
+ * [kernel depth][strip_height][strip_width][x channel]. */
+static void fill_strip(const struct job *job, int64_t group, struct place at, int64_t rows, float *strip)
+{
+    const struct problem *p = job->p;
+    const struct direct *d = job->d;
+    const int64_t channels = p->x_group, width = d->strip_width;
+    const int64_t height = (rows - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
+    const int64_t left = smaller(p->pad[2], width), seen = width - left < p->in[2] ? width - left : p->in[2];
+    for (int64_t k = 0; k < p->kernel[0]; k++)
+        for (int64_t h = 0; h < height; h++) {
+            float *line = strip + (k * d->strip_height + h) * width * channels;
+            const int64_t z = at.z * p->stride[0] - p->pad[0] + k * p->dilation[0];
+            const int64_t y = at.y * p->stride[1] - p->pad[1] + h;
+            if (!inside_of(z, p->in[0]) || !inside_of(y, p->in[1]) || seen <= 0) {
+                memset(line, 0, (size_t)(width * channels) * sizeof(float));
+                continue;
+            }
+            const float *from = job->operands->x + at.n * job->x.n + group * channels * job->x.c +
+                                (z * p->in[1] + y) * p->in[2] * job->x.pixel;
+            float *to = line + left * channels;
+            memset(line, 0, (size_t)(left * channels) * sizeof(float));
+            memset(to + seen * channels, 0, (size_t)((width - left - seen) * channels) * sizeof(float));
+            if (p->layout == FALT_CHANNELS_FIRST) {
+                job->kernels->transpose(from, job->x.c, channels, seen, to, channels);
+            } else if (job->x.pixel == channels) {
+                memcpy(to, from, (size_t)(seen * channels) * sizeof(float));
+            } else {
+                for (int64_t x = 0; x < seen; x++)
+                    memcpy(to + x * channels, from + x * job->x.pixel, (size_t)channels * sizeof(float));
+            }
+        }
+}
+
+static struct view look(const struct job *job, int64_t group, int64_t first, int64_t pixels, float *strip)
+{
+    const struct problem *p = job->p;
+    struct view view;
+    if (job->d->strip) {
+        const struct place at = place_of(p, first);
+        fill_strip(job, group, at, pixels / p->out[2], strip);
+        view.base = strip;
+        view.pixel = p->x_group * p->dilation[2];
+        view.line = p->x_group * job->d->strip_width * p->dilation[1];
+        view.plane = p->x_group * job->d->strip_width * job->d->strip_height;
+        view.first_row = at.y;
+        view.runs = p->dilation[2] == 1;
+    } else {
+        view.base = job->operands->x + group * p->x_group;
+        view.pixel = job->x.pixel * p->dilation[2];
+        view.line = job->x.pixel * p->in[2] * p->dilation[1];
+        view.plane = job->x.pixel * p->in[2] * p->in[1] * p->dilation[0];
+        view.first_row = 0;
+        view.runs = p->dilation[2] == 1 && p->groups == 1;
+    }
+    return view;
+}
+
+static void run_tile(const struct job *job, const struct tile *tile, int64_t group, int64_t panel)
+{
+    const struct problem *p = job->p;
+    const struct direct *d = job->d;
+    const int64_t first = panel * d->nr, channel = group * p->y_group + first;
+    const int64_t width = smaller(d->nr, d->padded - first);
+    float *c[GEMM_MAX_ROWS];
+    const float *residual[GEMM_MAX_ROWS];
+    int64_t image = tile->first / p->out_pixels, pixel = tile->first % p->out_pixels;
+    for (int m = 0; m < tile->rows; m++) {
+        const int64_t offset = image * job->y.n + channel * job->y.c + pixel * job->y.pixel;
+        c[m] = job->operands->y + offset;
+        if (job->operands->residual)
+            residual[m] = job->operands->residual + offset;
+        if (++pixel == p->out_pixels) {
+            pixel = 0;
+            image++;
+        }
+    }
+    const struct gemm_args args = {
+        .a = tile->table,
+        .b = (const float *)job->operands->packed + panel_offset(p, d, group, panel),
+        .taps = tile->taps,
+        .depth = tile->depth,
+        .c = c,
+        .residual = job->operands->residual ? residual : NULL,
+        .bias = job->operands->bias ? job->operands->bias + channel : NULL,
+        .step = job->y.c,
+        .columns = smaller(width, p->y_group - first),
+        .epilogue = job->epilogue,
+    };
+    job->kernels->gemm[width / d->vec][tile->rows](&args);
+}
+
+/* Panels [begin, end) of pixels [first, first + pixels). */
+static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t pixels, int64_t begin,
+                      int64_t end)
+{
+    const int64_t tiles = divide_up(pixels, job->kernels->gemm_rows[job->d->vectors]);
+    int64_t group = -1;
+    for (int64_t panel = begin; panel < end; panel++) {
+        if (panel / job->d->panels != group) {
+            group = panel / job->d->panels;
+            const struct view view = look(job, group, first, pixels, space->strip);
+            for (int64_t t = 0; t < tiles; t++) {
+                int64_t from, to;
+                falt_share(pixels, (int)t, (int)tiles, &from, &to);
+                space->tiles[t].first = first + from;
+                space->tiles[t].rows = (int)(to - from);
+                space->tiles[t].table = space->table + from * job->p->taps;
+                point(job, &view, space->zeros, &space->tiles[t]);
+            }
+        }
+        for (int64_t t = 0; t < tiles; t++)
+            run_tile(job, &space->tiles[t], group, panel % job->d->panels);
+    }
+}
+
+static void run_piece(const struct job *job, const struct thread_space *space, int64_t piece)
+{
+    const struct direct *d = job->d;
+    int64_t first, last, begin, end;
+    falt_share(d->pixels / d->unit, (int)(piece % d->pixel_ranges), (int)d->pixel_ranges, &first, &last);
+    falt_share(job->p->groups * d->panels, (int)(piece / d->pixel_ranges), (int)d->panel_ranges, &begin, &end);
+    while (first < last) {
+        int64_t units = smaller(d->block, last - first);
+        if (d->strip) /* units are output rows: stay within one plane */
+            units = smaller(units, job->p->out[1] - first % job->p->out[1]);
+        run_block(job, space, first * d->unit, units * d->unit, begin, end);
+        first += units;
+    }
+}
+
+static void run_member(void *context, int member, int members)
+{
+    const struct job *job = context;
+    const struct direct *d = job->d;
+    char *memory = (char *)job->operands->workspace + d->per_thread * (size_t)member;
+    const struct thread_space space = {
+        .zeros = (float *)(void *)memory,
+        .strip = (float *)(void *)(memory + d->zeros),
+        .table = (const float **)(void *)(memory + d->zeros + d->strip_bytes),
+        .tiles = (struct tile *)(void *)(memory + d->zeros + d->strip_bytes + d->table),
+    };
+    memset(space.zeros, 0, d->zeros);
+    for (int64_t piece = member; piece < d->pixel_ranges * d->panel_ranges; piece += members)
+        run_piece(job, &space, piece);
+}
+
+static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
+                const struct operands *operands, int threads)
+{
+    const struct job job = {
+        .p = p,
+        .d = (const struct direct *)(const void *)c->state,
+        .kernels = kernels,
+        .operands = operands,
+        .epilogue = falt_epilogue(p),
+        .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
+        .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
+    };
+    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
+}
+
+const struct solver falt_solver_direct = {"direct", FALT_ALGO_DIRECT, consider, pack, run};
