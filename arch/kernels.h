@@ -61,6 +61,106 @@ struct gemm_args {
 
 typedef void gemm_kernel(const struct gemm_args *args);
 
+/*
+ * Winograd transforms of one tile, channels in the vector lanes. A tile of m_h x m_w outputs reads alpha_h x alpha_w inputs,
+ * alpha = m + r - 1, and multiplies at alpha_h * alpha_w points. A dimension that is not transformed has m = alpha = 1.
+ *
+ *     d (pixels, by pointer)  -- input -->  V[point][channel]  -- one GEMM for each point -->  M[point][channel]  -- output -->  y
+ */
+enum { WINOGRAD_MAX_POINTS = 64, WINOGRAD_MAX_OUTPUTS = 36 };
+
+/*            name   m_h alpha_h m_w alpha_w */
+#define WINOGRAD_TILES(X)                                                                                                   \
+    X(F2x2_3x3, 2, 4, 2, 4)                                                                                                 \
+    X(F4x4_3x3, 4, 6, 4, 6)                                                                                                 \
+    X(F6x6_3x3, 6, 8, 6, 8)                                                                                                 \
+    X(F2x2_5x5, 2, 6, 2, 6)                                                                                                 \
+    X(F4x4_5x5, 4, 8, 4, 8)                                                                                                 \
+    X(F1x2_1x3, 1, 1, 2, 4)                                                                                                 \
+    X(F2x1_3x1, 2, 4, 1, 1)                                                                                                 \
+    X(F1x4_1x3, 1, 1, 4, 6)                                                                                                 \
+    X(F4x1_3x1, 4, 6, 1, 1)                                                                                                 \
+    X(F1x2_1x5, 1, 1, 2, 6)                                                                                                 \
+    X(F2x1_5x1, 2, 6, 1, 1)                                                                                                 \
+    X(F1x4_1x5, 1, 1, 4, 8)                                                                                                 \
+    X(F4x1_5x1, 4, 8, 1, 1)                                                                                                 \
+    X(F1x2_1x7, 1, 1, 2, 8)                                                                                                 \
+    X(F2x1_7x1, 2, 8, 1, 1)
+
+enum winograd_tile {
+#define WINOGRAD_NAME(name, mh, ah, mw, aw) WINOGRAD_##name,
+    WINOGRAD_TILES(WINOGRAD_NAME)
+#undef WINOGRAD_NAME
+    WINOGRAD_COUNT
+};
+
+struct winograd_input_args {
+    const float *const *d; /* [alpha_h * alpha_w]: a pixel's channels; pixels outside of the image point to zeros */
+    float *v;              /* V[point] is at v + point * v_step */
+    ptrdiff_t v_step;
+    int64_t channels;
+};
+
+struct winograd_output_args {
+    const float *m; /* M[point] is at m + point * m_step, readable up to whole vectors */
+    ptrdiff_t m_step;
+    float *const *y;              /* [m_h * m_w]: where a pixel's channels go, all distinct */
+    const float *const *residual; /* likewise, or NULL */
+    const float *bias;            /* [channels], or NULL */
+    int64_t channels;
+    struct epilogue epilogue;
+};
+
+struct winograd_kernels {
+    void (*input)(const struct winograd_input_args *args);
+    void (*output)(const struct winograd_output_args *args);
+};
+
+/*
+ * Depthwise and grouped convolution: a window slides along one dimension over `lines` of vectors of x.
+ *
+ *     C[m] = epilogue( sum over l, i, k of  permute_i(X[l][m * stride + k]) * W[l][i][k]  +  sum over t, i of permute_i(X'[t][m]) * W'[t][i] )
+ *
+ *                x[l * columns + j] + offset                          columns = (tile rows - 1) * stride + width
+ *     line l    | 0 | 1 | 2 | 3 | 4 | 5 | ...                         each a vector, by pointer; outside pixels point to zeros
+ *               |--- C[0] --|
+ *                   |--- C[1] --|              width 3, stride 1      each is loaded once for all the outputs that see it
+ *
+ * followed by `taps` single ones, a pointer for each (t, m): for what is left of a kernel whose width is no multiple of the
+ * window's, and with width 1 for any stride and dilation. In the lanes of a vector are
+ *
+ *     CHANNELS  channels of a pixel; m runs along the image's row. One input channel for each output channel.
+ *     GROUPS    the same, several groups side by side; permute_i brings channel i of its group into each output channel's lane.
+ *     ROWS      pixels of a row of one channel; m runs down the image. Weights and bias are single floats.
+ *
+ * Each C[m][n] is one chain of multiply-adds in the order of the formula.
+ */
+enum depthwise_kind { DEPTHWISE_CHANNELS, DEPTHWISE_GROUPS, DEPTHWISE_ROWS, DEPTHWISE_KINDS };
+enum depthwise_height { DEPTHWISE_TALL, DEPTHWISE_SHORT, DEPTHWISE_HEIGHTS_COUNT };
+enum { DEPTHWISE_WIDTHS_COUNT = 4, DEPTHWISE_STRIDES_COUNT = 2 };
+
+struct lanes {
+    int32_t begin, end; /* [begin, end) */
+};
+
+struct depthwise_args {
+    const float *const *x; /* [lines][columns], then [taps][tile rows] */
+    ptrdiff_t offset;      /* floats, added to every pointer of x */
+    const struct lanes *lanes; /* [lines + taps]: which lanes of x may be read, the others are zeros; NULL: all */
+    const float *w;            /* [lines][depth][width], then [taps][depth]; each a vector, or of ROWS a float */
+    const int32_t *index;      /* GROUPS: [depth][vec], lane n of permute_i(x) is lane index[i][n] of x */
+    int64_t lines, taps, depth; /* depth: input channels of a group; used by GROUPS only */
+    float *c;                  /* C[m][n] is c[m * step + n] */
+    const float *residual;     /* likewise, or NULL */
+    ptrdiff_t step;
+    const float *bias; /* [columns], of ROWS [1]; or NULL */
+    int64_t columns;   /* lanes to store: 1 ... vec; vec where lanes == NULL, but of ROWS */
+    int rows;          /* to store: 1 ... tile rows; x has pointers for all of the tile */
+    struct epilogue epilogue;
+};
+
+typedef void depthwise_kernel(const struct depthwise_args *args);
+
 struct kernels {
     const char *name; /* "avx512" */
     uint32_t needs;   /* CPU_* */
@@ -70,6 +170,15 @@ struct kernels {
      * table run at the same efficiency but for the smallest, so that callers cut work evenly instead of leaving remainders. */
     int gemm_rows[GEMM_MAX_VECTORS + 1];
     gemm_kernel *gemm[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1];
+
+    struct winograd_kernels winograd[WINOGRAD_COUNT];
+
+    /* depthwise[kind][width / 2][stride - 1][height]: widths 1, 3, 5, 7 and strides 1, 2; width 1 has stride 1 only. */
+    int depthwise_rows[DEPTHWISE_HEIGHTS_COUNT];
+    depthwise_kernel *depthwise[DEPTHWISE_KINDS][DEPTHWISE_WIDTHS_COUNT][DEPTHWISE_STRIDES_COUNT][DEPTHWISE_HEIGHTS_COUNT];
+
+    /* dst[p * pitch + i] = src[i * stride + p],  p < stride, i * stride + p < n. */
+    void (*deinterleave)(const float *src, int64_t n, int64_t stride, float *dst, ptrdiff_t pitch);
 
     /* dst[c * dst_stride + r] = src[r * src_stride + c],  r < rows, c < columns: channels first <-> channels last. */
     void (*transpose)(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride);

@@ -10,6 +10,8 @@ enum { VEC = 8 };
 #define GEMM_ROWS_3 4
 #define GEMM_ROWS_4 2
 #define BURN_CHAINS 12
+#define DEPTHWISE_TALL_ROWS 7
+#define DEPTHWISE_SHORT_ROWS 4
 
 typedef __m256 vec;
 
@@ -109,11 +111,47 @@ INLINE vec vec_scale(vec a, vec k)
     return _mm256_mul_ps(_mm256_mul_ps(a, vec_power_of_two(half)), vec_power_of_two(_mm256_sub_epi32(n, half)));
 }
 
+typedef __m256i vec_lanes;
+
+INLINE vec_lanes vec_lanes_between(int32_t begin, int32_t end)
+{
+    return _mm256_andnot_si256(vec_mask(begin), vec_mask(end));
+}
+
+INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
+{
+    return _mm256_maskload_ps(p, lanes);
+}
+
+typedef __m256i vec_index;
+
+INLINE vec_index vec_index_load(const int32_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+INLINE vec vec_permute(vec a, vec_index index)
+{
+    return _mm256_permutevar8x32_ps(a, index);
+}
+
+INLINE vec vec_quarters_0213(vec a)
+{
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xd8));
+}
+
+INLINE void vec_unzip(vec a, vec b, vec *even, vec *odd)
+{
+    *even = vec_quarters_0213(_mm256_shuffle_ps(a, b, 0x88));
+    *odd = vec_quarters_0213(_mm256_shuffle_ps(a, b, 0xdd));
+}
+
 /* Pairs, then quads within each 128-bit lane, then the lanes. */
 INLINE void vec_transpose(vec x[VEC])
 {
     vec t[VEC];
-    UNROLL for (int i = 0; i < VEC; i += 4) {
+    UNROLL for (int i = 0; i < VEC; i += 4)
+    {
         const vec a = _mm256_unpacklo_ps(x[i], x[i + 1]), b = _mm256_unpackhi_ps(x[i], x[i + 1]);
         const vec c = _mm256_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm256_unpackhi_ps(x[i + 2], x[i + 3]);
         t[i + 0] = _mm256_shuffle_ps(a, c, 0x44);
@@ -121,7 +159,8 @@ INLINE void vec_transpose(vec x[VEC])
         t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
         t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
     }
-    UNROLL for (int i = 0; i < 4; i++) {
+    UNROLL for (int i = 0; i < 4; i++)
+    {
         x[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
         x[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
     }

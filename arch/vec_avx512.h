@@ -10,6 +10,8 @@ enum { VEC = 16 };
 #define GEMM_ROWS_3 9
 #define GEMM_ROWS_4 6
 #define BURN_CHAINS 24
+#define DEPTHWISE_TALL_ROWS 14
+#define DEPTHWISE_SHORT_ROWS 7
 
 typedef __m512 vec;
 
@@ -99,11 +101,43 @@ INLINE vec vec_scale(vec a, vec k)
     return _mm512_scalef_ps(a, k);
 }
 
+typedef __mmask16 vec_lanes;
+
+INLINE vec_lanes vec_lanes_between(int32_t begin, int32_t end)
+{
+    return (__mmask16)((1u << end) - (1u << begin));
+}
+
+INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
+{
+    return _mm512_maskz_loadu_ps(lanes, p);
+}
+
+typedef __m512i vec_index;
+
+INLINE vec_index vec_index_load(const int32_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+INLINE vec vec_permute(vec a, vec_index index)
+{
+    return _mm512_permutexvar_ps(index, a);
+}
+
+INLINE void vec_unzip(vec a, vec b, vec *even, vec *odd)
+{
+    const __m512i index = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    *even = _mm512_permutex2var_ps(a, index, b);
+    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(index, _mm512_set1_epi32(1)), b);
+}
+
 /* Pairs, then quads within each 128-bit lane, then the 4 x 4 matrix of lanes. */
 INLINE void vec_transpose(vec x[VEC])
 {
     vec t[VEC];
-    UNROLL for (int i = 0; i < VEC; i += 4) {
+    UNROLL for (int i = 0; i < VEC; i += 4)
+    {
         const vec a = _mm512_unpacklo_ps(x[i], x[i + 1]), b = _mm512_unpackhi_ps(x[i], x[i + 1]);
         const vec c = _mm512_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
         t[i + 0] = _mm512_shuffle_ps(a, c, 0x44);
@@ -111,7 +145,8 @@ INLINE void vec_transpose(vec x[VEC])
         t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
         t[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
     }
-    UNROLL for (int i = 0; i < 4; i++) {
+    UNROLL for (int i = 0; i < 4; i++)
+    {
         const vec a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
         const vec c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88), d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
         x[i + 0] = _mm512_shuffle_f32x4(a, c, 0x88);

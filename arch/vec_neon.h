@@ -10,6 +10,8 @@ enum { VEC = 4 };
 #define GEMM_ROWS_3 8
 #define GEMM_ROWS_4 6
 #define BURN_CHAINS 24
+#define DEPTHWISE_TALL_ROWS 14
+#define DEPTHWISE_SHORT_ROWS 7
 
 typedef float32x4_t vec;
 
@@ -117,6 +119,43 @@ INLINE vec vec_scale(vec a, vec k)
 {
     const int32x4_t n = vcvtq_s32_f32(k), half = vshrq_n_s32(n, 1);
     return vmulq_f32(vmulq_f32(a, vec_power_of_two(half)), vec_power_of_two(vsubq_s32(n, half)));
+}
+
+typedef struct {
+    int32_t begin, end;
+} vec_lanes;
+
+INLINE vec_lanes vec_lanes_between(int32_t begin, int32_t end)
+{
+    return (vec_lanes){begin, end};
+}
+
+INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
+{
+    if (lanes.begin == 0 && lanes.end == VEC)
+        return vec_load(p);
+    float a[VEC] = {0.0f};
+    for (int32_t i = lanes.begin; i < lanes.end; i++)
+        a[i] = p[i];
+    return vec_load(a);
+}
+
+typedef uint8x16_t vec_index; /* of bytes */
+
+INLINE vec_index vec_index_load(const int32_t *p)
+{
+    return vreinterpretq_u8_u32(vmlaq_n_u32(vdupq_n_u32(0x03020100u), vreinterpretq_u32_s32(vld1q_s32(p)), 0x04040404u));
+}
+
+INLINE vec vec_permute(vec a, vec_index index)
+{
+    return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(a), index));
+}
+
+INLINE void vec_unzip(vec a, vec b, vec *even, vec *odd)
+{
+    *even = vuzp1q_f32(a, b);
+    *odd = vuzp2q_f32(a, b);
 }
 
 /* Pairs, then quads. */

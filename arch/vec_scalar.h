@@ -1,19 +1,26 @@
 /*
- * vec_scalar.h - the vector vocabulary in plain C, for every machine; a small enough array for the compiler to vectorise.
+ * vec_scalar.h - the vector vocabulary for every machine, in the vectors of GCC's C (clang has them too): they become the
+ * baseline's SIMD instructions where it has some (SSE2), and scalar ones elsewhere.
  *
  * Every vec_*.h defines the same words:
  *
- *     vec, VEC                             VEC floats; of load_n and store_n the first n, where n <= 0 is none, n >= VEC is all, and
- *                                          memory beyond n is not touched; the other lanes of load_n are 0
- *     vec_clamp(x, lo, hi)                 a NaN in x stays NaN
- *     vec_select_negative(x, a, b)         x < 0 ? a : b
- *     vec_round(x)                         to the nearest integer, ties to even; |x| < 2^22
- *     vec_scale(x, k)                      x * 2^k, integer k in [-252, 252], with gradual underflow
- *     vec_transpose(x)                     x[VEC] as a VEC x VEC matrix, in place
- *     KERNELS_NEEDS                        CPU_* that the flags of this file imply
- *     GEMM_ROWS_v                          rows of the tallest tile of v vectors that keeps its sums, one row of B and a
- *                                          broadcast in registers
- *     BURN_CHAINS                          independent chains that keep all FMA units busy
+ *     vec, VEC                      a vector, of VEC floats
+ *     vec_load_n, vec_store_n       the first n floats; n <= 0 is none, n >= VEC is all. Memory beyond them is not touched, the
+ *                                   other lanes are loaded as 0
+ *     vec_load_lanes(p, lanes)      the lanes of vec_lanes_between(begin, end), 0 <= begin <= end <= VEC, likewise
+ *     vec_permute(x, index)         lane i becomes x's lane index[i]; vec_index_load reads the VEC int32_t of an index
+ *     vec_unzip(a, b, &even, &odd)  every other float of a followed by b
+ *     vec_clamp(x, lo, hi)          a NaN in x stays NaN
+ *     vec_select_negative(x, a, b)  x < 0 ? a : b
+ *     vec_round(x)                  to the nearest integer, ties to even; |x| < 2^22
+ *     vec_scale(x, k)               x * 2^k, integer k in [-252, 252], with gradual underflow
+ *     vec_transpose(x)              x[VEC] as a VEC x VEC matrix, in place
+ *     KERNELS_NEEDS                 what its code asks of the CPU
+ *     GEMM_ROWS_v                   rows of the tallest tile of v vectors that keeps its sums, one row of B and a broadcast in
+ *                                   registers
+ *     BURN_CHAINS                   independent chains that keep all FMA units busy
+ *     DEPTHWISE_TALL_ROWS           sums of the depthwise kernels' tiles, two sizes, which leave registers for a window of 7
+ *     DEPTHWISE_SHORT_ROWS
  */
 #include <string.h>
 #include "compiler.h"
@@ -26,19 +33,20 @@ enum { VEC = 4 };
 #define GEMM_ROWS_3 3
 #define GEMM_ROWS_4 2
 #define BURN_CHAINS 8
+#define DEPTHWISE_TALL_ROWS 7
+#define DEPTHWISE_SHORT_ROWS 4
 
-typedef struct {
-    float x[VEC];
-} vec;
+typedef float vec __attribute__((vector_size(VEC * sizeof(float))));
 
-#define VEC_MAP(expression)                                                                                                 \
-    vec result;                                                                                                             \
-    UNROLL for (int i = 0; i < VEC; i++) result.x[i] = (expression);                                                        \
+/* Lane by lane: C has no ?: of vectors. */
+#define VEC_MAP(expression)                                                                                                    \
+    vec result;                                                                                                                \
+    UNROLL for (int i = 0; i < VEC; i++) result[i] = (expression);                                                             \
     return result
 
 INLINE vec vec_broadcast(float x)
 {
-    VEC_MAP(x);
+    return (vec){x, x, x, x};
 }
 
 INLINE vec vec_zero(void)
@@ -48,12 +56,14 @@ INLINE vec vec_zero(void)
 
 INLINE vec vec_load(const float *p)
 {
-    VEC_MAP(p[i]);
+    vec a;
+    memcpy(&a, p, sizeof a);
+    return a;
 }
 
 INLINE void vec_store(float *p, vec a)
 {
-    UNROLL for (int i = 0; i < VEC; i++) p[i] = a.x[i];
+    memcpy(p, &a, sizeof a);
 }
 
 INLINE vec vec_load_n(const float *p, int64_t n)
@@ -63,9 +73,10 @@ INLINE vec vec_load_n(const float *p, int64_t n)
 
 INLINE void vec_store_n(float *p, vec a, int64_t n)
 {
-    UNROLL for (int i = 0; i < VEC; i++) {
+    UNROLL for (int i = 0; i < VEC; i++)
+    {
         if (i < n)
-            p[i] = a.x[i];
+            p[i] = a[i];
     }
 }
 
@@ -73,45 +84,45 @@ INLINE void vec_store_n(float *p, vec a, int64_t n)
 INLINE vec vec_fma(vec a, vec b, vec c)
 {
 #ifdef __FP_FAST_FMAF
-    VEC_MAP(__builtin_fmaf(a.x[i], b.x[i], c.x[i]));
+    VEC_MAP(__builtin_fmaf(a[i], b[i], c[i]));
 #else
-    VEC_MAP(a.x[i] * b.x[i] + c.x[i]);
+    return a * b + c;
 #endif
 }
 
 INLINE vec vec_add(vec a, vec b)
 {
-    VEC_MAP(a.x[i] + b.x[i]);
+    return a + b;
 }
 
 INLINE vec vec_sub(vec a, vec b)
 {
-    VEC_MAP(a.x[i] - b.x[i]);
+    return a - b;
 }
 
 INLINE vec vec_mul(vec a, vec b)
 {
-    VEC_MAP(a.x[i] * b.x[i]);
+    return a * b;
 }
 
 INLINE vec vec_div(vec a, vec b)
 {
-    VEC_MAP(a.x[i] / b.x[i]);
+    return a / b;
 }
 
 INLINE vec vec_abs(vec a)
 {
-    VEC_MAP(__builtin_fabsf(a.x[i]));
+    VEC_MAP(__builtin_fabsf(a[i]));
 }
 
 INLINE vec vec_clamp(vec a, vec lo, vec hi)
 {
-    VEC_MAP(a.x[i] < lo.x[i] ? lo.x[i] : a.x[i] > hi.x[i] ? hi.x[i] : a.x[i]);
+    VEC_MAP(a[i] < lo[i] ? lo[i] : a[i] > hi[i] ? hi[i] : a[i]);
 }
 
 INLINE vec vec_select_negative(vec a, vec yes, vec no)
 {
-    VEC_MAP(a.x[i] < 0.0f ? yes.x[i] : no.x[i]);
+    VEC_MAP(a[i] < 0.0f ? yes[i] : no[i]);
 }
 
 /* Adding 1.5 * 2^23 pushes the fraction out of the significand. Volatile against excess precision (x87). */
@@ -119,8 +130,8 @@ INLINE vec vec_round(vec a)
 {
     vec result;
     for (int i = 0; i < VEC; i++) {
-        volatile float shifted = a.x[i] + 12582912.0f;
-        result.x[i] = shifted - 12582912.0f;
+        volatile float shifted = a[i] + 12582912.0f;
+        result[i] = shifted - 12582912.0f;
     }
     return result;
 }
@@ -138,19 +149,55 @@ INLINE vec vec_scale(vec a, vec k)
 {
     vec result;
     for (int i = 0; i < VEC; i++) {
-        const int n = k.x[i] >= -252.0f && k.x[i] <= 252.0f ? (int)k.x[i] : 0, half = n / 2;
-        result.x[i] = a.x[i] * power_of_two(half) * power_of_two(n - half);
+        const int n = k[i] >= -252.0f && k[i] <= 252.0f ? (int)k[i] : 0, half = n / 2;
+        result[i] = a[i] * power_of_two(half) * power_of_two(n - half);
     }
     return result;
 }
 
+typedef struct {
+    int32_t begin, end;
+} vec_lanes;
+
+INLINE vec_lanes vec_lanes_between(int32_t begin, int32_t end)
+{
+    return (vec_lanes){begin, end};
+}
+
+INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
+{
+    VEC_MAP(i >= lanes.begin && i < lanes.end ? p[i] : 0.0f);
+}
+
+typedef int32_t vec_index __attribute__((vector_size(VEC * sizeof(int32_t))));
+
+INLINE vec_index vec_index_load(const int32_t *p)
+{
+    vec_index a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+
+INLINE vec vec_permute(vec a, vec_index index)
+{
+    VEC_MAP(a[index[i]]);
+}
+
+INLINE void vec_unzip(vec a, vec b, vec *even, vec *odd)
+{
+    *even = (vec){a[0], a[2], b[0], b[2]};
+    *odd = (vec){a[1], a[3], b[1], b[3]};
+}
+
 INLINE void vec_transpose(vec x[VEC])
 {
-    UNROLL for (int i = 0; i < VEC; i++) {
-        UNROLL for (int j = 0; j < i; j++) {
-            const float t = x[i].x[j];
-            x[i].x[j] = x[j].x[i];
-            x[j].x[i] = t;
+    UNROLL for (int i = 0; i < VEC; i++)
+    {
+        UNROLL for (int j = 0; j < i; j++)
+        {
+            const float t = x[i][j];
+            x[i][j] = x[j][i];
+            x[j][i] = t;
         }
     }
 }

@@ -14,6 +14,9 @@ static const double cost_l3_bytes = 8.0;      /* per cycle and core */
 static const double cost_memory_bytes = 4.0;  /* per cycle and core */
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 
+/* Winograd transforms: cycles for each point of a tile and vector of channels. */
+static const double cost_winograd_input = 3.0, cost_winograd_output = 3.0;
+
 /* Cycles of one k-step of a register tile: bound by FMAs, by loads (one broadcast a row, one load a vector), or, where the tile is
  * small, by the latency of the accumulators' chains. */
 static inline double cost_tile_step(int64_t rows, int vectors)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arithmetic.h"
 #include "bias.h"
 #include "error.h"
 #include "parallel.h"
@@ -40,11 +41,6 @@ static char *align(void *pointer)
 {
     const uintptr_t address = (uintptr_t)pointer;
     return (char *)pointer + ((SOLVER_ALIGN - address % SOLVER_ALIGN) % SOLVER_ALIGN);
-}
-
-static size_t round_up(size_t size)
-{
-    return (size + SOLVER_ALIGN - 1) / SOLVER_ALIGN * SOLVER_ALIGN;
 }
 
 /* --------------------------------------------------------------------------------------------------------------- creation */
@@ -213,7 +209,7 @@ size_t falt_plan_workspace_size(const falt_plan *plan, int packed)
 {
     if (!plan)
         return 0;
-    const size_t weights = packed ? 0 : round_up(plan->chosen.packed);
+    const size_t weights = packed ? 0 : round_to_lines(plan->chosen.packed);
     return falt_with_slack(weights + plan->chosen.workspace);
 }
 
@@ -279,7 +275,7 @@ static falt_status run(const falt_plan *plan, const falt_tensors *t, struct oper
         } else {
             chosen->solver->pack(p, chosen, t->weights, free_space);
             operands->packed = free_space;
-            free_space += round_up(chosen->packed);
+            free_space += round_to_lines(chosen->packed);
         }
     }
     operands->workspace = free_space;
@@ -335,7 +331,7 @@ falt_status falt_execute(const falt_plan *plan, const falt_tensors *tensors)
 /* ------------------------------------------------------------------------------------------------------------ error bound */
 
 /* NaN is the largest. */
-static double larger(double a, double b)
+static double larger_or_nan(double a, double b)
 {
     return a >= b || isnan(a) ? a : b;
 }
@@ -344,7 +340,7 @@ static double largest(const float *data, int64_t count)
 {
     double most = 0.0;
     for (int64_t i = 0; data && i < count; i++)
-        most = larger(most, fabs((double)data[i]));
+        most = larger_or_nan(most, fabs((double)data[i]));
     return most;
 }
 
@@ -363,7 +359,7 @@ static double largest_weight_sum(const struct problem *p, const float *w)
                     const int64_t o = by_x ? other : row, i = by_x ? row : other;
                     sum += fabs((double)w[(g * p->y_group + o) * stride.o + i * stride.i + t * stride.t]);
                 }
-            most = larger(most, sum);
+            most = larger_or_nan(most, sum);
         }
     return most;
 }
@@ -377,7 +373,7 @@ static double largest_channel_sum(const struct problem *p, const float *y)
         for (int64_t n = 0; n < p->batch; n++)
             for (int64_t q = 0; q < p->out_pixels; q++)
                 sum += fabs((double)y[n * stride.n + c * stride.c + q * stride.pixel]);
-        most = larger(most, sum);
+        most = larger_or_nan(most, sum);
     }
     return most;
 }

@@ -1,7 +1,7 @@
 /* epilogue.h - what happens to finished sums: clamp and activation (struct epilogue), the same for every kernel. */
 
-/* e^x to about 1 ulp, x <= 0, 0 from x = -104 on: x = k * ln 2 + r, the polynomial in r is Cephes' expf (Moshier). ln 2 comes in two
- * parts, the first so short that k times it is exact. */
+/* e^x to about 1 ulp, x <= 0, 0 from x = -104 on: x = k * ln 2 + r, the polynomial in r is Cephes' expf (Moshier). ln 2 comes
+ * in two parts, the first so short that k times it is exact. */
 INLINE vec vec_exp_negative(vec x)
 {
     x = vec_clamp(x, vec_broadcast(-104.0f), vec_zero());

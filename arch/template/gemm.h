@@ -1,8 +1,8 @@
 /*
  * gemm.h - the batch-reduce GEMM of kernels.h, written once and instantiated for every tile of the instruction set.
  *
- * The tile's sums stay in registers for all taps and all of the depth; per k the inner loop loads one row of B and broadcasts one
- * float of each row of A. Whole tiles with unit step finish in registers. All others (fewer columns, channels first, an
+ * The tile's sums stay in registers for all taps and all of the depth; per k the inner loop loads one row of B and broadcasts
+ * one float of each row of A. Whole tiles with unit step finish in registers. All others (fewer columns, channels first, an
  * activation beyond a clamp) go through a copy of the tile on the stack, whose lanes beyond the last column hold zeros.
  */
 
@@ -106,7 +106,8 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
         for (int64_t k = 0; k < depth; k++, b += nr) {
             vec bk[GEMM_MAX_VECTORS];
             EACH_VECTOR bk[v] = vec_load(b + v * VEC);
-            EACH_ROW {
+            EACH_ROW
+            {
                 const vec amk = vec_broadcast(row[m][k]);
                 EACH_VECTOR sum[m][v] = vec_fma(amk, bk[v], sum[m][v]);
             }
@@ -119,7 +120,8 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
         return;
     }
     if (args->bias) {
-        EACH_VECTOR {
+        EACH_VECTOR
+        {
             const vec bias = vec_load(args->bias + v * VEC);
             EACH_ROW sum[m][v] = vec_add(sum[m][v], bias);
         }
@@ -150,14 +152,14 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
 #define ROWS_UP_TO(n) ROWS_UP_TO_(n)
 
 /* Every tile of this instruction set. */
-#define GEMM_TILES(X)                                                                                                       \
+#define GEMM_TILES(X)                                                                                                          \
     ROWS_UP_TO(GEMM_ROWS_1)(X, 1) ROWS_UP_TO(GEMM_ROWS_2)(X, 2) ROWS_UP_TO(GEMM_ROWS_3)(X, 3) ROWS_UP_TO(GEMM_ROWS_4)(X, 4)
 
 /* gemm_14x2: the tile of 14 rows and 2 vectors. */
-#define GEMM_DEFINE(rows, vectors)                                                                                          \
-    static void gemm_##rows##x##vectors(const struct gemm_args *args)                                                       \
-    {                                                                                                                       \
-        gemm(args, rows, vectors);                                                                                          \
+#define GEMM_DEFINE(rows, vectors)                                                                                             \
+    static void gemm_##rows##x##vectors(const struct gemm_args *args)                                                          \
+    {                                                                                                                          \
+        gemm(args, rows, vectors);                                                                                             \
     }
 GEMM_TILES(GEMM_DEFINE)
 

@@ -1,6 +1,7 @@
 /* transpose.h - a matrix, block by block of VEC x VEC in registers. */
 
-INLINE void transpose_block(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride)
+INLINE void transpose_block(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst,
+                            ptrdiff_t dst_stride)
 {
     vec x[VEC];
     if (rows >= VEC && columns >= VEC) {
@@ -10,7 +11,8 @@ INLINE void transpose_block(const float *src, ptrdiff_t src_stride, int64_t rows
     } else {
         UNROLL for (int i = 0; i < VEC; i++) x[i] = i < rows ? vec_load_n(src + i * src_stride, columns) : vec_zero();
         vec_transpose(x);
-        UNROLL for (int i = 0; i < VEC; i++) {
+        UNROLL for (int i = 0; i < VEC; i++)
+        {
             if (i < columns)
                 vec_store_n(dst + i * dst_stride, x[i], rows);
         }

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../arithmetic.h"
 #include "../cost.h"
 #include "../parallel.h"
 #include "../solver.h"
@@ -47,26 +48,6 @@ struct tile {
 };
 
 _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must fit");
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static bool inside_of(int64_t position, int64_t size)
-{
-    return position >= 0 && position < size;
-}
-
-static size_t round_up(size_t size)
-{
-    return (size + SOLVER_ALIGN - 1) / SOLVER_ALIGN * SOLVER_ALIGN;
-}
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
@@ -146,10 +127,10 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
     if (strip > 1e15 || rows * (double)p->taps > 1e15)
         return false;
     const int64_t most = r->kernels->gemm_rows[d->vectors];
-    d->zeros = round_up((size_t)p->x_group * sizeof(float));
-    d->strip_bytes = round_up((size_t)strip * sizeof(float));
-    d->table = round_up((size_t)rows * (size_t)p->taps * sizeof(float *));
-    d->tiles = round_up((size_t)divide_up((int64_t)rows, most) * sizeof(struct tile));
+    d->zeros = round_to_lines((size_t)p->x_group * sizeof(float));
+    d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
+    d->table = round_to_lines((size_t)rows * (size_t)p->taps * sizeof(float *));
+    d->tiles = round_to_lines((size_t)divide_up((int64_t)rows, most) * sizeof(struct tile));
     d->per_thread = d->zeros + d->strip_bytes + d->table + d->tiles;
     return true;
 }
@@ -292,7 +273,7 @@ static void point(const struct job *job, const struct view *view, const float *z
     const struct problem *p = job->p;
     const bool strip = job->d->strip;
     int64_t begin[GEMM_MAX_ROWS][3], origin[GEMM_MAX_ROWS];
-    bool inside = true;
+    bool whole = true;
     struct place at = place_of(p, tile->first);
     for (int m = 0; m < tile->rows; m++, advance(p, &at)) {
         if (strip) { /* has the padding in it, and one plane for each tap in depth */
@@ -304,10 +285,10 @@ static void point(const struct job *job, const struct view *view, const float *z
         begin[m][1] = at.y * p->stride[1] - p->pad[1];
         begin[m][2] = at.x * p->stride[2] - p->pad[2];
         origin[m] = at.n * job->x.n + ((begin[m][0] * p->in[1] + begin[m][1]) * p->in[2] + begin[m][2]) * job->x.pixel;
-        inside = inside && window_inside(p, 0, begin[m][0]) && window_inside(p, 1, begin[m][1]) &&
+        whole = whole && window_inside(p, 0, begin[m][0]) && window_inside(p, 1, begin[m][1]) &&
                  window_inside(p, 2, begin[m][2]);
     }
-    const bool runs = inside && view->runs;
+    const bool runs = whole && view->runs;
     const int64_t width = runs ? 1 : p->kernel[2];
     const float **entry = tile->table;
     tile->taps = p->kernel[0] * p->kernel[1] * width;
@@ -317,9 +298,9 @@ static void point(const struct job *job, const struct view *view, const float *z
             for (int64_t s = 0; s < width; s++) {
                 const int64_t offset = d * view->plane + r * view->line + s * view->pixel;
                 for (int m = 0; m < tile->rows; m++) {
-                    const bool there = inside || (inside_of(begin[m][0] + d * p->dilation[0], p->in[0]) &&
-                                                  inside_of(begin[m][1] + r * p->dilation[1], p->in[1]) &&
-                                                  inside_of(begin[m][2] + s * p->dilation[2], p->in[2]));
+                    const bool there = whole || (inside(begin[m][0] + d * p->dilation[0], p->in[0]) &&
+                                                  inside(begin[m][1] + r * p->dilation[1], p->in[1]) &&
+                                                  inside(begin[m][2] + s * p->dilation[2], p->in[2]));
                     *entry++ = there ? view->base + origin[m] + offset : zeros;
                 }
             }
@@ -339,7 +320,7 @@ static void fill_strip(const struct job *job, int64_t group, struct place at, in
             float *line = strip + (k * d->strip_height + h) * width * channels;
             const int64_t z = at.z * p->stride[0] - p->pad[0] + k * p->dilation[0];
             const int64_t y = at.y * p->stride[1] - p->pad[1] + h;
-            if (!inside_of(z, p->in[0]) || !inside_of(y, p->in[1]) || seen <= 0) {
+            if (!inside(z, p->in[0]) || !inside(y, p->in[1]) || seen <= 0) {
                 memset(line, 0, (size_t)(width * channels) * sizeof(float));
                 continue;
             }

@@ -1,0 +1,122 @@
+/*
+ * winograd.h - the transforms of kernels.h: two nested one-dimensional ones, which winograd_generate.py writes as straight lines.
+ *
+ *     input   for each row of the tile: along w;  then for each column of the result: along h
+ *     output  for each column of M:     along h;  then for each row of the result:    along w, and the epilogue
+ *
+ * What lies between does not fit the registers; the compiler keeps it on the stack, in L1.
+ */
+#include "winograd_transforms.h"
+
+enum { ALPHA = 8 };
+
+/* The alphas are constants wherever these are inlined. */
+INLINE void winograd_input_line(int alpha, const vec *d, vec *v)
+{
+    switch (alpha) {
+    case 1: winograd_input_1(d, v); break;
+    case 4: winograd_input_4(d, v); break;
+    case 6: winograd_input_6(d, v); break;
+    case 8: winograd_input_8(d, v); break;
+    }
+}
+
+INLINE void winograd_output_line(int m, int alpha, const vec *v, vec *y)
+{
+    switch (alpha * 10 + m) {
+    case 11: winograd_output_1_1(v, y); break;
+    case 42: winograd_output_2_4(v, y); break;
+    case 62: winograd_output_2_6(v, y); break;
+    case 64: winograd_output_4_6(v, y); break;
+    case 82: winograd_output_2_8(v, y); break;
+    case 84: winograd_output_4_8(v, y); break;
+    case 86: winograd_output_6_8(v, y); break;
+    }
+}
+
+INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t c, int whole, int ah, int aw)
+{
+    vec t[ALPHA][ALPHA];
+    UNROLL for (int h = 0; h < ah; h++) {
+        vec d[ALPHA], v[ALPHA];
+        UNROLL for (int w = 0; w < aw; w++) {
+            const float *pixel = args->d[h * aw + w] + c;
+            d[w] = whole ? vec_load(pixel) : vec_load_n(pixel, args->channels - c);
+        }
+        winograd_input_line(aw, d, v);
+        UNROLL for (int w = 0; w < aw; w++)
+            t[w][h] = v[w];
+    }
+    UNROLL for (int w = 0; w < aw; w++) {
+        vec v[ALPHA];
+        winograd_input_line(ah, t[w], v);
+        UNROLL for (int h = 0; h < ah; h++)
+            vec_store(args->v + (h * aw + w) * args->v_step + c, v[h]);
+    }
+}
+
+INLINE void winograd_input(const struct winograd_input_args *args, int ah, int aw)
+{
+    int64_t c = 0;
+    for (; c + VEC <= args->channels; c += VEC)
+        winograd_input_chunk(args, c, 1, ah, aw);
+    if (c < args->channels)
+        winograd_input_chunk(args, c, 0, ah, aw);
+}
+
+INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64_t c, int whole, int mh, int ah, int mw, int aw)
+{
+    const int64_t n = args->channels - c;
+    const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
+    const vec bias = args->bias ? vec_load_n(args->bias + c, n) : vec_zero();
+    vec t[ALPHA][ALPHA];
+    UNROLL for (int w = 0; w < aw; w++) {
+        vec v[ALPHA], y[ALPHA];
+        UNROLL for (int h = 0; h < ah; h++)
+            v[h] = vec_load(args->m + (h * aw + w) * args->m_step + c);
+        winograd_output_line(mh, ah, v, y);
+        UNROLL for (int h = 0; h < mh; h++)
+            t[h][w] = y[h];
+    }
+    UNROLL for (int h = 0; h < mh; h++) {
+        vec y[ALPHA];
+        winograd_output_line(mw, aw, t[h], y);
+        UNROLL for (int w = 0; w < mw; w++) {
+            vec sum = vec_add(y[w], bias);
+            if (args->residual)
+                sum = vec_add(sum, vec_load_n(args->residual[h * mw + w] + c, n));
+            sum = vec_clamp(sum, lo, hi);
+            if (whole)
+                vec_store(args->y[h * mw + w] + c, sum);
+            else
+                vec_store_n(args->y[h * mw + w] + c, sum, n);
+        }
+    }
+}
+
+INLINE void winograd_output(const struct winograd_output_args *args, int mh, int ah, int mw, int aw)
+{
+    int64_t c = 0;
+    for (; c + VEC <= args->channels; c += VEC)
+        winograd_output_chunk(args, c, 1, mh, ah, mw, aw);
+    if (c < args->channels)
+        winograd_output_chunk(args, c, 0, mh, ah, mw, aw);
+    if (args->epilogue.activation != ACTIVATE_NONE) {
+        for (int i = 0; i < mh * mw; i++)
+            finish(args->y[i], args->channels, &args->epilogue);
+    }
+}
+
+#define WINOGRAD_KERNELS(name, mh, ah, mw, aw)                                                                              \
+    static void winograd_input_##name(const struct winograd_input_args *args)                                              \
+    {                                                                                                                       \
+        winograd_input(args, ah, aw);                                                                                       \
+    }                                                                                                                       \
+    static void winograd_output_##name(const struct winograd_output_args *args)                                            \
+    {                                                                                                                       \
+        winograd_output(args, mh, ah, mw, aw);                                                                              \
+    }
+
+WINOGRAD_TILES(WINOGRAD_KERNELS)
+
+#define WINOGRAD_ENTRY(name, mh, ah, mw, aw) [WINOGRAD_##name] = {winograd_input_##name, winograd_output_##name},

@@ -1,0 +1,107 @@
+/* main.c - the command `faltung`: its subcommands are a table. */
+#include <stdio.h>
+#include <string.h>
+#include "commands.h"
+#include "faltung.h"
+
+enum { NHWC = 1 << FALT_NHWC, BOTH = 1 << FALT_NHWC | 1 << FALT_NCHW };
+
+static const char selection_synopsis[] = "[OPTION]... [--net NAME | --batch FILE | PROBLEM]...";
+
+/* The texts are laid out as they are printed. */
+/* clang-format off */
+#define PROBLEMS                                                                                                               \
+    "A PROBLEM is written in benchdnn's notation: mb1ic64ih56oc64oh56kh3ph1n\"name*3\" is a batch of 1, from 64\n"             \
+    "channels of 56x56 pixels to 64 channels, a 3x3 kernel and padding 1, three times in its network. Strides are\n"           \
+    "sh2, groups g32, dilation counts the skipped pixels (dh0 is dense), _ may separate fields; fields of w only\n"            \
+    "make a 1-D problem, of d a 3-D one.\n"
+
+#define EXIT_STATUS "Exit status: 0, 1 if anything failed (its reason is on stderr), 2 after a usage error.\n"
+
+static const struct {
+    struct command command;
+    int (*run)(const struct selection *selection);
+} commands[] = {
+    {{"info", INFO, "the CPU as the library sees it, and its measured peak", "[OPTION]...",
+      "Prints the caches, the instruction sets that can be used, and the rate at which each of them does independent\n"
+      "fused multiply-adds: on one thread and on all. FALTUNG_ISA in the environment caps what the library uses.\n",
+      NHWC},
+     run_info},
+    {{"bench", BENCH, "measures layers beside the peak of the moment", selection_synopsis,
+      PROBLEMS "\n"
+      "Every run stands between two short probes of the multiply-add peak of the same instruction set, on as many\n"
+      "threads as the layer may use; the percentage of peak is the median of these quotients, so that it holds on a\n"
+      "machine that changes its speed. Runs are repeated until the quotients agree within 3 % (median absolute\n"
+      "deviation); a layer where they never did is marked ~ (json: steady 0). Weights are packed beforehand, the\n"
+      "workspace is given. FLOPs are 2 per multiply-add of direct convolution without its padding, whatever the\n"
+      "algorithm. The total counts each layer as often as its network has it.\n"
+      "\n"
+      "csv: problem,pass,layout,algo,kernel,isa,threads,plan_us,min_ms,median_ms,gflops,peak_gflops,percent_of_peak,\n"
+      "     workspace_bytes. plan_us is the median time to create and destroy a plan, without packing weights.\n"
+      EXIT_STATUS,
+      NHWC},
+     run_bench},
+    {{"check", CHECK, "compares results with a double-precision oracle", selection_synopsis,
+      PROBLEMS "\n"
+      "The oracle sums in double and rounds once. A result passes if no element is further from it than the bound\n"
+      "that the plan itself states, if its relative L2 error is what the plan's accuracy lets expect, if every\n"
+      "element was written, and if one thread gives the same bits as --threads. Without --isa every instruction set\n"
+      "of this CPU is checked, without --layout both layouts; --algo each checks every algorithm that applies beside\n"
+      "the one that would be chosen.\n"
+      "\n"
+      "csv: problem,pass,layout,algo,isa,threads,max_error,error_bound,status. The last line is 'N passed, N failed'.\n"
+      EXIT_STATUS,
+      BOTH},
+     run_check},
+    {{"explain", EXPLAIN, "what is planned for a layer, and why not otherwise", selection_synopsis,
+      PROBLEMS "\n"
+      "Prints the chosen algorithm, kernel, schedule, predicted time and workspace, and why the others were not chosen.\n"
+      EXIT_STATUS,
+      NHWC},
+     run_explain},
+};
+/* clang-format on */
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_help(FILE *file)
+{
+    fputs("usage: faltung COMMAND [OPTION]... [ARGUMENT]...\n\n"
+          "Convolution on CPUs: libfaltung measured, checked and explained.\n\ncommands:\n",
+          file);
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(file, "  %-9s  %s\n", commands[i].command.name, commands[i].command.summary);
+    fputs("\n'faltung COMMAND --help' says more. 'faltung --version' prints the version.\n", file);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("faltung %s\n", falt_version());
+        return 0;
+    }
+    for (int i = 0; i < COMMANDS; i++) {
+        if (strcmp(name, commands[i].command.name) != 0)
+            continue;
+        struct selection selection;
+        int code = options_parse(&selection, &commands[i].command, argc - 1, argv + 1);
+        if (code < 0)
+            code = commands[i].run(&selection);
+        select_free(&selection);
+        if (fflush(stdout) != 0 || ferror(stdout)) {
+            perror("faltung: standard output");
+            return 1;
+        }
+        return code;
+    }
+    fprintf(stderr, "faltung: unknown command '%s'\nTry 'faltung --help'.\n", name);
+    return 2;
+}

@@ -1,0 +1,35 @@
+/* arithmetic.h - small integer arithmetic that every solver needs. */
+#ifndef FALT_ARITHMETIC_H
+#define FALT_ARITHMETIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+static inline int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline bool inside(int64_t position, int64_t size)
+{
+    return position >= 0 && position < size;
+}
+
+/* Bytes in whole cache lines. */
+static inline size_t round_to_lines(size_t size)
+{
+    return (size + 63) / 64 * 64;
+}
+
+#endif

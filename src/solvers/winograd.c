@@ -1,0 +1,590 @@
+/*
+ * winograd.c - Winograd convolution, stride 1: fewer multiplications than the direct sum, by transforms of tiles.
+ *
+ * The output is cut into tiles of m_h x m_w pixels. For a block of tiles,
+ *
+ *     x  -- input transform -->   V[point][tile][x channel]                  for each depth tap (3-D: 2-D Winograd summed over depth)
+ *     V[point] * U[point]  -->    M[point][tile][channel of the panel]       one GEMM on the register tile for each point and panel
+ *     M  -- output transform -->  y, with the epilogue
+ *
+ * so that V and M of a block stay in the core's L2. U, the transformed weights, is packed ahead: [panel][point][depth][x channel][nr].
+ * Threads take a grid of (tile range x panel range) pieces; where panels are split, each transforms the input for itself: cheaper than
+ * to share what another core has just written.
+ *
+ * Along a dimension of kernel size 1 nothing is transformed (m = alpha = 1), which makes 1x3, 3x1 and 1-D kernels no special case.
+ * Channels first: pieces of a tile row pass through channels-last strips in L1, on the way in and on the way out.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../arithmetic.h"
+#include "../cost.h"
+#include "../parallel.h"
+#include "../solver.h"
+#include "winograd_tables.h"
+
+/* What a tile is made of: the transform of each dimension (entries of winograd_transforms), and the error of its results in units
+ * of direct summation's (relative L2, random data; tests hold it). */
+struct kind {
+    const char *name;
+    int h, w;
+    double accuracy;
+};
+
+static const struct kind kinds[WINOGRAD_COUNT] = {
+    [WINOGRAD_F2x2_3x3] = {"F(2x2,3x3)", 1, 1, 1.0}, [WINOGRAD_F4x4_3x3] = {"F(4x4,3x3)", 2, 2, 2.0},
+    [WINOGRAD_F6x6_3x3] = {"F(6x6,3x3)", 3, 3, 8.0}, [WINOGRAD_F2x2_5x5] = {"F(2x2,5x5)", 4, 4, 2.0},
+    [WINOGRAD_F4x4_5x5] = {"F(4x4,5x5)", 5, 5, 8.0}, [WINOGRAD_F1x2_1x3] = {"F(1x2,1x3)", 0, 1, 1.0},
+    [WINOGRAD_F2x1_3x1] = {"F(2x1,3x1)", 1, 0, 1.0}, [WINOGRAD_F1x4_1x3] = {"F(1x4,1x3)", 0, 2, 1.5},
+    [WINOGRAD_F4x1_3x1] = {"F(4x1,3x1)", 2, 0, 1.5}, [WINOGRAD_F1x2_1x5] = {"F(1x2,1x5)", 0, 4, 1.5},
+    [WINOGRAD_F2x1_5x1] = {"F(2x1,5x1)", 4, 0, 1.5}, [WINOGRAD_F1x4_1x5] = {"F(1x4,1x5)", 0, 5, 2.5},
+    [WINOGRAD_F4x1_5x1] = {"F(4x1,5x1)", 5, 0, 2.5}, [WINOGRAD_F1x2_1x7] = {"F(1x2,1x7)", 0, 6, 2.5},
+    [WINOGRAD_F2x1_7x1] = {"F(2x1,7x1)", 6, 0, 2.5},
+};
+
+struct winograd {
+    enum winograd_tile tile;
+    int mh, mw, ah, aw, points;
+    int vectors, vec;
+    int64_t nr;                      /* channels of a full panel: vectors * vec */
+    int64_t panels;                  /* of one group; the last one may be narrower */
+    int64_t padded;                  /* channels of one group, rounded up to whole vectors */
+    int64_t tiles_h, tiles_w, tiles; /* of one plane, of one plane, of all planes and images */
+    int64_t block;                   /* tiles in a block, at most */
+    int64_t tile_ranges, panel_ranges;
+    int64_t v_row, v_point, m_point; /* floats from one tile or point to the next */
+    int64_t segment;                 /* channels first: tiles of one tile row that pass through the strips together */
+    int64_t chunk;                   /* and their channels */
+    size_t zeros, dump, v, m, a_table, c_table, strip, out_strip; /* a thread's workspace, in bytes and in this order */
+    size_t per_thread;
+};
+
+_Static_assert(sizeof(struct winograd) <= SOLVER_STATE, "the solver's state must fit");
+
+/* --------------------------------------------------------------------------------------------------------------- planning */
+
+static bool fits_kernel(const struct problem *p, const struct kind *kind)
+{
+    return p->kernel[1] == winograd_transforms[kind->h].r && p->kernel[2] == winograd_transforms[kind->w].r;
+}
+
+static void set_tile(const struct problem *p, struct winograd *w, enum winograd_tile tile)
+{
+    const struct winograd_transform *h = &winograd_transforms[kinds[tile].h], *v = &winograd_transforms[kinds[tile].w];
+    w->tile = tile;
+    w->mh = h->m;
+    w->mw = v->m;
+    w->ah = h->m + h->r - 1;
+    w->aw = v->m + v->r - 1;
+    w->points = w->ah * w->aw;
+    w->tiles_h = divide_up(p->out[1], w->mh);
+    w->tiles_w = divide_up(p->out[2], w->mw);
+    w->tiles = p->batch * p->out[0] * w->tiles_h * w->tiles_w;
+}
+
+static double panel_step(const struct kernels *kernels, const struct winograd *w, int64_t rows)
+{
+    return cost_rows_step(rows, kernels->gemm_rows[w->vectors], w->vectors);
+}
+
+/* Cycles of one piece of the grid: transforms, GEMMs, and the bytes it fetches. */
+static double piece_cycles(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tile_ranges,
+                           int64_t panel_ranges, int64_t block)
+{
+    const double tiles = (double)divide_up(w->tiles, tile_ranges), panels = (double)divide_up(p->groups * w->panels, panel_ranges);
+    const double groups = ceil(panels / (double)w->panels), depth = (double)(p->kernel[0] * p->x_group);
+    const double chunks_in = depth * groups / w->vec, chunks_out = panels * w->vectors;
+    const double blocks = ceil(tiles / (double)block);
+    const double input = tiles * chunks_in * cost_winograd_input * w->points;
+    const double output = tiles * chunks_out * cost_winograd_output * w->points;
+    const double gemm = panels * depth * w->points * blocks * panel_step(r->kernels, w, (int64_t)ceil(tiles / blocks));
+    const double weights = panels * depth * w->points * (double)w->nr * sizeof(float);
+    const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
+    const double once = r->warm_weights ? cost_l3_bytes : cost_memory_bytes;
+    const double again = weights > (double)r->cpu->l2 / 2.0 ? cost_l3_bytes : 1e9;
+    return input + gemm + output + weights / once + (blocks - 1.0) * weights / again + pixels / cost_l3_bytes;
+}
+
+/* The block: V and M within L2, balanced. */
+static int64_t choose_block(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tiles)
+{
+    const double bytes = (double)w->points * (double)(p->kernel[0] * w->v_row + w->nr) * sizeof(float);
+    const int64_t row = r->kernels->gemm_rows[w->vectors];
+    int64_t most = (int64_t)((double)r->cpu->l2 * 0.75 / bytes);
+    most = most < row ? row : most > 8 * row ? 8 * row : most;
+    const int64_t blocks = divide_up(tiles, most);
+    return divide_up(tiles, blocks);
+}
+
+static double choose_grid(const struct problem *p, const struct resources *r, struct winograd *w)
+{
+    const int64_t all_panels = p->groups * w->panels;
+    double least = -1.0;
+    for (int64_t threads = 1; threads <= r->threads; threads++) {
+        const int64_t tile_ranges = smaller(threads, w->tiles);
+        const int64_t panel_ranges = smaller(r->threads / threads, all_panels);
+        const int64_t block = choose_block(p, r, w, divide_up(w->tiles, tile_ranges));
+        const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block);
+        if (least < 0.0 || cycles < least) {
+            least = cycles;
+            w->tile_ranges = tile_ranges;
+            w->panel_ranges = panel_ranges;
+            w->block = block;
+        }
+    }
+    return least;
+}
+
+static void choose_panels(const struct problem *p, const struct kernels *kernels, struct winograd *w)
+{
+    w->vec = kernels->vec;
+    w->vectors = (int)smaller(2, divide_up(p->y_group, w->vec));
+    w->nr = (int64_t)w->vectors * w->vec;
+    w->panels = divide_up(p->y_group, w->nr);
+    w->padded = divide_up(p->y_group, w->vec) * w->vec;
+    w->v_row = divide_up(p->x_group, w->vec) * w->vec;
+    if (w->v_row % 256 == 0) /* rows a multiple of 1 KiB apart share few cache sets */
+        w->v_row += w->vec;
+}
+
+static void choose_workspace(const struct problem *p, struct winograd *w)
+{
+    const int64_t slices = p->kernel[0] * w->points;
+    w->v_point = w->block * w->v_row + w->vec;
+    w->m_point = w->block * w->nr + w->vec;
+    w->segment = smaller(w->block, w->tiles_w);
+    w->chunk = smaller(p->x_group, 64);
+    w->zeros = round_to_lines((size_t)(w->v_row > w->nr ? w->v_row : w->nr) * sizeof(float));
+    w->dump = round_to_lines((size_t)w->nr * sizeof(float));
+    w->v = round_to_lines((size_t)(slices * w->v_point) * sizeof(float));
+    w->m = round_to_lines((size_t)(w->points * w->m_point) * sizeof(float));
+    w->a_table = round_to_lines((size_t)(slices * w->block) * sizeof(float *));
+    w->c_table = round_to_lines((size_t)(w->points * w->block) * sizeof(float *));
+    if (p->layout == FALT_CHANNELS_FIRST) {
+        w->strip = round_to_lines((size_t)(w->ah * (w->segment * w->mw + w->aw) * w->chunk) * sizeof(float));
+        w->out_strip = round_to_lines((size_t)(w->mh * w->segment * w->mw * w->nr) * sizeof(float));
+    }
+    w->per_thread = w->zeros + w->dump + w->v + w->m + w->a_table + w->c_table + w->strip + 2 * w->out_strip;
+}
+
+static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
+{
+    const char *why = NULL;
+    if (p->pass != FALT_FORWARD)
+        why = "it computes only the forward pass of a convolution";
+    else if (p->stride[1] != 1 || p->stride[2] != 1)
+        why = "the stride is not 1";
+    else if (p->dilation[1] != 1 || p->dilation[2] != 1)
+        why = "the kernel is dilated";
+    else if (p->batch == 0)
+        why = "there is nothing to compute";
+    if (why) {
+        snprintf(reason, SOLVER_REASON, "%s", why);
+        return false;
+    }
+
+    struct winograd best;
+    int fitting = 0, accurate = 0;
+    double least = -1.0;
+    for (int tile = 0; tile < WINOGRAD_COUNT; tile++) {
+        if (!fits_kernel(p, &kinds[tile]))
+            continue;
+        fitting++;
+        if (kinds[tile].accuracy > r->accuracy)
+            continue;
+        accurate++;
+        struct winograd w = {0};
+        set_tile(p, &w, (enum winograd_tile)tile);
+        choose_panels(p, r->kernels, &w);
+        if ((double)p->groups * (double)w.padded * (double)(p->kernel[0] * p->x_group) * w.points > 1e15)
+            continue;
+        const double cycles = choose_grid(p, r, &w);
+        if (least < 0.0 || cycles < least) {
+            least = cycles;
+            best = w;
+        }
+    }
+    if (least < 0.0) {
+        if (!fitting)
+            snprintf(reason, SOLVER_REASON, "there are no transforms for a %lldx%lld kernel", (long long)p->kernel[1],
+                     (long long)p->kernel[2]);
+        else
+            snprintf(reason, SOLVER_REASON, "%s", accurate ? "the weights need more memory than can be addressed"
+                                                           : "none of its tiles is as accurate as asked for");
+        return false;
+    }
+
+    struct winograd *w = (struct winograd *)(void *)c->state;
+    *w = best;
+    choose_workspace(p, w);
+    const struct kind *kind = &kinds[w->tile];
+    c->packed = (size_t)(p->groups * w->padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
+    c->threads = (int)(w->tile_ranges * w->panel_ranges);
+    c->workspace = w->per_thread * (size_t)c->threads;
+    c->seconds = least / cost_hertz + (c->threads > 1 ? cost_region_seconds : 0.0);
+    c->accuracy = kind->accuracy;
+    c->error_growth = winograd_transforms[kind->h].growth * winograd_transforms[kind->w].growth;
+    c->error_terms = (double)(p->kernel[0] * p->x_group) + 4.0 * (w->ah + w->aw);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, kind->name, r->kernels->gemm_rows[w->vectors], (int)w->nr);
+    snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges, blocks of %lld tiles%s", (long long)w->tile_ranges,
+             (long long)w->panel_ranges, (long long)w->block, w->strip ? ", strips" : "");
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- packing */
+
+/* Floats before the U of `panel` of `group`, or of its `point`. A panel is nr channels wide, the last of a group maybe less. */
+static int64_t panel_offset(const struct problem *p, const struct winograd *w, int64_t group, int64_t panel)
+{
+    return w->points * p->kernel[0] * p->x_group * (group * w->padded + panel * w->nr);
+}
+
+static int64_t panel_width(const struct winograd *w, int64_t panel)
+{
+    return smaller(w->nr, w->padded - panel * w->nr);
+}
+
+struct packing {
+    const struct problem *p;
+    const struct winograd *w;
+    const float *weights;
+    float *packed;
+};
+
+/* U = G_h g G_w', in double, rounded once. */
+static void transform_kernel(const struct winograd *w, const struct problem *p, const float *g, int64_t stride, double *u)
+{
+    const struct winograd_transform *h = &winograd_transforms[kinds[w->tile].h], *v = &winograd_transforms[kinds[w->tile].w];
+    double t[WINOGRAD_ALPHA][WINOGRAD_TAPS];
+    for (int a = 0; a < w->ah; a++)
+        for (int s = 0; s < v->r; s++) {
+            t[a][s] = 0.0;
+            for (int k = 0; k < h->r; k++)
+                t[a][s] += h->g[a][k] * (double)g[(k * p->kernel[2] + s) * stride];
+        }
+    for (int a = 0; a < w->ah; a++)
+        for (int b = 0; b < w->aw; b++) {
+            double sum = 0.0;
+            for (int s = 0; s < v->r; s++)
+                sum += t[a][s] * v->g[b][s];
+            u[a * w->aw + b] = sum;
+        }
+}
+
+static void pack_panels(void *context, int member, int members)
+{
+    const struct packing *job = context;
+    const struct problem *p = job->p;
+    const struct winograd *w = job->w;
+    const struct weight_strides stride = falt_weight_strides(p);
+    int64_t begin, end;
+    falt_share(p->groups * w->panels, member, members, &begin, &end);
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t group = item / w->panels, panel = item % w->panels;
+        const int64_t first = panel * w->nr, width = panel_width(w, panel);
+        float *out = job->packed + panel_offset(p, w, group, panel);
+        for (int64_t k = 0; k < p->kernel[0]; k++)
+            for (int64_t i = 0; i < p->x_group; i++)
+                for (int64_t o = 0; o < width; o++) {
+                    double u[WINOGRAD_MAX_POINTS] = {0.0};
+                    if (first + o < p->y_group)
+                        transform_kernel(w, p,
+                                         job->weights + (group * p->y_group + first + o) * stride.o + i * stride.i +
+                                             k * p->kernel[1] * p->kernel[2] * stride.t,
+                                         stride.t, u);
+                    for (int point = 0; point < w->points; point++)
+                        out[((point * p->kernel[0] + k) * p->x_group + i) * width + o] = (float)u[point];
+                }
+    }
+}
+
+static void pack(const struct problem *p, const struct candidate *c, const float *weights, void *packed)
+{
+    struct packing job = {p, (const struct winograd *)(const void *)c->state, weights, packed};
+    falt_parallel(c->threads, pack_panels, &job);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- running */
+
+struct job {
+    const struct problem *p;
+    const struct winograd *w;
+    const struct kernels *kernels;
+    const struct operands *operands;
+    struct epilogue epilogue;
+    struct tensor_strides x, y;
+};
+
+struct thread_space {
+    float *zeros, *dump, *v, *m;
+    const float **a_table; /* [point][tile of the block][depth tap], each register tile's part as [depth tap][row] */
+    float **c_table;       /* [point][tile of the block] */
+    float *strip, *out_strip, *residual_strip;
+};
+
+/* Neighbouring tiles of one tile row. */
+struct segment {
+    int64_t n, z, y, x;  /* of the first tile: image, plane, first output pixel */
+    int64_t first, count; /* tiles, counted from the first one of the block */
+};
+
+static struct segment segment_at(const struct winograd *w, const struct problem *p, int64_t tile, int64_t first, int64_t most)
+{
+    struct segment s;
+    const int64_t tx = tile % w->tiles_w;
+    s.x = tx * w->mw;
+    tile /= w->tiles_w;
+    s.y = tile % w->tiles_h * w->mh;
+    tile /= w->tiles_h;
+    s.z = tile % p->out[0];
+    s.n = tile / p->out[0];
+    s.first = first;
+    s.count = smaller(most, w->tiles_w - tx);
+    return s;
+}
+
+/* The pixels of a tile whose first input pixel is (y, x) of plane `from`, channels `step` floats a pixel. */
+static void point_pixels(const struct job *job, const float *from, int64_t step, int64_t y, int64_t x, const float *zeros,
+                         const float **d)
+{
+    const struct problem *p = job->p;
+    const struct winograd *w = job->w;
+    for (int h = 0; h < w->ah; h++) {
+        const bool line = inside(y + h, p->in[1]);
+        const int64_t pixel = (y + h) * p->in[2] + x;
+        for (int v = 0; v < w->aw; v++)
+            *d++ = line && inside(x + v, p->in[2]) ? from + (pixel + v) * step : zeros;
+    }
+}
+
+/* Copies what a segment sees of channels [channel, channel + count) into the strip, channels last, zeros for the padding:
+ * [alpha_h][width][count]. */
+static void fill_strip(const struct job *job, const struct segment *s, int64_t z, int64_t channel, int64_t count, int64_t width,
+                       float *strip)
+{
+    const struct problem *p = job->p;
+    const int64_t x = s->x - p->pad[2], left = x < 0 ? smaller(-x, width) : 0;
+    const int64_t seen = smaller(width, p->in[2] - x) - left;
+    for (int h = 0; h < job->w->ah; h++) {
+        float *line = strip + h * width * count;
+        const int64_t y = s->y - p->pad[1] + h;
+        if (!inside(y, p->in[1]) || seen <= 0) {
+            memset(line, 0, (size_t)(width * count) * sizeof(float));
+            continue;
+        }
+        const float *from = job->operands->x + s->n * job->x.n + channel * job->x.c +
+                            ((z * p->in[1] + y) * p->in[2] + x + left) * job->x.pixel;
+        memset(line, 0, (size_t)(left * count) * sizeof(float));
+        job->kernels->transpose(from, job->x.c, count, seen, line + left * count, count);
+        memset(line + (left + seen) * count, 0, (size_t)((width - left - seen) * count) * sizeof(float));
+    }
+}
+
+/* V of a segment for one depth tap. */
+static void transform_segment(const struct job *job, const struct thread_space *space, const struct segment *s, int64_t group,
+                              int64_t tap, int64_t z)
+{
+    const struct problem *p = job->p;
+    const struct winograd *w = job->w;
+    const float *d[WINOGRAD_MAX_POINTS];
+    const int64_t channel = group * p->x_group;
+    float *v = space->v + tap * w->points * w->v_point + s->first * w->v_row;
+    struct winograd_input_args args = {.d = d, .v_step = w->v_point};
+    if (p->layout == FALT_CHANNELS_LAST) {
+        const float *plane = job->operands->x + s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + channel;
+        args.channels = p->x_group;
+        for (int64_t t = 0; t < s->count; t++) {
+            point_pixels(job, plane, job->x.pixel, s->y - p->pad[1], s->x - p->pad[2] + t * w->mw, space->zeros, d);
+            args.v = v + t * w->v_row;
+            job->kernels->winograd[w->tile].input(&args);
+        }
+        return;
+    }
+    const int64_t width = (s->count - 1) * w->mw + w->aw;
+    for (int64_t first = 0; first < p->x_group; first += w->chunk) {
+        args.channels = smaller(w->chunk, p->x_group - first);
+        fill_strip(job, s, z, channel + first, args.channels, width, space->strip);
+        for (int64_t t = 0; t < s->count; t++) {
+            for (int h = 0; h < w->ah; h++)
+                for (int k = 0; k < w->aw; k++)
+                    d[h * w->aw + k] = space->strip + (h * width + t * w->mw + k) * args.channels;
+            args.v = v + t * w->v_row + first;
+            job->kernels->winograd[w->tile].input(&args);
+        }
+    }
+}
+
+/* V of a block of one group, and the pointers that the GEMMs take it by. */
+static void transform_input(const struct job *job, const struct thread_space *space, int64_t group, int64_t first, int64_t count)
+{
+    const struct problem *p = job->p;
+    const struct winograd *w = job->w;
+    const int64_t depth = p->kernel[0], subs = divide_up(count, job->kernels->gemm_rows[w->vectors]);
+    struct segment s;
+    for (int64_t done = 0; done < count; done += s.count) {
+        s = segment_at(w, p, first + done, done, count - done);
+        for (int64_t k = 0; k < depth; k++) {
+            const int64_t z = s.z * p->stride[0] - p->pad[0] + k * p->dilation[0];
+            if (inside(z, p->in[0]))
+                transform_segment(job, space, &s, group, k, z);
+        }
+    }
+    for (int64_t sub = 0; sub < subs; sub++) {
+        int64_t from, to;
+        falt_share(count, (int)sub, (int)subs, &from, &to);
+        for (int64_t t = from; t < to; t++) {
+            s = segment_at(w, p, first + t, t, 1);
+            for (int64_t k = 0; k < depth; k++) {
+                const bool there = inside(s.z * p->stride[0] - p->pad[0] + k * p->dilation[0], p->in[0]);
+                for (int point = 0; point < w->points; point++)
+                    space->a_table[(point * w->block + from) * depth + k * (to - from) + t - from] =
+                        there ? space->v + (k * w->points + point) * w->v_point + t * w->v_row : space->zeros;
+            }
+        }
+    }
+}
+
+static void multiply(const struct job *job, const struct thread_space *space, int64_t group, int64_t panel, int64_t count)
+{
+    const struct problem *p = job->p;
+    const struct winograd *w = job->w;
+    const int64_t width = panel_width(w, panel), subs = divide_up(count, job->kernels->gemm_rows[w->vectors]);
+    const float *u = (const float *)job->operands->packed + panel_offset(p, w, group, panel);
+    struct gemm_args args = {
+        .taps = p->kernel[0],
+        .depth = p->x_group,
+        .step = 1,
+        .columns = width,
+        .epilogue = {.lo = -INFINITY, .hi = INFINITY},
+    };
+    for (int point = 0; point < w->points; point++, u += p->kernel[0] * p->x_group * width)
+        for (int64_t sub = 0; sub < subs; sub++) {
+            int64_t from, to;
+            falt_share(count, (int)sub, (int)subs, &from, &to);
+            args.a = space->a_table + (point * w->block + from) * p->kernel[0];
+            args.b = u;
+            args.c = space->c_table + point * w->block + from;
+            job->kernels->gemm[width / w->vec][to - from](&args);
+        }
+}
+
+/* One line of a segment between y (or the residual) and a channels-last strip of nr floats a pixel. */
+static int64_t visible(const struct winograd *w, const struct problem *p, const struct segment *s)
+{
+    return smaller(s->count * w->mw, p->out[2] - s->x);
+}
+
+static void finish_segment(const struct job *job, const struct thread_space *space, const struct segment *s, int64_t channel,
+                           int64_t columns)
+{
+    const struct problem *p = job->p;
+    const struct winograd *w = job->w;
+    const bool strips = p->layout == FALT_CHANNELS_FIRST;
+    const float *const residual_base = job->operands->residual;
+    const int64_t plane = s->n * job->y.n + channel * job->y.c + s->z * p->out[1] * p->out[2] * job->y.pixel;
+    const int64_t line = s->count * w->mw * w->nr; /* of a strip */
+    float *y[WINOGRAD_MAX_OUTPUTS];
+    const float *residual[WINOGRAD_MAX_OUTPUTS];
+    struct winograd_output_args args = {
+        .m_step = w->m_point,
+        .y = y,
+        .residual = residual_base ? residual : NULL,
+        .bias = job->operands->bias ? job->operands->bias + channel : NULL,
+        .channels = columns,
+        .epilogue = job->epilogue,
+    };
+    if (strips && residual_base)
+        for (int h = 0; h < w->mh && s->y + h < p->out[1]; h++)
+            job->kernels->transpose(residual_base + plane + (s->y + h) * p->out[2] + s->x, job->y.c, columns, visible(w, p, s),
+                                    space->residual_strip + h * line, w->nr);
+    for (int64_t t = 0; t < s->count; t++) {
+        for (int h = 0; h < w->mh; h++)
+            for (int v = 0; v < w->mw; v++) {
+                const int64_t yy = s->y + h, xx = s->x + t * w->mw + v;
+                const bool there = yy < p->out[1] && xx < p->out[2];
+                const int64_t offset = plane + (yy * p->out[2] + xx) * job->y.pixel;
+                const int64_t in_strip = h * line + (t * w->mw + v) * w->nr;
+                float **to = &y[h * w->mw + v];
+                *to = strips ? space->out_strip + in_strip : there ? job->operands->y + offset : space->dump;
+                if (residual_base)
+                    residual[h * w->mw + v] = !there ? space->zeros
+                                              : strips ? space->residual_strip + in_strip
+                                                       : residual_base + offset;
+            }
+        args.m = space->m + (s->first + t) * w->nr;
+        job->kernels->winograd[w->tile].output(&args);
+    }
+    if (strips)
+        for (int h = 0; h < w->mh && s->y + h < p->out[1]; h++)
+            job->kernels->transpose(space->out_strip + h * line, w->nr, visible(w, p, s), columns,
+                                    job->operands->y + plane + (s->y + h) * p->out[2] + s->x, job->y.c);
+}
+
+static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t count, int64_t begin,
+                      int64_t end)
+{
+    const struct winograd *w = job->w;
+    int64_t group = -1;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t panel = item % w->panels;
+        if (item / w->panels != group) {
+            group = item / w->panels;
+            transform_input(job, space, group, first, count);
+        }
+        multiply(job, space, group, panel, count);
+        const int64_t columns = smaller(w->nr, job->p->y_group - panel * w->nr);
+        struct segment s;
+        for (int64_t done = 0; done < count; done += s.count) {
+            s = segment_at(w, job->p, first + done, done, count - done);
+            finish_segment(job, space, &s, group * job->p->y_group + panel * w->nr, columns);
+        }
+    }
+}
+
+static void run_member(void *context, int member, int members)
+{
+    const struct job *job = context;
+    const struct winograd *w = job->w;
+    char *memory = (char *)job->operands->workspace + w->per_thread * (size_t)member;
+    const size_t sizes[] = {w->zeros, w->dump, w->v, w->m, w->a_table, w->c_table, w->strip, w->out_strip, w->out_strip};
+    void *parts[sizeof sizes / sizeof *sizes];
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        parts[i] = memory;
+        memory += sizes[i];
+    }
+    const struct thread_space space = {parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], parts[6], parts[7], parts[8]};
+    memset(space.zeros, 0, w->zeros);
+    for (int point = 0; point < w->points; point++)
+        for (int64_t t = 0; t < w->block; t++)
+            space.c_table[point * w->block + t] = space.m + point * w->m_point + t * w->nr;
+
+    for (int64_t piece = member; piece < w->tile_ranges * w->panel_ranges; piece += members) {
+        int64_t first, last, begin, end;
+        falt_share(w->tiles, (int)(piece % w->tile_ranges), (int)w->tile_ranges, &first, &last);
+        falt_share(job->p->groups * w->panels, (int)(piece / w->tile_ranges), (int)w->panel_ranges, &begin, &end);
+        const int64_t blocks = divide_up(last - first, w->block);
+        for (int64_t b = 0; b < blocks; b++) {
+            int64_t from, to;
+            falt_share(last - first, (int)b, (int)blocks, &from, &to);
+            run_block(job, &space, first + from, to - from, begin, end);
+        }
+    }
+}
+
+static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
+                const struct operands *operands, int threads)
+{
+    const struct job job = {
+        .p = p,
+        .w = (const struct winograd *)(const void *)c->state,
+        .kernels = kernels,
+        .operands = operands,
+        .epilogue = falt_epilogue(p),
+        .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
+        .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
+    };
+    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
+}
+
+const struct solver falt_solver_winograd = {"winograd", FALT_ALGO_WINOGRAD, consider, pack, run};

@@ -1,0 +1,148 @@
+#!/bin/sh
+# The command as users and programs see it: test_command.sh FALTUNG
+set -u
+case $1 in
+/*) faltung=$1 ;;
+*) faltung=$PWD/$1 ;;
+esac
+[ -x "$faltung" ] || { echo "no command $faltung"; exit 1; }
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+cd "$directory" || exit 1
+tiny=mb1ic8ih6oc8oh6kh3ph1
+failures=0
+
+# run STATUS ARGUMENT...: runs the command into files `out` and `err`, and expects the exit status.
+run()
+{
+    expected=$1
+    shift
+    what="faltung $*"
+    "$faltung" "$@" >out 2>err
+    status=$?
+    [ $status -eq "$expected" ] || fail "exit status $status, not $expected"
+}
+
+fail()
+{
+    echo "FAILED: $what: $1"
+    sed 's/^/    out: /' out | head -n 20
+    sed 's/^/    err: /' err | head -n 20
+    failures=$((failures + 1))
+}
+
+# says FILE TEXT: the file has this fixed text.
+says()
+{
+    grep -qF -e "$2" "$1" || fail "nothing of '$2' in $1"
+}
+
+silent()
+{
+    [ ! -s "$1" ] || fail "$1 is not empty"
+}
+
+# Help and version
+run 0 --version; says out "faltung 0."
+run 0 --help; says out "explain"
+for command in info bench check explain; do
+    run 0 $command --help; says out "usage: faltung $command"; silent err
+done
+run 0 bench --net list; says out "resnet50"
+
+# A usage error says what and where, in two lines on stderr and nothing on stdout, and ends with status 2.
+wrong()
+{
+    text=$1
+    shift
+    run 2 "$@"
+    says err "$text"
+    silent out
+    [ "$(wc -l <err)" -le 2 ] || fail "more than two lines"
+}
+wrong "unknown command 'sing'" sing
+wrong "nothing to do" bench
+wrong "'--colour'" bench --colour $tiny
+wrong "'-x'" check -x $tiny
+wrong "'--mb' needs an argument" bench $tiny --mb
+wrong "'--mb=x'" info --mb=x
+wrong "no argument may be given to option '--transposed=1'" bench --transposed=1 $tiny
+wrong "--pass: 'up' is not fwd, bwd_d, bwd_w or all" bench --pass up $tiny
+wrong "--layout: 'hcwn'" check --layout hcwn $tiny
+wrong "--weights-layout: 'io'" check --weights-layout io $tiny
+wrong "--algo: 'magic'" explain --algo magic $tiny
+wrong "--algo: 'each'" bench --algo each $tiny
+wrong "--isa: 'mmx'" bench --isa mmx $tiny
+wrong "--threads: '-1'" bench --threads -1 $tiny
+wrong "--threads: '2x'" bench --threads 2x $tiny
+wrong "--mb: '0'" bench --mb 0 $tiny
+wrong "--mb: '99999999999999999999'" bench --mb 99999999999999999999 $tiny
+wrong "--min-time: 'soon'" bench --min-time soon $tiny
+wrong "--act: 'leaky'" bench --act leaky $tiny
+wrong "--act: 'clamp:1'" bench --act clamp:1 $tiny
+wrong "--act: 'relu:1'" bench --act relu:1 $tiny
+wrong "--format: 'xml'" bench --format xml $tiny
+wrong "no network 'resnet51'" bench --net resnet51
+wrong "nowhere" bench --batch nowhere
+wrong "'mb1ic8ih6oc8kq3'" bench mb1ic8ih6oc8kq3
+wrong "unexpected argument 'more'" info more
+printf '# two\n%s\n\nmb1ic8ih6zz3\n' $tiny >bad
+wrong "bad:4" check --batch bad
+
+# check: header, rows, last line
+run 0 check --format csv $tiny
+[ "$(head -n 1 out)" = "problem,pass,layout,algo,isa,threads,max_error,error_bound,status" ] || fail "header"
+[ "$(tail -n 1 out)" = "$(($(wc -l <out) - 2)) passed, 0 failed" ] || fail "last line"
+says out ",nchw,"; says out ",nhwc,"; says out ",scalar,"; silent err
+run 0 check --isa scalar --layout nhwc --pass all --algo each --threads 2 $tiny
+[ "$(grep -c passed out)" -gt 3 ] || fail "passes"
+tail -n 1 out | grep -qx '[0-9]* passed, 0 failed' || fail "last line"
+for act in relu relu6 clamp:-1:1.5 leaky:0.25 sigmoid silu hardswish; do
+    run 0 check --act $act --mb 2 $tiny
+done
+run 0 check --transposed --pass all --layout all mb1ic8ih4oc4oh8kh4sh2ph1; says out "0 failed"
+run 0 check --pass all mb2ic3iw20oc4ow18kw3 g2mb1ic4id4ih5iw6oc6kd2kh2kw2pd0ph0pw0 --weights-layout ohwi; says out "0 failed"
+run 0 check --pass fwd --layout nhwc --isa scalar --crop 8 --net vgg16; says err "--crop 8 cropped"
+
+# A batch file: comments, several problems, and one that is refused does not stop the rest.
+printf '# three\n%s # the first\n\nmb2ic4ih5oc4oh5kh1ph0n"named*2"\n' $tiny >good
+run 0 check --isa scalar --layout nhwc --batch good --format csv
+[ "$(wc -l <out)" -eq 4 ] || fail "rows"
+run 1 explain --mb 4000000000000000000 --batch good; silent out; [ "$(wc -l <err)" -eq 2 ] || fail "a reason for each"
+run 1 check --algo winograd --layout nhwc --isa scalar mb1ic8ih6oc8oh3kh1sh2ph0 $tiny
+says out " failed"; says err "winograd"
+
+# bench: header, one row a layer, nothing for a terminal in a pipe
+run 0 bench --min-time 0.001 --format csv --pass all --batch good
+header=problem,pass,layout,algo,kernel,isa,threads,plan_us,min_ms,median_ms,gflops,peak_gflops,percent_of_peak,workspace_bytes
+[ "$(head -n 1 out)" = $header ] || fail "header"
+[ "$(wc -l <out)" -eq 7 ] || fail "rows"
+awk -F, 'NF != 14 { exit 1 }' out || fail "fields"
+silent err
+run 0 bench --min-time 0.001 --batch good
+says out "named"; says out "total"; silent err
+escape=$(printf '\033'); return=$(printf '\r')
+if grep -q "[$escape$return]" out; then fail "control characters"; fi
+
+# explain and info
+run 0 explain $tiny; says out "direct"
+run 0 info --format csv; says out "isa,"; says out "scalar,"
+
+# json, where there is a judge for it
+run 0 explain --format json $tiny "$tiny"; cp out explain.json
+if "$faltung" check --format json $tiny >check.json 2>err; then
+    run 0 bench --min-time 0.001 --format json $tiny; cp out bench.json; says out '"percent_of_peak"'
+    run 0 info --format json; cp out info.json
+    for file in explain check bench info; do
+        what="json of $file"
+        if command -v python3 >/dev/null; then
+            python3 -m json.tool $file.json >out 2>err || fail "invalid"
+        fi
+    done
+else
+    what="json"
+    says err "built without cJSON"
+fi
+
+[ $failures -eq 0 ] && echo "all of the command's tests passed"
+exit $((failures > 0))

@@ -1,0 +1,745 @@
+/*
+ * Whole convolutions: every solver x instruction set x pass x layout x weights layout x threads over a table of awkward shapes and
+ * thousands of random ones, against the reference solver (which test_reference.c holds to the definition).
+ *
+ * All tensors lie flush against inaccessible pages, outputs start as NaN, workspaces have exactly the size asked for, an odd
+ * address and garbage inside. Packed or plain weights and any number of threads must give the same bits. With small whole numbers
+ * as data every sum is exact in fp32, so solvers that sum directly must agree to the last bit whatever their order; with real
+ * numbers the error must be below falt_plan_error_bound and, typically, near plain fp32 summation's.
+ *
+ * FALTUNG_TEST_QUICK=1 takes fewer problems, for emulators and sanitizers.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "faltung.h"
+#include "problem.h"
+
+#define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
+
+static bool quick(void)
+{
+    const char *value = getenv("FALTUNG_TEST_QUICK");
+    return value && value[0] && strcmp(value, "0") != 0;
+}
+
+/* One problem with all that decides what is computed. */
+struct trial {
+    falt_conv conv;
+    bool bias, residual, in_place; /* forward; in_place: residual is dst itself */
+    bool accumulate;               /* backward weights */
+    bool whole;                    /* data: small whole numbers, or reals */
+    bool warm;
+    int thread_counts; /* how many of threads_tried */
+};
+
+static const int32_t threads_tried[] = {1, 3, 7};
+
+static struct {
+    int64_t executed, refused;
+} tally[FALT_ALGO_COUNT];
+
+/* The next corner that a tensor is pushed into; cycles with a period that has no factor in common with the loops around. */
+static enum guard_side next_side(void)
+{
+    static unsigned count;
+    static const enum guard_side sides[] = {AT_END, AT_BEGIN, AT_END, OFF_BY_FOUR, AT_BEGIN, AT_END, AT_BEGIN};
+    return sides[count++ % LENGTH(sides)];
+}
+
+/*
+ * Exactly `size` bytes (a multiple of 4), 4 to 60 bytes off any alignment by 64, between guard pages and full of NaN:
+ *
+ *     guard | shift | bytes | guard       or       guard | bytes | shift | guard
+ */
+struct block {
+    float *base;
+    int64_t floats, shift;
+    unsigned char *bytes;
+};
+
+static struct block block_of(size_t size)
+{
+    static unsigned count;
+    count++;
+    struct block block = {.floats = (int64_t)(size / 4), .shift = 1 + count % 15};
+    assert_int_equal(size % 4, 0);
+    const bool front = count / 15 & 1;
+    block.base = guarded(block.floats + block.shift, front ? AT_END : AT_BEGIN);
+    block.bytes = (unsigned char *)(block.base + (front ? 0 : block.shift));
+    return block;
+}
+
+/* The canaries in the gap; those around the whole are guarded_free's. */
+static bool block_intact(const struct block *block)
+{
+    const float *gap = (const unsigned char *)block->base == block->bytes ? block->base + block->floats : block->base;
+    for (int64_t i = 0; i < block->shift; i++)
+        if (!is_canary(gap[i]))
+            return false;
+    return true;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- one trial */
+
+struct inputs {
+    falt_sizes sizes;
+    float *src, *weights, *bias, *residual, *diff_dst, *initial; /* initial: of the weight gradients */
+};
+
+static float *input(struct random *random, int64_t n, bool whole)
+{
+    float *x = guarded(n, next_side());
+    (whole ? fill_integer : fill_uniform)(random, x, n);
+    return x;
+}
+
+static struct inputs inputs_of(struct random *random, const struct trial *trial)
+{
+    struct inputs in = {0};
+    assert_int_equal(falt_conv_sizes(&trial->conv, &in.sizes), FALT_OK);
+    in.src = input(random, in.sizes.src, trial->whole);
+    in.weights = input(random, in.sizes.weights, trial->whole);
+    in.bias = input(random, in.sizes.bias, trial->whole);
+    in.residual = input(random, in.sizes.dst, trial->whole);
+    in.diff_dst = input(random, in.sizes.dst, trial->whole);
+    in.initial = input(random, in.sizes.weights + in.sizes.bias, trial->whole);
+    return in;
+}
+
+static void inputs_free(struct inputs *in)
+{
+    guarded_free(in->src);
+    guarded_free(in->weights);
+    guarded_free(in->bias);
+    guarded_free(in->residual);
+    guarded_free(in->diff_dst);
+    guarded_free(in->initial);
+}
+
+/* Floats that a pass writes: the weights' gradient is followed by the bias'. */
+static int64_t output_count(const falt_sizes *sizes, falt_pass pass)
+{
+    return pass == FALT_FORWARD ? sizes->dst : pass == FALT_BACKWARD_DATA ? sizes->src : sizes->weights + sizes->bias;
+}
+
+/* The tensors but for workspace and packed weights. second: the bias' gradient. */
+static falt_tensors tensors_of(const struct trial *trial, const struct inputs *in, falt_pass pass, float *out, float *second)
+{
+    switch (pass) {
+    case FALT_FORWARD:
+        return (falt_tensors){.src = in->src,
+                              .weights = in->weights,
+                              .bias = trial->bias ? in->bias : NULL,
+                              .residual = !trial->residual ? NULL : trial->in_place ? out : in->residual,
+                              .dst = out};
+    case FALT_BACKWARD_DATA:
+        return (falt_tensors){.diff_dst = in->diff_dst, .weights = in->weights, .diff_src = out};
+    default:
+        return (falt_tensors){.src = in->src,
+                              .diff_dst = in->diff_dst,
+                              .diff_weights = out,
+                              .diff_bias = trial->bias ? second : NULL};
+    }
+}
+
+/* One execution in fresh guarded memory; the result is the caller's to free. */
+static float *execute(const falt_plan *plan, const struct trial *trial, const struct inputs *in, falt_pass pass, bool packed,
+                      const char *title)
+{
+    const int64_t count = output_count(&in->sizes, pass), first = pass == FALT_BACKWARD_WEIGHTS ? in->sizes.weights : count;
+    float *out = guarded(first, next_side()), *second = guarded(count - first, next_side());
+    if (pass == FALT_FORWARD && trial->residual && trial->in_place)
+        memcpy(out, in->residual, (size_t)count * sizeof *out);
+    if (pass == FALT_BACKWARD_WEIGHTS && trial->accumulate) {
+        memcpy(out, in->initial, (size_t)first * sizeof *out);
+        memcpy(second, in->initial + first, (size_t)(count - first) * sizeof *out);
+    }
+    falt_tensors tensors = tensors_of(trial, in, pass, out, second);
+
+    struct block stored = {0};
+    if (packed) {
+        /* Packed at one place, used at another. */
+        const size_t size = falt_plan_packed_weights_size(plan);
+        struct block made = block_of(size);
+        assert_int_equal(falt_pack_weights(plan, in->weights, made.bytes, size), FALT_OK);
+        stored = block_of(size);
+        memcpy(stored.bytes, made.bytes, size);
+        memset(made.bytes, 0xff, size);
+        if (!block_intact(&made))
+            fail_msg("%s: written outside of the packed weights", title);
+        guarded_free(made.base);
+        tensors.weights = NULL;
+        tensors.packed_weights = stored.bytes;
+    }
+    const size_t size = falt_plan_workspace_size(plan, packed);
+    struct block workspace = block_of(size);
+    tensors.workspace = workspace.bytes;
+    tensors.workspace_size = size;
+    const falt_status status = falt_execute(plan, &tensors);
+    if (status != FALT_OK)
+        fail_msg("%s: %s: %s", title, falt_status_string(status), falt_last_error());
+    if (!block_intact(&workspace))
+        fail_msg("%s: written outside of the workspace", title);
+    guarded_free(workspace.base);
+    guarded_free(stored.base);
+
+    float *result = malloc((size_t)(count + 1) * sizeof *result);
+    assert_non_null(result);
+    memcpy(result, out, (size_t)first * sizeof *out);
+    memcpy(result + first, second, (size_t)(count - first) * sizeof *out);
+    guarded_free(out);
+    guarded_free(second);
+    return result;
+}
+
+/* Activations whose result on whole numbers is exact. */
+static bool exact_activation(const falt_conv *conv)
+{
+    return conv->activation <= FALT_ACT_LEAKY;
+}
+
+static void compare(const float *result, const float *reference, int64_t count, const falt_plan *plan, const struct trial *trial,
+                    const struct inputs *in, falt_pass pass, const char *title)
+{
+    falt_plan_info info = {.struct_size = sizeof info};
+    assert_int_equal(falt_plan_get_info(plan, &info), FALT_OK);
+    const double unit = ldexp(1.0, -24);
+    const int64_t sums = pass == FALT_BACKWARD_WEIGHTS ? in->sizes.weights : count; /* elements before the bias' gradient */
+    const bool exact = trial->whole && info.accuracy <= 1.0 && exact_activation(&trial->conv);
+
+    double bound = 0.0;
+    falt_tensors tensors = tensors_of(trial, in, pass, NULL, NULL);
+    if (pass == FALT_BACKWARD_WEIGHTS)
+        tensors.diff_weights = in->initial; /* what is accumulated to; otherwise only its presence counts */
+    if (trial->residual && pass == FALT_FORWARD)
+        tensors.residual = in->residual;
+    assert_int_equal(falt_plan_error_bound(plan, &tensors, &bound), FALT_OK);
+    if (!(bound >= 0.0 && isfinite(bound)))
+        fail_msg("%s: error bound %g", title, bound);
+
+    double *expected = malloc((size_t)(count + 1) * sizeof *expected);
+    double *tolerance = malloc((size_t)(count + 1) * sizeof *tolerance);
+    assert_true(expected && tolerance);
+    const double pixels = (double)in->sizes.dst / (double)in->sizes.bias;
+    double error = 0.0, norm = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        expected[i] = (double)reference[i];
+        /* The oracle's own rounding, and the activation's few units. */
+        tolerance[i] = exact ? 0.0 : 32.0 * unit * fabs(expected[i]) + (i < sums ? bound : 8.0 * unit * (pixels + 1.0));
+        if (i < sums) {
+            const double e = (double)result[i] - expected[i];
+            error += e * e;
+            norm += expected[i] * expected[i];
+        }
+    }
+    const int64_t written = pass == FALT_BACKWARD_WEIGHTS && !trial->bias ? sums : count;
+    check_within(result, expected, tolerance, written, "%s", title);
+
+    /* Few elements may all cancel by chance. */
+    if (trial->conv.activation == FALT_ACT_NONE && sums >= 64) {
+        const double terms = pass == FALT_BACKWARD_WEIGHTS ? pixels : in->sizes.multiply_adds / (double)sums;
+        const double limit = 4.0 * fmax(1.0, info.accuracy) * unit * sqrt(terms) + 1e-6;
+        if (sqrt(error) > limit * sqrt(norm))
+            fail_msg("%s: relative L2 error %.3g, limit %.3g (FALTUNG_SEED=%llu)", title, sqrt(error / norm), limit,
+                     (unsigned long long)random_seed());
+    }
+    free(expected);
+    free(tolerance);
+}
+
+static falt_options options_of(const struct trial *trial, falt_pass pass, falt_algorithm algorithm, falt_isa isa, int32_t threads)
+{
+    falt_options options = FALT_OPTIONS_INIT;
+    options.algorithm = algorithm;
+    options.isa = isa;
+    options.threads = threads;
+    options.accumulate = pass == FALT_BACKWARD_WEIGHTS && trial->accumulate;
+    options.warm_weights = trial->warm;
+    options.accuracy = 1000.0f; /* whatever there is: each is judged by what it says of itself */
+    return options;
+}
+
+static const char *title_of(const struct trial *trial, falt_pass pass, const falt_options *options, const char *variant)
+{
+    static char title[512];
+    struct problem problem;
+    char text[256] = "?";
+    if (falt_problem_init(&problem, &trial->conv, pass, options) == FALT_OK)
+        falt_problem_print(&problem, text, sizeof text);
+    snprintf(title, sizeof title, "%s%s; weights %s%s%s%s%s; %s data; %s, %s, %d threads, %s", text,
+             trial->conv.layout == FALT_NHWC ? ", channels last" : ", channels first",
+             trial->conv.weights_layout == FALT_OIHW ? "OIHW" : "OHWI", trial->bias ? ", bias" : "",
+             !trial->residual   ? ""
+             : trial->in_place ? ", residual in place"
+                                : ", residual",
+             trial->accumulate ? ", accumulate" : "", trial->warm ? ", warm" : "", trial->whole ? "whole" : "real",
+             falt_algorithm_name(options->algorithm), falt_isa_name(options->isa), (int)options->threads, variant);
+    return title;
+}
+
+static falt_isa best_isa(void)
+{
+    static falt_cpu cpu;
+    if (!cpu.struct_size) {
+        cpu.struct_size = sizeof cpu;
+        assert_int_equal(falt_cpu_info(&cpu), FALT_OK);
+    }
+    return cpu.isa;
+}
+
+static bool usable_isa(falt_isa isa)
+{
+    falt_cpu cpu = {.struct_size = sizeof cpu};
+    assert_int_equal(falt_cpu_info(&cpu), FALT_OK);
+    return (cpu.isas & 1u << isa) && isa <= best_isa();
+}
+
+static void try_pass(const struct trial *trial, const struct inputs *in, falt_pass pass)
+{
+    const int64_t count = output_count(&in->sizes, pass);
+    falt_options options = options_of(trial, pass, FALT_ALGO_REFERENCE, FALT_ISA_AUTO, 1);
+    falt_plan *plan = NULL;
+    if (falt_plan_create(&plan, &trial->conv, pass, &options) != FALT_OK)
+        fail_msg("%s: %s", title_of(trial, pass, &options, ""), falt_last_error());
+    float *reference = execute(plan, trial, in, pass, false, title_of(trial, pass, &options, "oracle"));
+    falt_plan_destroy(plan);
+
+    for (falt_isa isa = FALT_ISA_SCALAR; isa < FALT_ISA_COUNT; isa++) {
+        if (!usable_isa(isa))
+            continue;
+        for (falt_algorithm algorithm = FALT_ALGO_AUTO; algorithm < FALT_ALGO_COUNT; algorithm++) {
+            if (algorithm <= FALT_ALGO_REFERENCE && isa != best_isa())
+                continue; /* the one chooses among the others, the other is the same for all */
+            float *first = NULL;
+            for (int t = 0; t < trial->thread_counts; t++) {
+                options = options_of(trial, pass, algorithm, isa, threads_tried[t]);
+                const falt_status status = falt_plan_create(&plan, &trial->conv, pass, &options);
+                if (status != FALT_OK) {
+                    assert_int_equal(status, FALT_UNSUPPORTED);
+                    assert_true(algorithm > FALT_ALGO_REFERENCE && first == NULL && plan == NULL);
+                    assert_true(falt_last_error()[0] != 0);
+                    tally[algorithm].refused++;
+                    break;
+                }
+                for (int packed = 0; packed <= (falt_plan_packed_weights_size(plan) > 0); packed++) {
+                    const char *title = title_of(trial, pass, &options, packed ? "packed weights" : "plain weights");
+                    float *result = execute(plan, trial, in, pass, packed, title);
+                    tally[algorithm].executed++;
+                    if (first) {
+                        check_same(result, first, count, "%s: against the first run", title);
+                        free(result);
+                    } else {
+                        first = result;
+                        compare(result, reference, count, plan, trial, in, pass, title);
+                    }
+                }
+                falt_plan_destroy(plan);
+                if (algorithm == FALT_ALGO_AUTO)
+                    break; /* it may choose another algorithm for another number of threads */
+            }
+            free(first);
+        }
+    }
+    free(reference);
+}
+
+static void try(struct random *random, const struct trial *trial)
+{
+    struct inputs in = inputs_of(random, trial);
+    for (falt_pass pass = FALT_FORWARD; pass <= FALT_BACKWARD_WEIGHTS; pass++)
+        if (pass == FALT_FORWARD || trial->conv.activation == FALT_ACT_NONE)
+            try_pass(trial, &in, pass);
+    inputs_free(&in);
+}
+
+/* --------------------------------------------------------------------------------------------------------------- the table */
+
+/* 0 is 1 for sizes, strides, dilations and channels. */
+struct shape {
+    const char *name;
+    int dims;
+    int64_t batch, i, o, groups;
+    int64_t in[3], kernel[3], stride[3], dilation[3], begin[3], end[3], output_padding[3];
+};
+enum { EMPTY = -1 };
+
+static const struct shape shapes[] = {
+    {"1x1 image, 1x1 kernel", 2, .in = {1, 1}},
+    {"1x1 image, many channels", 2, .i = 37, .o = 41, .in = {1, 1}},
+    {"1x1 image, 3x3 kernel", 2, .i = 5, .o = 9, .in = {1, 1}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"kernel larger than image", 2, .i = 3, .o = 17, .in = {3, 2}, .kernel = {7, 5}, .begin = {3, 3}, .end = {3, 2}},
+    {"all but one tap outside", 2, .i = 4, .o = 5, .in = {1, 1}, .kernel = {5, 5}, .begin = {4, 0}, .end = {0, 4}},
+    {"padding wider than kernel", 2, .i = 2, .o = 3, .in = {3, 3}, .kernel = {2, 2}, .begin = {5, 4}, .end = {4, 6}},
+    {"one input channel", 2, .i = 1, .o = 33, .in = {9, 11}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"one output channel", 2, .i = 33, .o = 1, .in = {9, 11}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"one channel each", 2, .in = {13, 17}, .kernel = {5, 3}, .begin = {2, 1}, .end = {2, 1}},
+    {"three input channels", 2, .i = 3, .o = 64, .in = {15, 17}, .kernel = {7, 7}, .stride = {2, 2}, .begin = {3, 3}, .end = {3, 3}},
+    {"primes", 2, .batch = 3, .i = 19, .o = 23, .in = {11, 13}, .kernel = {3, 5}, .stride = {2, 3}, .begin = {1, 2}, .end = {1, 2}},
+    {"1x1 kernel", 2, .batch = 2, .i = 40, .o = 50, .in = {7, 7}},
+    {"1x1 kernel, strided", 2, .batch = 2, .i = 31, .o = 34, .in = {7, 8}, .stride = {2, 2}},
+    {"1x1 kernel, padded", 2, .i = 16, .o = 32, .in = {4, 5}, .begin = {1, 2}, .end = {2, 1}},
+    {"stride > kernel", 2, .i = 7, .o = 10, .in = {17, 19}, .kernel = {2, 3}, .stride = {5, 4}, .begin = {1, 1}, .end = {0, 1}},
+    {"stride > image", 2, .i = 4, .o = 18, .in = {5, 6}, .kernel = {3, 3}, .stride = {9, 100}, .begin = {1, 0}, .end = {0, 1}},
+    {"stride leaves a rest", 2, .i = 9, .o = 8, .in = {10, 12}, .kernel = {3, 3}, .stride = {4, 5}},
+    {"dilation > size", 2, .i = 5, .o = 16, .in = {3, 4}, .kernel = {3, 3}, .dilation = {4, 5}, .begin = {4, 5}, .end = {4, 5}},
+    {"dilated", 2, .batch = 2, .i = 18, .o = 20, .in = {12, 13}, .kernel = {3, 3}, .dilation = {2, 3}, .begin = {2, 3}, .end = {2, 3}},
+    {"dilated and strided", 2, .i = 12, .o = 14, .in = {15, 16}, .kernel = {3, 2}, .stride = {2, 3}, .dilation = {3, 2}, .begin = {3, 1}, .end = {2, 0}},
+    {"asymmetric padding", 2, .i = 6, .o = 21, .in = {8, 9}, .kernel = {3, 4}, .begin = {0, 3}, .end = {2, 1}},
+    {"padding at the end only", 2, .i = 8, .o = 8, .in = {6, 7}, .kernel = {3, 3}, .stride = {2, 2}, .end = {1, 1}},
+    {"no padding", 2, .i = 17, .o = 15, .in = {9, 8}, .kernel = {4, 4}},
+    {"kernel = image", 2, .batch = 3, .i = 11, .o = 29, .in = {5, 6}, .kernel = {5, 6}},
+    {"3x3, 4x4 tiles", 2, .batch = 2, .i = 16, .o = 32, .in = {8, 12}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"3x3, ragged tiles", 2, .i = 20, .o = 36, .in = {14, 14}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"5x5", 2, .i = 10, .o = 24, .in = {12, 11}, .kernel = {5, 5}, .begin = {2, 2}, .end = {2, 2}},
+    {"1x7", 2, .i = 16, .o = 19, .in = {6, 17}, .kernel = {1, 7}, .begin = {0, 3}, .end = {0, 3}},
+    {"7x1", 2, .i = 16, .o = 19, .in = {17, 6}, .kernel = {7, 1}, .begin = {3, 0}, .end = {3, 0}},
+    {"tall kernel, row padding only", 2, .i = 3, .o = 4, .in = {4, 40}, .kernel = {6, 1}, .begin = {3, 0}, .end = {2, 0}},
+    {"groups", 2, .batch = 2, .i = 12, .o = 18, .groups = 3, .in = {7, 9}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"groups of 4", 2, .i = 32, .o = 32, .groups = 8, .in = {9, 10}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"groups of 17 to 33", 2, .i = 34, .o = 66, .groups = 2, .in = {6, 5}, .kernel = {3, 3}, .stride = {2, 1}, .begin = {1, 1}, .end = {1, 1}},
+    {"groups to one channel each", 2, .i = 15, .o = 5, .groups = 5, .in = {6, 7}, .kernel = {2, 3}},
+    {"groups, 1x1", 2, .i = 24, .o = 40, .groups = 4, .in = {5, 5}},
+    {"depthwise", 2, .batch = 2, .i = 33, .o = 33, .groups = 33, .in = {10, 11}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"depthwise, strided", 2, .i = 16, .o = 16, .groups = 16, .in = {14, 15}, .kernel = {5, 5}, .stride = {2, 2}, .begin = {2, 2}, .end = {2, 2}},
+    {"depthwise, dilated", 2, .i = 20, .o = 20, .groups = 20, .in = {11, 9}, .kernel = {3, 3}, .dilation = {2, 2}, .begin = {2, 2}, .end = {2, 2}},
+    {"depthwise, multiplier 2", 2, .i = 10, .o = 20, .groups = 10, .in = {8, 9}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"depthwise, multiplier 5", 2, .i = 3, .o = 15, .groups = 3, .in = {7, 6}, .kernel = {3, 2}, .stride = {2, 2}, .begin = {1, 0}},
+    {"empty batch", 2, .batch = EMPTY, .i = 4, .o = 6, .groups = 2, .in = {5, 5}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"large batch of small images", 2, .batch = 17, .i = 5, .o = 6, .in = {2, 3}, .kernel = {2, 2}, .begin = {1, 0}, .end = {0, 1}},
+    {"wide image, one row", 2, .i = 6, .o = 16, .in = {1, 131}, .kernel = {1, 3}, .begin = {0, 1}, .end = {0, 1}},
+    {"tall image, one column", 2, .i = 6, .o = 16, .in = {131, 1}, .kernel = {3, 1}, .begin = {1, 0}, .end = {1, 0}},
+    {"1024-channel rows", 2, .i = 256, .o = 20, .in = {3, 4}},
+    {"many output channels", 2, .i = 3, .o = 300, .in = {2, 3}, .kernel = {2, 2}},
+    {"transposed, output padding 1", 2, .i = 6, .o = 9, .in = {5, 4}, .kernel = {3, 3}, .stride = {2, 2}, .begin = {1, 1}, .end = {1, 1}, .output_padding = {1, 1}},
+    {"transposed, gaps", 2, .i = 8, .o = 3, .in = {3, 4}, .kernel = {2, 1}, .stride = {4, 5}, .output_padding = {3, 2}},
+    {"transposed 4x4 stride 2", 2, .batch = 2, .i = 20, .o = 10, .in = {6, 5}, .kernel = {4, 4}, .stride = {2, 2}, .begin = {1, 1}, .end = {1, 1}, .output_padding = {0, 1}},
+    {"transposed, large output padding", 2, .i = 2, .o = 4, .in = {3, 3}, .kernel = {3, 3}, .output_padding = {6, 5}},
+    {"1-D", 1, .batch = 2, .i = 20, .o = 30, .in = {37}, .kernel = {3}, .begin = {1}, .end = {1}},
+    {"1-D, causal and dilated", 1, .i = 16, .o = 32, .in = {64}, .kernel = {2}, .dilation = {16}, .begin = {16}},
+    {"1-D, strided, one channel", 1, .o = 13, .in = {101}, .kernel = {10}, .stride = {5}},
+    {"1-D, depthwise", 1, .i = 19, .o = 19, .groups = 19, .in = {23}, .kernel = {4}, .begin = {3}},
+    {"1-D, one sample", 1, .i = 9, .o = 7, .in = {1}, .kernel = {3}, .begin = {1}, .end = {1}},
+    {"3-D", 3, .i = 6, .o = 18, .in = {4, 5, 6}, .kernel = {3, 3, 3}, .begin = {1, 1, 1}, .end = {1, 1, 1}},
+    {"3-D, everything", 3, .batch = 2, .i = 4, .o = 10, .groups = 2, .in = {5, 6, 7}, .kernel = {2, 3, 2}, .stride = {2, 1, 3}, .dilation = {1, 2, 2}, .begin = {1, 2, 0}, .end = {0, 1, 2}, .output_padding = {1, 0, 2}},
+    {"3-D, 1x1x1", 3, .i = 17, .o = 16, .in = {2, 3, 4}},
+    {"3-D, time only", 3, .i = 12, .o = 9, .in = {7, 2, 3}, .kernel = {3, 1, 1}, .begin = {1, 0, 0}, .end = {1, 0, 0}},
+    {"3-D, strided 7x7x7", 3, .i = 3, .o = 8, .in = {8, 9, 10}, .kernel = {7, 7, 7}, .stride = {2, 2, 2}, .begin = {3, 3, 3}, .end = {3, 3, 3}},
+    {"3-D, depthwise", 3, .i = 8, .o = 8, .groups = 8, .in = {4, 5, 4}, .kernel = {3, 3, 3}, .begin = {1, 1, 1}, .end = {1, 1, 1}},
+};
+
+/* Large enough that loops over cache blocks take several turns. */
+static const struct shape large_shapes[] = {
+    {"large 3x3", 2, .i = 64, .o = 72, .in = {40, 45}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"large 1x1", 2, .batch = 2, .i = 200, .o = 130, .in = {23, 29}},
+    {"few channels, large image", 2, .i = 3, .o = 40, .in = {150, 161}, .kernel = {5, 5}, .stride = {2, 2}, .begin = {2, 2}, .end = {2, 2}},
+    {"many channels, small image", 2, .i = 520, .o = 260, .in = {7, 7}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"long 1-D", 1, .i = 24, .o = 24, .in = {5003}, .kernel = {5}, .dilation = {8}, .begin = {16}, .end = {16}},
+};
+
+static int64_t or_one(int64_t value)
+{
+    return value ? value : 1;
+}
+
+static falt_conv conv_of(const struct shape *shape)
+{
+    falt_conv conv = FALT_CONV_INIT;
+    conv.spatial_dims = shape->dims;
+    conv.batch = shape->batch == EMPTY ? 0 : or_one(shape->batch);
+    conv.in_channels = or_one(shape->i);
+    conv.out_channels = or_one(shape->o);
+    conv.groups = or_one(shape->groups);
+    for (int d = 0; d < shape->dims; d++) {
+        conv.in[d] = shape->in[d];
+        conv.kernel[d] = or_one(shape->kernel[d]);
+        conv.stride[d] = or_one(shape->stride[d]);
+        conv.dilation[d] = or_one(shape->dilation[d]);
+        conv.pad_begin[d] = shape->begin[d];
+        conv.pad_end[d] = shape->end[d];
+    }
+    return conv;
+}
+
+/* Both layouts of everything; for a sanitizer or an emulator, one of the four in turn. */
+static void try_layouts(struct random *random, const struct trial *trial)
+{
+    static int turn;
+    turn++;
+    for (int combination = 0; combination < 4; combination++) {
+        if (quick() && combination != turn % 4)
+            continue;
+        struct trial one = *trial;
+        one.conv.layout = combination & 1 ? FALT_NHWC : FALT_NCHW;
+        one.conv.weights_layout = combination & 2 ? FALT_OHWI : FALT_OIHW;
+        try(random, &one);
+    }
+}
+
+static struct trial trial_of(const falt_conv *conv)
+{
+    return (struct trial){.conv = *conv, .bias = true, .whole = true, .thread_counts = quick() ? 2 : 3};
+}
+
+static void test_shapes(void **state)
+{
+    (void)state;
+    struct random random = random_stream(1);
+    for (size_t s = 0; s < LENGTH(shapes); s++) {
+        for (int transposed = 0; transposed < 2; transposed++) {
+            falt_conv conv = conv_of(&shapes[s]);
+            falt_sizes sizes;
+            if (transposed) {
+                conv.transposed = 1;
+                memcpy(conv.output_padding, shapes[s].output_padding, sizeof conv.output_padding);
+            }
+            if (falt_conv_sizes(&conv, &sizes) != FALT_OK) {
+                /* Not every convolution makes sense the other way round, but each shape makes sense one way. */
+                if (!transposed)
+                    assert_non_null(strstr(shapes[s].name, "transposed"));
+                continue;
+            }
+            if (sizes.multiply_adds > 3e6)
+                continue;
+            struct trial trial = trial_of(&conv);
+            try_layouts(&random, &trial);
+            trial.whole = false;
+            trial.residual = true;
+            trial.accumulate = true;
+            trial.thread_counts = 1;
+            try_layouts(&random, &trial);
+        }
+    }
+}
+
+static void test_large_shapes(void **state)
+{
+    (void)state;
+    if (quick())
+        skip();
+    struct random random = random_stream(2);
+    for (size_t s = 0; s < LENGTH(large_shapes); s++) {
+        for (int last = 0; last < 2; last++) {
+            falt_conv conv = conv_of(&large_shapes[s]);
+            conv.layout = last ? FALT_NHWC : FALT_NCHW;
+            struct trial trial = trial_of(&conv);
+            trial.whole = !last;
+            try(&random, &trial);
+        }
+    }
+}
+
+/* Every width around the tile sizes. */
+static void test_widths(void **state)
+{
+    (void)state;
+    struct random random = random_stream(3);
+    for (int64_t width = 1; width <= 40; width++) {
+        for (int variant = 0; variant < 4; variant++) {
+            if (quick() && (width + variant) % 4 != 0)
+                continue;
+            const int64_t kernel = variant & 1 ? 3 : 1, stride = variant & 2 ? 2 : 1;
+            const struct shape shape = {"width", 2, .i = 5, .o = 18, .in = {2, width}, .kernel = {kernel, kernel},
+                                        .stride = {1, stride}, .begin = {kernel / 2, kernel / 2}, .end = {kernel / 2, kernel / 2}};
+            const falt_conv conv = conv_of(&shape);
+            struct trial trial = trial_of(&conv);
+            trial.thread_counts = 2;
+            try_layouts(&random, &trial);
+        }
+    }
+}
+
+/* Every number of channels around the vector lengths, on both sides. */
+static void test_channels(void **state)
+{
+    (void)state;
+    static const int64_t channels[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 100};
+    struct random random = random_stream(4);
+    for (size_t i = 0; i < LENGTH(channels); i++) {
+        for (size_t o = 0; o < LENGTH(channels); o++) {
+            if (quick() && (i + 3 * o) % 19 > 1)
+                continue;
+            const struct shape shape = {"channels", 1, .i = channels[i], .o = channels[o], .in = {5 + (int64_t)(i + o) % 3},
+                                        .kernel = {3}, .begin = {1}, .end = {1}};
+            falt_conv conv = conv_of(&shape);
+            conv.layout = (i + o) & 1 ? FALT_NHWC : FALT_NCHW;
+            conv.weights_layout = (i + o) & 2 ? FALT_OHWI : FALT_OIHW;
+            struct trial trial = trial_of(&conv);
+            trial.thread_counts = 2;
+            try(&random, &trial);
+        }
+    }
+}
+
+static void set_activation(falt_conv *conv, falt_activation activation)
+{
+    conv->activation = activation;
+    conv->alpha = activation == FALT_ACT_CLAMP ? -3.0f : 0.125f; /* a power of 2: leaky stays exact */
+    conv->beta = 6.0f;
+}
+
+static void test_epilogues(void **state)
+{
+    (void)state;
+    struct random random = random_stream(5);
+    const struct shape shape = {"epilogue", 2, .batch = 2, .i = 3, .o = 37, .in = {5, 7}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}};
+    for (falt_activation a = FALT_ACT_NONE; a <= FALT_ACT_HARDSWISH; a++) {
+        for (int bits = 0; bits < 16; bits++) {
+            falt_conv conv = conv_of(&shape);
+            set_activation(&conv, a);
+            conv.transposed = bits >> 3;
+            struct trial trial = trial_of(&conv);
+            trial.bias = bits & 1;
+            trial.residual = bits & 2;
+            trial.in_place = trial.residual && bits & 4;
+            if (bits & 4 && !trial.residual)
+                continue;
+            trial.thread_counts = 2;
+            try_layouts(&random, &trial);
+            trial.whole = false;
+            try_layouts(&random, &trial);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------- random ones */
+
+/* Mostly small numbers, sometimes one at or beside a multiple of a vector. */
+static int64_t some_channels(struct random *random)
+{
+    static const int64_t edges[] = {8, 16, 32, 48, 64};
+    const int64_t kind = random_between(random, 0, 5);
+    if (kind == 0)
+        return edges[random_between(random, 0, 4)] + random_between(random, -1, 1);
+    return random_between(random, 1, kind == 1 ? 40 : 9);
+}
+
+static bool random_conv(struct random *random, falt_conv *conv, double most)
+{
+    *conv = (falt_conv)FALT_CONV_INIT;
+    conv->spatial_dims = (int32_t)random_between(random, 1, 3);
+    conv->transposed = random_between(random, 0, 3) == 0;
+    conv->batch = random_between(random, 0, 30) == 0 ? 0 : random_between(random, 1, 3);
+    conv->groups = random_between(random, 0, 2) == 0 ? random_between(random, 2, 20) : 1;
+    const bool depthwise = conv->groups > 1 && random_between(random, 0, 1);
+    conv->in_channels = conv->groups * (depthwise ? 1 : conv->groups > 1 ? random_between(random, 1, 9) : some_channels(random));
+    conv->out_channels = conv->groups * (depthwise && random_between(random, 0, 2) ? 1
+                                         : conv->groups > 1                        ? random_between(random, 1, 9)
+                                                                                   : some_channels(random));
+    const bool square = random_between(random, 0, 1);
+    for (int d = 0; d < conv->spatial_dims; d++) {
+        conv->in[d] = random_between(random, 1, conv->spatial_dims == 1 ? 90 : conv->spatial_dims == 2 ? 24 : 9);
+        if (d > 0 && square) {
+            conv->kernel[d] = conv->kernel[0];
+            conv->stride[d] = conv->stride[0];
+            conv->dilation[d] = conv->dilation[0];
+            conv->pad_begin[d] = conv->pad_begin[0];
+            conv->pad_end[d] = conv->pad_end[0];
+        } else {
+            conv->kernel[d] = random_between(random, 0, 2) ? random_between(random, 1, 3) : random_between(random, 1, 7);
+            conv->stride[d] = random_between(random, 0, 1) ? 1 : random_between(random, 1, 5);
+            conv->dilation[d] = random_between(random, 0, 2) ? 1 : random_between(random, 1, 4);
+            conv->pad_begin[d] = random_between(random, 0, conv->kernel[d] * conv->dilation[d]);
+            conv->pad_end[d] = random_between(random, 0, 1) ? conv->pad_begin[d] : random_between(random, 0, 6);
+        }
+        if (conv->transposed)
+            conv->output_padding[d] = random_between(random, 0, 1) ? 0 : random_between(random, 0, 4);
+    }
+    conv->layout = random_between(random, 0, 1) ? FALT_NHWC : FALT_NCHW;
+    conv->weights_layout = random_between(random, 0, 1) ? FALT_OHWI : FALT_OIHW;
+    if (random_between(random, 0, 2) == 0)
+        set_activation(conv, (falt_activation)random_between(random, 1, 6));
+    falt_sizes sizes;
+    return falt_conv_sizes(conv, &sizes) == FALT_OK && sizes.multiply_adds <= most &&
+           (double)(sizes.src + sizes.dst + sizes.weights) <= most;
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    struct random random = random_stream(6);
+    const int wanted = quick() ? 150 : 2000;
+    for (int done = 0; done < wanted;) {
+        struct trial trial = {.thread_counts = done % 8 == 0 ? 3 : done % 2 ? 1 : 2};
+        if (!random_conv(&random, &trial.conv, quick() ? 5e4 : 3e5))
+            continue;
+        done++;
+        trial.whole = random_between(&random, 0, 1);
+        trial.bias = random_between(&random, 0, 1);
+        trial.residual = random_between(&random, 0, 2) == 0;
+        trial.in_place = trial.residual && random_between(&random, 0, 1);
+        trial.accumulate = random_between(&random, 0, 2) == 0;
+        trial.warm = random_between(&random, 0, 1);
+        try(&random, &trial);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------- NaN and Inf */
+
+/* What is not finite reaches the outputs that depend on it, as IEEE 754 says, and no others. (Fast algorithms spread it over their
+ * tiles, which is why they are left out.) */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    struct random random = random_stream(7);
+    static const float poisons[] = {NAN, INFINITY, -INFINITY};
+    for (int round = 0; round < (quick() ? 20 : 120); round++) {
+        struct trial trial = {.bias = true, .residual = true, .whole = true, .thread_counts = 1};
+        if (!random_conv(&random, &trial.conv, 3e4) || trial.conv.batch == 0)
+            continue;
+        set_activation(&trial.conv, (falt_activation)(round % 5)); /* NONE ... SIGMOID */
+        struct inputs in = inputs_of(&random, &trial);
+        for (int64_t i = 0; i < in.sizes.weights; i++)
+            in.weights[i] += in.weights[i] == 0.0f ? 1.0f : 0.0f; /* Inf * 0 would depend on how padding is done */
+        in.src[random_between(&random, 0, in.sizes.src - 1)] = poisons[round % 3];
+        in.bias[random_between(&random, 0, in.sizes.bias - 1)] = poisons[round / 3 % 3];
+        in.residual[random_between(&random, 0, in.sizes.dst - 1)] = poisons[round / 9 % 3];
+        falt_plan *plan = NULL;
+        falt_options options = options_of(&trial, FALT_FORWARD, FALT_ALGO_REFERENCE, FALT_ISA_AUTO, 1);
+        assert_int_equal(falt_plan_create(&plan, &trial.conv, FALT_FORWARD, &options), FALT_OK);
+        float *reference = execute(plan, &trial, &in, FALT_FORWARD, false, "oracle");
+        falt_plan_destroy(plan);
+        for (falt_isa isa = FALT_ISA_SCALAR; isa < FALT_ISA_COUNT; isa++) {
+            for (falt_algorithm a = FALT_ALGO_DIRECT; a < FALT_ALGO_COUNT; a++) {
+                options = options_of(&trial, FALT_FORWARD, a, isa, 1);
+                options.accuracy = FALT_ACCURACY_AS_DIRECT;
+                if (!usable_isa(isa) || falt_plan_create(&plan, &trial.conv, FALT_FORWARD, &options) != FALT_OK)
+                    continue;
+                const char *title = title_of(&trial, FALT_FORWARD, &options, "not finite");
+                float *result = execute(plan, &trial, &in, FALT_FORWARD, false, title);
+                double *expected = malloc((size_t)in.sizes.dst * sizeof *expected);
+                assert_non_null(expected);
+                for (int64_t i = 0; i < in.sizes.dst; i++)
+                    expected[i] = (double)reference[i];
+                check_close(result, expected, in.sizes.dst, trial.conv.activation == FALT_ACT_SIGMOID ? 2e-6 : 0.0, "%s", title);
+                free(expected);
+                free(result);
+                falt_plan_destroy(plan);
+            }
+        }
+        free(reference);
+        inputs_free(&in);
+    }
+}
+
+static int report(void **state)
+{
+    (void)state;
+    for (falt_algorithm a = FALT_ALGO_AUTO; a < FALT_ALGO_COUNT; a++)
+        print_message("%-10s %8lld executed, %8lld refused\n", falt_algorithm_name(a), (long long)tally[a].executed,
+                      (long long)tally[a].refused);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_channels),  cmocka_unit_test(test_epilogues),    cmocka_unit_test(test_random),
+        cmocka_unit_test(test_not_finite),
+    };
+    return cmocka_run_group_tests(tests, NULL, report);
+}

@@ -1,0 +1,542 @@
+/*
+ * test_kernels.c - every kernel of every instruction set that this CPU runs, against double precision.
+ *
+ * As checkasm does it: all tiles, all numbers of columns, odd depths, addresses of no alignment, tensors flush against
+ * inaccessible pages on either side, outputs full of NaN, canaries around whatever must not be written.
+ */
+#include "support.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const float inf = INFINITY;
+
+/* ------------------------------------------------------------------------------------------------------------ epilogue oracle
+ */
+
+static double exact_epilogue(const struct epilogue *epilogue, double x)
+{
+    x = x < (double)epilogue->lo ? (double)epilogue->lo : x > (double)epilogue->hi ? (double)epilogue->hi : x;
+    switch (epilogue->activation) {
+    case ACTIVATE_LEAKY:
+        return x < 0.0 ? (double)epilogue->alpha * x : x;
+    case ACTIVATE_SIGMOID:
+        return 1.0 / (1.0 + exp(-x));
+    case ACTIVATE_SILU:
+        return x / (1.0 + exp(-x));
+    case ACTIVATE_HARDSWISH: {
+        const double gate = x + 3.0 < 0.0 ? 0.0 : x + 3.0 > 6.0 ? 6.0 : x + 3.0;
+        return x * gate / 6.0;
+    }
+    default:
+        return x;
+    }
+}
+
+/* None of the activations is steeper than this: how far an error of the sum can grow. */
+static double steepness(const struct epilogue *epilogue)
+{
+    return epilogue->activation == ACTIVATE_HARDSWISH ? 1.5 : epilogue->activation == ACTIVATE_SILU ? 1.1 : 1.0;
+}
+
+static const struct epilogue epilogues[] = {
+    {-INFINITY, INFINITY, ACTIVATE_NONE, 0.0f},   {0.0f, INFINITY, ACTIVATE_NONE, 0.0f},
+    {-0.5f, 0.75f, ACTIVATE_NONE, 0.0f},          {-INFINITY, INFINITY, ACTIVATE_LEAKY, 0.1f},
+    {-INFINITY, INFINITY, ACTIVATE_LEAKY, -2.0f}, {-INFINITY, INFINITY, ACTIVATE_SIGMOID, 0.0f},
+    {-INFINITY, INFINITY, ACTIVATE_SILU, 0.0f},   {-INFINITY, INFINITY, ACTIVATE_HARDSWISH, 0.0f},
+};
+enum { EPILOGUES = sizeof epilogues / sizeof *epilogues };
+
+/* -------------------------------------------------------------------------------------------------------------------- finish
+ */
+
+static double ulp(double x)
+{
+    const float magnitude = (float)fabs(x);
+    return (double)(nextafterf(magnitude, INFINITY) - magnitude);
+}
+
+/* A few ulp over the whole range where the activations do something, and at the limits. */
+static void test_finish_accuracy(void **state)
+{
+    (void)state;
+    const struct epilogue none = epilogues[0];
+    static float x[4096], y[4096];
+    static double expected[4096], tolerance[4096];
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(1);
+        for (int activation = ACTIVATE_LEAKY; activation <= ACTIVATE_HARDSWISH; activation++) {
+            struct epilogue epilogue = none;
+            epilogue.activation = activation;
+            epilogue.alpha = 0.1f;
+            for (int i = 0; i < 4096; i++) {
+                x[i] = i < 2048 ? (float)(i - 1024) * 0.125f : random_uniform(&random) * (i & 1 ? 10.0f : 100.0f);
+                y[i] = x[i];
+                expected[i] = exact_epilogue(&epilogue, (double)x[i]);
+                /* of subnormal results the last bits are lost on the way */
+                tolerance[i] = 1e-6 * fabs(expected[i]) + (activation == ACTIVATE_SILU ? 128.0 : 2.0) * 0x1p-149;
+                if (activation == ACTIVATE_HARDSWISH) /* x + 3 rounds near -3 */
+                    tolerance[i] += 3.0 * ulp(3.0);
+            }
+            (*table)->finish(y, 4096, &epilogue);
+            check_within(y, expected, tolerance, 4096, "%s activation %d", (*table)->name, activation);
+        }
+    }
+}
+
+static void test_finish_limits(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        for (int e = 0; e < EPILOGUES; e++) {
+            float x[] = {0.0f, 1.0f, -1.0f, 100.0f, -100.0f, 1e30f, -1e30f, FLT_MAX, -FLT_MAX, inf, -inf, NAN, -NAN};
+            enum { N = sizeof x / sizeof *x };
+            double expected[N], tolerance[N];
+            for (int i = 0; i < N; i++) {
+                expected[i] = exact_epilogue(&epilogues[e], (double)x[i]);
+                tolerance[i] = isfinite(expected[i]) ? 1e-6 * fabs(expected[i]) + FLT_MIN : 0.0;
+            }
+            (*table)->finish(x, N, &epilogues[e]);
+            check_within(x, expected, tolerance, N, "%s epilogue %d", (*table)->name, e);
+            assert_true(isnan(x[N - 1]) && isnan(x[N - 2]));
+        }
+    }
+}
+
+/* All lengths, on both sides of a guard; the same bits as one element at a time. */
+static void test_finish_sizes(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(2);
+        for (int64_t n = 0; n <= 3 * (*table)->vec + 1; n++) {
+            for (int side = 0; side < GUARD_SIDES; side++) {
+                float *x = guarded(n, (enum guard_side)side);
+                float single[64];
+                fill_uniform(&random, x, n);
+                for (int64_t i = 0; i < n; i++) {
+                    single[i] = x[i];
+                    (*table)->finish(&single[i], 1, &epilogues[n % EPILOGUES]);
+                }
+                (*table)->finish(x, n, &epilogues[n % EPILOGUES]);
+                check_same(x, single, n, "%s finish of %d", (*table)->name, (int)n);
+                guarded_free(x);
+            }
+        }
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- transpose
+ */
+
+static void transpose_case(const struct kernels *kernels, int64_t rows, int64_t columns, int64_t extra, enum guard_side side)
+{
+    const int64_t src_stride = columns + extra, dst_stride = rows + 2 * extra;
+    const int64_t src_count = rows && columns ? (rows - 1) * src_stride + columns : 0;
+    const int64_t dst_count = rows && columns ? (columns - 1) * dst_stride + rows : 0;
+    float *src = guarded(src_count, side), *dst = guarded(dst_count, side);
+    for (int64_t i = 0; i < src_count; i++)
+        src[i] = (float)i;
+    kernels->transpose(src, src_stride, rows, columns, dst, dst_stride);
+    for (int64_t c = 0; c < columns && rows; c++) {
+        for (int64_t r = 0; r < rows; r++) {
+            if (dst[c * dst_stride + r] != src[r * src_stride + c])
+                fail_msg("%s transpose of %d x %d: wrong at %d, %d", kernels->name, (int)rows, (int)columns, (int)r, (int)c);
+        }
+        if (c + 1 < columns)
+            check_canary(dst + c * dst_stride + rows, dst_stride - rows, "%s transpose of %d x %d, between rows", kernels->name,
+                         (int)rows, (int)columns);
+    }
+    guarded_free(src);
+    guarded_free(dst);
+}
+
+static void test_transpose(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        const int64_t most = 2 * (*table)->vec + 1;
+        for (int64_t rows = 0; rows <= most; rows++) {
+            for (int64_t columns = 0; columns <= most; columns++)
+                transpose_case(*table, rows, columns, (rows + columns) % 3, (enum guard_side)((rows ^ columns) % GUARD_SIDES));
+        }
+        transpose_case(*table, 131, 257, 0, AT_END);
+        transpose_case(*table, 300, 3, 5, AT_END);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------------------- burn
+ */
+
+static void test_burn(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        float sink = NAN;
+        const double one = (*table)->burn(1, &sink), ten = (*table)->burn(10, &sink);
+        assert_true(one >= 2.0 * 900.0 * (*table)->vec && one <= 2.0 * 1100.0 * (*table)->vec);
+        assert_true(ten == 10.0 * one);
+        assert_true(isfinite(sink) && sink > 0.0f);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------------------- gemm
+ */
+
+/* How the rows of C lie: c[m][n] at origin + m * row + n * step. */
+enum placement { ROWS, CHANNELS_FIRST, APART, PLACEMENTS };
+
+struct gemm_case {
+    const struct kernels *kernels;
+    int vectors, rows;
+    int64_t columns, depth, taps;
+    enum placement placement;
+    enum guard_side side;
+    bool accumulate, bias, residual, integers;
+    const struct epilogue *epilogue;
+};
+
+static void fill(struct random *random, bool integers, float *x, int64_t n)
+{
+    if (integers)
+        fill_integer(random, x, n);
+    else
+        fill_uniform(random, x, n);
+}
+
+static void gemm_run(const struct gemm_case *at, struct random *random)
+{
+    const int rows = at->rows, nr = at->vectors * at->kernels->vec;
+    const int64_t columns = at->columns, depth = at->depth, taps = at->taps, terms = taps * depth;
+
+    /* Rows of A in shuffled order, the first tap's first row last, flush against the end. */
+    float *a = guarded(taps * rows * depth, at->side);
+    const float **pointers = malloc((size_t)(taps * rows + 1) * sizeof *pointers);
+    assert_non_null(pointers);
+    for (int64_t i = 0; i < taps * rows; i++)
+        pointers[i] = a + (taps * rows - 1 - i) * depth;
+    fill(random, at->integers, a, taps * rows * depth);
+
+    float *b = guarded(terms * nr, at->side);
+    fill(random, at->integers, b, terms * nr);
+    for (int64_t i = 0; i < terms; i++) {
+        for (int64_t n = columns; n < nr; n++)
+            b[i * nr + n] = 0.0f;
+    }
+
+    const int64_t gap = random_between(random, 0, 3);
+    const ptrdiff_t step = at->placement == ROWS ? 1 : at->placement == CHANNELS_FIRST ? rows + gap : 2 * rows + 1 + gap;
+    const ptrdiff_t row = at->placement == ROWS ? columns + gap : at->placement == CHANNELS_FIRST ? 1 : 2;
+    const int64_t count = (rows - 1) * row + (columns - 1) * step + 1;
+    float *c = guarded(count, at->side), *residual = at->residual ? guarded(count, at->side) : NULL;
+    float *bias = at->bias ? guarded(columns, at->side) : NULL;
+    float *c_rows[GEMM_MAX_ROWS];
+    const float *residual_rows[GEMM_MAX_ROWS];
+    bool *touched = calloc((size_t)count, sizeof *touched);
+    double *expected = calloc((size_t)count, sizeof *expected), *tolerance = calloc((size_t)count, sizeof *tolerance);
+    assert_true(touched && expected && tolerance);
+    if (bias)
+        fill(random, at->integers, bias, columns);
+    for (int m = 0; m < rows; m++) {
+        c_rows[m] = c + m * row;
+        residual_rows[m] = residual ? residual + m * row : NULL;
+        for (int64_t n = 0; n < columns; n++) {
+            const int64_t i = m * row + n * step;
+            double sum = 0.0, magnitude = 0.0;
+            touched[i] = true;
+            if (at->accumulate) {
+                fill(random, at->integers, c + i, 1);
+                sum += (double)c[i];
+                magnitude += fabs((double)c[i]);
+            }
+            for (int64_t t = 0; t < taps; t++) {
+                for (int64_t k = 0; k < depth; k++) {
+                    const double product = (double)pointers[t * rows + m][k] * (double)b[(t * depth + k) * nr + n];
+                    sum += product;
+                    magnitude += fabs(product);
+                }
+            }
+            if (bias) {
+                sum += (double)bias[n];
+                magnitude += fabs((double)bias[n]);
+            }
+            if (residual) {
+                fill(random, at->integers, residual + i, 1);
+                sum += (double)residual[i];
+                magnitude += fabs((double)residual[i]);
+            }
+            expected[i] = exact_epilogue(at->epilogue, sum);
+            /* gamma(terms) * sum of magnitudes; products round too where there is no FMA. Nothing at all on whole numbers. */
+            tolerance[i] = at->integers ? 0.0 : ((double)terms + 4.0) * FLT_EPSILON * magnitude;
+            if (at->epilogue->activation != ACTIVATE_NONE)
+                tolerance[i] = tolerance[i] * fmax(steepness(at->epilogue), fabs((double)at->epilogue->alpha)) +
+                               4.0 * FLT_EPSILON * (fabs(expected[i]) + 3.0);
+        }
+    }
+
+    at->kernels->gemm[at->vectors][rows](&(struct gemm_args){.a = pointers,
+                                                             .b = b,
+                                                             .taps = taps,
+                                                             .depth = depth,
+                                                             .c = c_rows,
+                                                             .residual = residual ? residual_rows : NULL,
+                                                             .bias = bias,
+                                                             .step = step,
+                                                             .columns = columns,
+                                                             .accumulate = at->accumulate,
+                                                             .epilogue = *at->epilogue});
+
+    char text[256];
+    snprintf(text, sizeof text,
+             "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, accumulate %d, bias %d, residual %d, "
+             "epilogue %d, integers %d",
+             at->kernels->name, rows, at->vectors, (int)columns, (int)depth, (int)taps, (int)at->placement, (int)at->side,
+             at->accumulate, at->bias, at->residual, (int)(at->epilogue - epilogues), at->integers);
+    for (int64_t i = 0; i < count; i++) {
+        if (touched[i] && !is_close(c[i], expected[i], tolerance[i]))
+            check_close(c + i, expected + i, 1, tolerance[i], "%s, element %d", text, (int)i);
+        else if (!touched[i] && !is_canary(c[i]))
+            check_canary(c + i, 1, "%s, element %d", text, (int)i);
+    }
+    free(tolerance);
+    free(expected);
+    free(touched);
+    free(pointers);
+    guarded_free(a);
+    guarded_free(b);
+    guarded_free(c);
+    guarded_free(residual);
+    guarded_free(bias);
+}
+
+/* Every tile and every number of columns; the rest varies with the case and at random. */
+static void test_gemm(void **state)
+{
+    (void)state;
+    static const int64_t depths[] = {0, 1, 2, 3, 7, 17}, taps[] = {0, 1, 2, 9};
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(3);
+        int tiles = 0;
+        for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
+            for (int rows = 1; rows <= (*table)->gemm_rows[vectors]; rows++, tiles++) {
+                assert_non_null((*table)->gemm[vectors][rows]);
+                const int64_t nr = vectors * (*table)->vec;
+                for (int64_t columns = 1; columns <= nr; columns++) {
+                    const int repeat = columns == nr ? 16 : columns == 1 || columns == nr - 1 ? 6 : 2;
+                    for (int i = 0; i < repeat; i++) {
+                        for (int placement = 0; placement < PLACEMENTS; placement++) {
+                            const uint64_t bits = random_bits(&random);
+                            const struct gemm_case at = {
+                                .kernels = *table,
+                                .vectors = vectors,
+                                .rows = rows,
+                                .columns = columns,
+                                .depth = depths[random_between(&random, 0, 5)],
+                                .taps = taps[random_between(&random, 0, 3)],
+                                .placement = (enum placement)placement,
+                                .side = (enum guard_side)random_between(&random, 0, GUARD_SIDES - 1),
+                                .accumulate = bits & 1,
+                                .bias = bits >> 1 & 1,
+                                .residual = bits >> 2 & 1,
+                                .integers = bits >> 3 & 1,
+                                .epilogue = &epilogues[bits >> 4 & 1 ? random_between(&random, 0, EPILOGUES - 1) : 0],
+                            };
+                            gemm_run(&at, &random);
+                        }
+                    }
+                }
+            }
+        }
+        print_message("%s: %d tiles\n", (*table)->name, tiles);
+    }
+}
+
+/* The whole product of the options on one tall and one wide tile. */
+static void test_gemm_options(void **state)
+{
+    (void)state;
+    static const int64_t depths[] = {0, 1, 3, 17}, taps[] = {0, 1, 2};
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(4);
+        for (int vectors = 2; vectors <= 3; vectors++) {
+            for (int choice = 0; choice < 4 * 3 * PLACEMENTS * EPILOGUES * 16; choice++) {
+                int rest = choice;
+                struct gemm_case at = {.kernels = *table, .vectors = vectors, .rows = (*table)->gemm_rows[vectors]};
+                at.accumulate = rest & 1, at.bias = rest & 2, at.residual = rest & 4, rest >>= 3;
+                at.columns = vectors * (*table)->vec - (rest & 1 ? (*table)->vec + 1 : 0), rest >>= 1;
+                at.epilogue = &epilogues[rest % EPILOGUES], rest /= EPILOGUES;
+                at.placement = (enum placement)(rest % PLACEMENTS), rest /= PLACEMENTS;
+                at.depth = depths[rest % 4], rest /= 4;
+                at.taps = taps[rest];
+                at.integers = random_bits(&random) & 1;
+                at.side = (enum guard_side)random_between(&random, 0, GUARD_SIDES - 1);
+                gemm_run(&at, &random);
+            }
+        }
+    }
+}
+
+/* Two tiles that compute the same element give the same bits, wherever it lies in them and however it is stored: those of one
+ * chain of fused multiply-adds over taps, then depth, then the bias, then the residual. (Scalar code may round products.) */
+static void test_gemm_same_bits(void **state)
+{
+    (void)state;
+    enum { DEPTH = 37, TAPS = 3, MOST = GEMM_MAX_ROWS };
+    static float a[TAPS][MOST][DEPTH], column[TAPS][DEPTH];
+    struct random random = random_stream(5);
+    fill_uniform(&random, &a[0][0][0], TAPS * MOST * DEPTH);
+    fill_uniform(&random, &column[0][0], TAPS * DEPTH);
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        float first[EPILOGUES][MOST];
+        bool known[EPILOGUES][MOST] = {{false}};
+        for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
+            for (int rows = 1; rows <= (*table)->gemm_rows[vectors]; rows++) {
+                const int nr = vectors * (*table)->vec, at = (int)random_between(&random, 0, nr - 1);
+                float *b = guarded((int64_t)TAPS * DEPTH * nr, AT_END), *c = guarded((int64_t)rows * nr, AT_END);
+                const float *pointers[TAPS * MOST], *residual[MOST];
+                float *c_rows[MOST];
+                fill_uniform(&random, b, (int64_t)TAPS * DEPTH * nr);
+                for (int t = 0; t < TAPS; t++) {
+                    for (int k = 0; k < DEPTH; k++)
+                        b[(t * DEPTH + k) * nr + at] = column[t][k];
+                    for (int m = 0; m < rows; m++)
+                        pointers[t * rows + m] = a[t][m];
+                }
+                float bias[4 * 64];
+                float *added = guarded((int64_t)rows * nr, AT_END);
+                for (int n = 0; n < nr; n++)
+                    bias[n] = 0.3f;
+                for (int i = 0; i < rows * nr; i++)
+                    added[i] = 0.7f;
+                for (int choice = 0; choice < 3 * EPILOGUES; choice++) {
+                    const int e = choice % EPILOGUES;
+                    const ptrdiff_t step = choice / EPILOGUES == 0 ? rows : 1;
+                    const int64_t columns = choice / EPILOGUES == 1 ? at + 1 : nr;
+                    for (int m = 0; m < rows; m++) {
+                        c_rows[m] = c + (step == 1 ? m * nr : m);
+                        residual[m] = added + (step == 1 ? m * nr : m);
+                    }
+                    (*table)->gemm[vectors][rows](&(struct gemm_args){.a = pointers,
+                                                                      .b = b,
+                                                                      .taps = TAPS,
+                                                                      .depth = DEPTH,
+                                                                      .c = c_rows,
+                                                                      .residual = residual,
+                                                                      .bias = bias,
+                                                                      .step = step,
+                                                                      .columns = columns,
+                                                                      .epilogue = epilogues[e]});
+                    for (int m = 0; m < rows; m++) {
+                        const float *result = c_rows[m] + at * step;
+                        if (!known[e][m])
+                            first[e][m] = *result;
+                        known[e][m] = true;
+                        if ((*table)->needs && epilogues[e].activation == ACTIVATE_NONE) {
+                            float chain = 0.0f;
+                            for (int i = 0; i < TAPS * DEPTH; i++)
+                                chain = fmaf(a[i / DEPTH][m][i % DEPTH], column[i / DEPTH][i % DEPTH], chain);
+                            chain = fminf(fmaxf(chain + 0.3f + 0.7f, epilogues[e].lo), epilogues[e].hi);
+                            check_same(result, &chain, 1, "%s %dx%d, epilogue %d, row %d, one chain", (*table)->name, rows,
+                                       vectors, e, m);
+                        }
+                        check_same(result, &first[e][m], 1, "%s %dx%d, epilogue %d, row %d, way %d", (*table)->name, rows,
+                                   vectors, e, m, choice / EPILOGUES);
+                    }
+                }
+                guarded_free(b);
+                guarded_free(c);
+                guarded_free(added);
+            }
+        }
+    }
+}
+
+/* NaN and infinities go where IEEE arithmetic takes them, and nowhere else; a NaN gets past every clamp. */
+static void test_gemm_special(void **state)
+{
+    (void)state;
+    enum { DEPTH = 5 };
+    static const float specials[] = {NAN, INFINITY, -INFINITY};
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
+            for (int rows = 1; rows <= (*table)->gemm_rows[vectors]; rows++) {
+                const int nr = vectors * (*table)->vec;
+                for (int choice = 0; choice < 3 * 2 * 3; choice++) {
+                    const float special = specials[choice % 3];
+                    const bool in_a = choice / 3 % 2;
+                    const struct epilogue *epilogue = &epilogues[choice / 6];
+                    float a[GEMM_MAX_ROWS][DEPTH], b[DEPTH * 256], c[GEMM_MAX_ROWS * 256];
+                    const float *pointers[GEMM_MAX_ROWS];
+                    float *c_rows[GEMM_MAX_ROWS];
+                    const int hit_m = rows / 2, hit_n = nr / 3;
+                    for (int m = 0; m < rows; m++) {
+                        pointers[m] = a[m];
+                        c_rows[m] = c + m * nr;
+                        for (int k = 0; k < DEPTH; k++)
+                            a[m][k] = 1.0f;
+                    }
+                    for (int i = 0; i < DEPTH * nr; i++)
+                        b[i] = 1.0f;
+                    b[3 * nr] = 0.0f; /* times infinity */
+                    if (in_a)
+                        a[hit_m][3] = special;
+                    else
+                        b[3 * nr + hit_n] = special;
+                    (*table)->gemm[vectors][rows](&(struct gemm_args){.a = pointers,
+                                                                      .b = b,
+                                                                      .taps = 1,
+                                                                      .depth = DEPTH,
+                                                                      .c = c_rows,
+                                                                      .step = 1,
+                                                                      .columns = nr,
+                                                                      .epilogue = *epilogue});
+                    for (int m = 0; m < rows; m++) {
+                        for (int n = 0; n < nr; n++) {
+                            double sum = 0.0;
+                            for (int k = 0; k < DEPTH; k++)
+                                sum += (double)a[m][k] * (double)b[k * nr + n];
+                            const double expected = exact_epilogue(epilogue, sum);
+                            check_close(&c[m * nr + n], &expected, 1, 0.0, "%s %dx%d, %g in %s, row %d, column %d",
+                                        (*table)->name, rows, vectors, (double)special, in_a ? "a" : "b", m, n);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/* What callers rely on without looking. */
+static void test_tables(void **state)
+{
+    (void)state;
+    bool scalar = false;
+    for (const struct kernels *const *table = falt_kernels_tables; *table; table++) {
+        const struct kernels *kernels = *table;
+        scalar = kernels->needs == 0;
+        assert_non_null(kernels->name);
+        assert_true(kernels->vec >= 1 && kernels->vec <= 64);
+        for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
+            assert_in_range(kernels->gemm_rows[vectors], 1, GEMM_MAX_ROWS);
+            for (int rows = 1; rows <= GEMM_MAX_ROWS; rows++)
+                assert_int_equal(kernels->gemm[vectors][rows] != NULL, rows <= kernels->gemm_rows[vectors]);
+        }
+        assert_true(kernels->transpose && kernels->finish && kernels->burn);
+    }
+    assert_true(scalar); /* the last one runs everywhere */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tables),       cmocka_unit_test(test_finish_accuracy), cmocka_unit_test(test_finish_limits),
+        cmocka_unit_test(test_finish_sizes), cmocka_unit_test(test_transpose),       cmocka_unit_test(test_burn),
+        cmocka_unit_test(test_gemm),         cmocka_unit_test(test_gemm_options),    cmocka_unit_test(test_gemm_same_bits),
+        cmocka_unit_test(test_gemm_special),
+    };
+    random_seed();
+    return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
+}
