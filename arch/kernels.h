@@ -119,43 +119,48 @@ struct winograd_kernels {
 /*
  * Depthwise and grouped convolution: a window slides along one dimension over `lines` of vectors of x.
  *
- *     C[m] = epilogue( sum over l, i, k of  permute_i(X[l][m * stride + k]) * W[l][i][k]  +  sum over t, i of permute_i(X'[t][m]) * W'[t][i] )
+ *     C[m] = epilogue( sum over l, i, k of permute_i(X[l][m * stride + k]) * W[l][i][k]
+ *                    + sum over t, i of permute_i(X[lines + t][m]) * W'[t][i] )
  *
- *                x[l * columns + j] + offset                          columns = (tile rows - 1) * stride + width
- *     line l    | 0 | 1 | 2 | 3 | 4 | 5 | ...                         each a vector, by pointer; outside pixels point to zeros
+ *     line l    | 0 | 1 | 2 | 3 | 4 | 5 | ...            columns, each a vector of x, `step` floats apart
  *               |--- C[0] --|
- *                   |--- C[1] --|              width 3, stride 1      each is loaded once for all the outputs that see it
+ *                   |--- C[1] --|                        width 3, stride 1: a column is loaded once for all outputs that see it
  *
- * followed by `taps` single ones, a pointer for each (t, m): for what is left of a kernel whose width is no multiple of the
- * window's, and with width 1 for any stride and dilation. In the lanes of a vector are
+ * followed by `taps` lines that each output sees once: what is left of a kernel whose width is no multiple of the window's; and with
+ * width 1 the lines, too, are single taps, for any stride and dilation. Columns and lanes outside of the image count as zeros.
+ * In the lanes of a vector are
  *
  *     CHANNELS  channels of a pixel; m runs along the image's row. One input channel for each output channel.
  *     GROUPS    the same, several groups side by side; permute_i brings channel i of its group into each output channel's lane.
  *     ROWS      pixels of a row of one channel; m runs down the image. Weights and bias are single floats.
  *
- * Each C[m][n] is one chain of multiply-adds in the order of the formula.
+ * Each C[m][n] is one chain of multiply-adds in the order of the formula. A call does `units` of such tiles a step apart: the next
+ * channels of the same pixels, or the next image row.
  */
 enum depthwise_kind { DEPTHWISE_CHANNELS, DEPTHWISE_GROUPS, DEPTHWISE_ROWS, DEPTHWISE_KINDS };
 enum depthwise_height { DEPTHWISE_TALL, DEPTHWISE_SHORT, DEPTHWISE_HEIGHTS_COUNT };
 enum { DEPTHWISE_WIDTHS_COUNT = 4, DEPTHWISE_STRIDES_COUNT = 2 };
 
-struct lanes {
-    int32_t begin, end; /* [begin, end) */
+struct depthwise_line {
+    const float *x;            /* column j is at x + offset + j * step */
+    int32_t begin, end;        /* columns inside of the image: [begin, end) of (tile - 1) * stride + width, or of a tap's `tile` */
+    int32_t lane_begin, lane_end; /* lanes that may be read: [0, vec) is all */
 };
 
 struct depthwise_args {
-    const float *const *x; /* [lines][columns], then [taps][tile rows] */
-    ptrdiff_t offset;      /* floats, added to every pointer of x */
-    const struct lanes *lanes; /* [lines + taps]: which lanes of x may be read, the others are zeros; NULL: all */
+    const struct depthwise_line *x; /* [lines + taps] */
+    ptrdiff_t offset, step, tap_step; /* tap_step: of the taps, and of lines of width 1 */
     const float *w;            /* [lines][depth][width], then [taps][depth]; each a vector, or of ROWS a float */
     const int32_t *index;      /* GROUPS: [depth][vec], lane n of permute_i(x) is lane index[i][n] of x */
     int64_t lines, taps, depth; /* depth: input channels of a group; used by GROUPS only */
-    float *c;                  /* C[m][n] is c[m * step + n] */
+    float *c;                  /* C[m][n] is c[m * c_step + n] */
     const float *residual;     /* likewise, or NULL */
-    ptrdiff_t step;
+    ptrdiff_t c_step;
     const float *bias; /* [columns], of ROWS [1]; or NULL */
-    int64_t columns;   /* lanes to store: 1 ... vec; vec where lanes == NULL, but of ROWS */
-    int rows;          /* to store: 1 ... tile rows; x has pointers for all of the tile */
+    int64_t columns;   /* lanes to store: 1 ... vec */
+    int rows;          /* to store: 1 ... tile */
+    int64_t units;     /* >= 1; floats from one to the next: */
+    ptrdiff_t unit_offset, unit_w, unit_bias, unit_c;
     struct epilogue epilogue;
 };
 

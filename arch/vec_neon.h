@@ -132,8 +132,8 @@ INLINE vec_lanes vec_lanes_between(int32_t begin, int32_t end)
 
 INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
 {
-    if (lanes.begin == 0 && lanes.end == VEC)
-        return vec_load(p);
+    if (lanes.begin == 0)
+        return vec_load_n(p, lanes.end);
     float a[VEC] = {0.0f};
     for (int32_t i = lanes.begin; i < lanes.end; i++)
         a[i] = p[i];

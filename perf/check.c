@@ -158,7 +158,9 @@ static const char *judge(const struct examination *e, const falt_plan_info *info
     count_terms(conv, e->job->pass, terms);
     for (int k = 0; k < e->data.output_count; k++) {
         const struct comparison c = compare(e->data.outputs[k].values, e->oracle[k], e->data.outputs[k].count);
-        const double tolerance = 4 * info->accuracy * unit_roundoff * sqrt(terms[k]) + 1e-6;
+        /* A transform's error follows the size of its tile, most of which may be padding. */
+        const double slack = info->accuracy > 1 ? 10 : 4;
+        const double tolerance = slack * info->accuracy * unit_roundoff * sqrt(terms[k]) + 1e-6;
         const double limit = slope * stated + roundings * unit_roundoff * c.largest;
         if (!(c.max_error <= worst->max_error))
             worst->max_error = c.max_error;

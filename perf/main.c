@@ -34,10 +34,21 @@ static const struct {
       "machine that changes its speed. Runs are repeated until the quotients agree within 3 % (median absolute\n"
       "deviation); a layer where they never did is marked ~ (json: steady 0). Weights are packed beforehand, the\n"
       "workspace is given. FLOPs are 2 per multiply-add of direct convolution without its padding, whatever the\n"
-      "algorithm. The total counts each layer as often as its network has it.\n"
+      "algorithm: a fast one, which does fewer, may pass 100 %. The total counts each layer as often as its network\n"
+      "has it.\n"
+      "\n"
+      "--versus onednn alternates with oneDNN in the same process: the same threads and instruction set, the same plain\n"
+      "layout, its weights reordered and its scratchpad given beforehand (of bwd_w, the weights' gradient in the format\n"
+      "it likes). ratio is the median of the quotients of neighbouring runs, its time / ours: above 1 we are faster.\n"
+      "Results are compared; where they differ the exit status is 1. A kernel in parentheses is oneDNN's reason to\n"
+      "refuse. The geometric mean is that of the ratios of a network's or file's layers, each shape once.\n"
+      "--weights cold takes other copies of the weights in each run, of both sides, four times the last-level cache in\n"
+      "all, and plans for that. It costs a moment and memory.\n"
       "\n"
       "csv: problem,pass,layout,algo,kernel,isa,threads,plan_us,min_ms,median_ms,gflops,peak_gflops,percent_of_peak,\n"
       "     workspace_bytes. plan_us is the median time to create and destroy a plan, without packing weights.\n"
+      "     With --versus also peer,peer_kernel,peer_min_ms,peer_median_ms,ratio, and after each network or file a row\n"
+      "     with problem 'geomean ...' that has its ratio only.\n"
       EXIT_STATUS,
       NHWC},
      run_bench},

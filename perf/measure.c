@@ -83,88 +83,124 @@ void probe_free(struct probe *probe)
     free(probe->rates);
 }
 
-/* Column-wise, so that each can be sorted by itself. */
+/* A row a round, but column-wise, so that each can be sorted by itself. */
+enum column { SECONDS, EFFICIENCY, RATIO, RUNNER_COLUMNS, PEAK = MAX_RUNNERS * RUNNER_COLUMNS, SCRATCH, COLUMNS };
+
 struct samples {
-    double *seconds, *peaks, *efficiencies, *scratch;
+    double *columns[COLUMNS];
     int count, capacity;
 };
+
+static double *column_of(const struct samples *s, int runner, enum column column)
+{
+    return s->columns[runner * RUNNER_COLUMNS + (int)column];
+}
 
 static bool samples_grow(struct samples *s)
 {
     if (s->count < s->capacity)
         return true;
     const int capacity = s->capacity == 0 ? 256 : 2 * s->capacity;
-    double **const columns[] = {&s->seconds, &s->peaks, &s->efficiencies, &s->scratch};
-    for (int i = 0; i < 4; i++) {
-        double *grown = realloc(*columns[i], (size_t)capacity * sizeof *grown);
+    for (int i = 0; i < COLUMNS; i++) {
+        double *grown = realloc(s->columns[i], (size_t)capacity * sizeof *grown);
         if (grown == NULL)
             return false;
-        *columns[i] = grown;
+        s->columns[i] = grown;
     }
     s->capacity = capacity;
     return true;
 }
 
-/* Sorts the efficiencies: which run was which does not matter any more. */
-static void judge(struct samples *s, struct measurement *result)
+/* Sorts what it judges: which run was which does not matter any more. */
+static void judge(struct samples *s, int runner, struct measurement *result)
 {
-    result->efficiency = median(s->efficiencies, s->count);
+    double *judged = column_of(s, runner, runner == 0 ? EFFICIENCY : RATIO);
+    const double middle = median(judged, s->count);
     for (int i = 0; i < s->count; i++)
-        s->scratch[i] = fabs(s->efficiencies[i] - result->efficiency);
-    const double deviation = median(s->scratch, s->count);
-    result->spread = result->efficiency > 0 ? deviation / result->efficiency : deviation;
+        s->columns[SCRATCH][i] = fabs(judged[i] - middle);
+    const double deviation = median(s->columns[SCRATCH], s->count);
+    result->spread = middle > 0 ? deviation / middle : deviation;
     result->steady = s->count >= STEADY_SAMPLES && result->spread < small_spread;
 }
 
-static bool timed(bool (*run)(void *context), void *context, int64_t calls, double *seconds)
+static bool timed(const struct runner *runner, int64_t calls, double *seconds)
 {
     const double start = seconds_now();
     for (int64_t i = 0; i < calls; i++)
-        if (!run(context))
+        if (!runner->run(runner->context))
             return false;
     *seconds = seconds_now() - start;
     return true;
 }
 
-bool measure(struct probe *probe, bool (*run)(void *context), void *context, double work, double min_seconds,
-             struct measurement *result)
+/* How many calls make a slice long enough to be timed. 0: one failed. */
+static int64_t calibrate(const struct runner *runner)
 {
-    struct samples s = {NULL, NULL, NULL, NULL, 0, 0};
-    bool good = run(context); /* cold caches, page faults */
-    double seconds = 0;
     int64_t calls = 1;
-    while (good && (good = timed(run, context, calls, &seconds)) && seconds < sample_seconds && calls < 1 << 20)
+    double seconds = 0;
+    bool good = runner->run(runner->context); /* cold caches, page faults */
+    while (good && (good = timed(runner, calls, &seconds)) && seconds < sample_seconds && calls < 1 << 20)
         calls *= 2;
+    return good ? calls : 0;
+}
+
+/* A slice of each runner. *before is the probe before the first, and then the one behind the last. */
+static bool sample_round(struct probe *probe, const struct runner *runners, int count, const int64_t *calls, double work,
+                         double *before, struct samples *s)
+{
+    if (!samples_grow(s))
+        return false;
+    double peaks = 0;
+    for (int i = 0; i < count; i++) {
+        const int k = s->count % 2 == 0 ? i : count - 1 - i; /* a drift favours neither */
+        double seconds;
+        if ((runners[k].settle && !runners[k].run(runners[k].context)) || !timed(&runners[k], calls[k], &seconds))
+            return false;
+        const double after = probe_run(probe);
+        column_of(s, k, SECONDS)[s->count] = seconds / (double)calls[k];
+        column_of(s, k, EFFICIENCY)[s->count] = work * (double)calls[k] / seconds / (0.5 * (*before + after));
+        peaks += *before = after;
+    }
+    for (int k = 0; k < count; k++)
+        column_of(s, k, RATIO)[s->count] = column_of(s, k, SECONDS)[s->count] / column_of(s, 0, SECONDS)[s->count];
+    s->columns[PEAK][s->count++] = peaks / count;
+    return true;
+}
+
+bool measure(struct probe *probe, const struct runner *runners, int count, double work, double min_seconds,
+             struct measurement results[MAX_RUNNERS])
+{
+    struct samples s = {.count = 0};
+    int64_t calls[MAX_RUNNERS];
+    bool good = true;
+    for (int k = 0; k < count && good; k++)
+        good = (calls[k] = calibrate(&runners[k])) > 0;
 
     const double start = seconds_now();
     double due = min_seconds, before = probe_run(probe);
-    while (good) {
-        good = samples_grow(&s) && timed(run, context, calls, &seconds);
-        if (!good)
-            break;
-        const double after = probe_run(probe), peak = 0.5 * (before + after);
-        s.seconds[s.count] = seconds / (double)calls;
-        s.peaks[s.count] = before = after;
-        s.efficiencies[s.count] = work * (double)calls / seconds / peak;
-        s.count++;
-
+    while (good && (good = sample_round(probe, runners, count, calls, work, &before, &s))) {
         const double elapsed = seconds_now() - start;
         if (s.count < MIN_SAMPLES || elapsed < due)
             continue;
-        judge(&s, result);
-        if (result->steady || elapsed >= patience * min_seconds)
+        /* Sorting loses the order of the rows, which only the ratios need, and they are there already. */
+        bool steady = true;
+        for (int k = 0; k < count; k++) {
+            judge(&s, k, &results[k]);
+            steady &= results[k].steady;
+        }
+        if (steady || elapsed >= patience * min_seconds)
             break;
         due = elapsed * 1.25;
     }
-    if (good) {
-        result->samples = s.count;
-        result->peak = median(s.peaks, s.count);
-        result->median_seconds = median(s.seconds, s.count);
-        result->min_seconds = s.seconds[0];
+    for (int k = 0; k < count && good; k++) {
+        results[k].samples = s.count;
+        results[k].peak = median(s.columns[PEAK], s.count);
+        results[k].median_seconds = median(column_of(&s, k, SECONDS), s.count);
+        results[k].min_seconds = column_of(&s, k, SECONDS)[0];
+        results[k].efficiency = median(column_of(&s, k, EFFICIENCY), s.count);
+        results[k].ratio = median(column_of(&s, k, RATIO), s.count);
     }
-    free(s.seconds);
-    free(s.peaks);
-    free(s.efficiencies);
-    free(s.scratch);
+    for (int i = 0; i < COLUMNS; i++)
+        free(s.columns[i]);
     return good;
 }

@@ -8,6 +8,11 @@
  *
  * A probe is a burst of independent multiply-adds of the same instruction set on the same number of threads. The median
  * of the efficiencies is reported; runs are repeated until they agree.
+ *
+ * Two programs that do the same work are compared in the same way: they alternate in slices of tens of microseconds, each
+ * round in the other order, and the median of the rounds' quotients counts, not the quotient of two medians:
+ *
+ *     probe  A  probe  B  probe  B  probe  A  probe  A  ...       a round's ratio = B's time / A's time, a neighbour's
  */
 #ifndef PERF_MEASURE_H
 #define PERF_MEASURE_H
@@ -34,18 +39,28 @@ void probe_free(struct probe *probe);
 /* One burst: floating-point operations a second of all threads. */
 double probe_run(struct probe *probe);
 
+/* What is measured. run returns false when it failed. */
+struct runner {
+    bool (*run)(void *context);
+    void *context;
+    bool settle; /* once more before each timed slice, so that it finds in the caches what it left there, not what the other did
+                  */
+};
+enum { MAX_RUNNERS = 2 };
+
 struct measurement {
     double min_seconds, median_seconds; /* of one run */
     double peak;                        /* median of the probes, operations a second */
     double efficiency;                  /* median of the runs' rates, each divided by the peak around it */
-    double spread;                      /* median absolute deviation of these / their median */
-    bool steady;                        /* the spread is small */
+    double ratio;                       /* median of the rounds' quotients: its time / the first runner's */
+    double spread; /* median absolute deviation of the efficiencies (second runner: ratios) / their median */
+    bool steady;   /* the spread is small */
     int samples;
 };
 
-/* Runs `run` for at least min_seconds (three times, whatever that takes), and up to five times as long while the spread is not
- * small. `work` is the operations of one run. False when out of memory or when a run failed (returned false). */
-bool measure(struct probe *probe, bool (*run)(void *context), void *context, double work, double min_seconds,
-             struct measurement *result);
+/* Runs one or two runners for at least min_seconds in all (three rounds, whatever that takes), and up to five times as long
+ * while a spread is not small. `work` is the operations of one run. False when out of memory or when a run failed. */
+bool measure(struct probe *probe, const struct runner *runners, int count, double work, double min_seconds,
+             struct measurement results[MAX_RUNNERS]);
 
 #endif

@@ -192,6 +192,41 @@ static bool set_format(struct selection *s, const char *option, const char *valu
     return true;
 }
 
+static bool set_versus(struct selection *s, const char *option, const char *value)
+{
+    s->versus = peer_name();
+    if (strcmp(value, "onednn") != 0)
+        return usage_error(s, "--%s: '%s' is not onednn", option, value);
+    if (s->versus == NULL)
+        return usage_error(s, "--%s %s: this faltung was built without it", option, value);
+    return true;
+}
+
+static bool set_versus_algorithm(struct selection *s, const char *option, const char *value)
+{
+    static const char *const names[PEER_ALGORITHMS] = {
+        [PEER_BEST] = "best", [PEER_DIRECT] = "direct", [PEER_WINOGRAD] = "winograd"};
+    s->peer.algorithm = (enum peer_algorithm)choose(s, option, value, names, PEER_ALGORITHMS);
+    return s->peer.algorithm < PEER_ALGORITHMS;
+}
+
+static bool set_versus_layout(struct selection *s, const char *option, const char *value)
+{
+    static const char *const names[] = {"same", "any"};
+    const int choice = choose(s, option, value, names, 2);
+    s->peer.any_layout = choice == 1;
+    return choice < 2;
+}
+
+static bool set_weights(struct selection *s, const char *option, const char *value)
+{
+    static const char *const names[] = {"warm", "cold"};
+    const int choice = choose(s, option, value, names, 2);
+    s->cold_weights = choice == 1;
+    s->options.warm_weights = choice == 0;
+    return choice < 2;
+}
+
 static bool set_transposed(struct selection *s, const char *option, const char *value)
 {
     (void)option, (void)value;
@@ -231,6 +266,13 @@ static const struct option_row {
     {"act", "ACT", BENCH | CHECK | EXPLAIN, set_act,
      "forward: none (default), relu, relu6, clamp:LOW:HIGH, leaky:SLOPE, sigmoid, silu or hardswish"},
     {"min-time", "S", BENCH, set_min_time, "seconds for each layer (default 0.2); up to five times that to become steady"},
+    {"weights", "STATE", BENCH, set_weights,
+     "warm (default): they stay in cache; cold: they come from memory, as in a network"},
+    {"versus", "PEER", BENCH, set_versus, "alternate with another library, and compare results: onednn"},
+    {"versus-algo", "ALGO", BENCH, set_versus_algorithm,
+     "the peer's: best (default; the faster of the others), direct, winograd"},
+    {"versus-layout", "LAYOUT", BENCH, set_versus_layout,
+     "the peer's src and dst: same (default) as ours, or any: its choice, reordering not counted"},
     {"seed", "N", BENCH | CHECK, set_seed, "of the random data (default 1)"},
     {"format", "FORMAT", BENCH | CHECK | EXPLAIN | INFO, set_format, "table (default), csv or json"},
     {"help", NULL, BENCH | CHECK | EXPLAIN | INFO, NULL, "this text"},
@@ -280,6 +322,7 @@ int options_parse(struct selection *s, const struct command *command, int argc, 
                             .layouts = command->default_layouts,
                             .min_time = 0.2,
                             .seed = 1};
+    s->options.warm_weights = command->bit == BENCH;
     struct option options[ROWS + 1] = {{NULL, 0, NULL, 0}};
     int count = 0;
     for (int i = 0; i < ROWS; i++)

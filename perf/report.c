@@ -53,6 +53,11 @@ static int print_number(int digits, int width, double number)
     return digits == EXPONENT ? printf("%*.3g", width, number) : printf("%*.*f", width, digits, number);
 }
 
+static bool is_blank(const struct column *column, const union value *value)
+{
+    return column->digits == TEXT ? *value->text == 0 : (column->formats & BLANK_NAN) != 0 && isnan(value->number);
+}
+
 static void csv_row(const struct report *report, const union value *values)
 {
     const char *separator = "";
@@ -66,7 +71,7 @@ static void csv_row(const struct report *report, const union value *values)
             fputs(column->name, stdout);
         else if (column->digits == TEXT)
             print_csv_text(values[i].text);
-        else
+        else if (!is_blank(column, &values[i]))
             print_number(column->digits, 0, values[i].number);
     }
     putchar('\n');
@@ -81,7 +86,7 @@ static void table_row(const struct report *report, const union value *values)
         if ((column->formats & IN_TABLE) == 0)
             continue;
         const char *text = values == NULL ? column->heading : column->digits == TEXT ? values[i].text : NULL;
-        if (text != NULL && *text == 0) {
+        if (values == NULL ? *text == 0 : is_blank(column, &values[i])) {
             at += column->width + 2;
             continue;
         }

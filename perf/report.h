@@ -11,6 +11,7 @@ extern const char *const format_names[FORMAT_COUNT];
 bool report_available(enum format format);
 
 enum { IN_TABLE = 1 << FORMAT_TABLE, IN_CSV = 1 << FORMAT_CSV, IN_JSON = 1 << FORMAT_JSON, IN_ALL = 7 };
+enum { BLANK_NAN = 8 }; /* a number may be missing: NaN prints as nothing, in json as null */
 
 /* How a column's values are written: TEXT, EXPONENT (3 significant digits), or fixed point with that many decimals (>= 0). */
 enum { TEXT = -1, EXPONENT = -2 };
@@ -18,7 +19,7 @@ enum { TEXT = -1, EXPONENT = -2 };
 struct column {
     const char *name;    /* the key in csv and json */
     const char *heading; /* in the table */
-    unsigned formats;    /* where it appears: IN_* */
+    unsigned formats;    /* where it appears: IN_*, and BLANK_NAN */
     int digits;          /* TEXT, EXPONENT or a number of decimals */
     int width;           /* in the table */
 };

@@ -36,6 +36,7 @@ static bool add_layer(struct selection *s, const char *prefix, const struct nota
         s->layer_capacity = capacity;
     }
     struct layer *layer = &s->layers[s->layer_count++];
+    layer->source = "";
     layer->conv = notation->conv;
     layer->repeats = notation->repeats;
     layer->cropped = false;
@@ -102,13 +103,15 @@ static void crop_layer(struct layer *layer, int64_t limit)
 
 static bool add_layers(struct selection *s, int argc, char **argv)
 {
-    int net_total = 0;
+    int net_total = 0, sourced = 0;
     for (int i = 0; i < s->source_count; i += 2)
         net_total += strcmp(s->sources[i], "net") == 0;
     for (int i = 0; i < s->source_count; i += 2) {
         const char *source = s->sources[i + 1];
         if (!(strcmp(s->sources[i], "net") == 0 ? add_net(s, source, net_total > 1) : add_file(s, source)))
             return false;
+        for (; sourced < s->layer_count; sourced++)
+            s->layers[sourced].source = source;
     }
     for (int i = 0; i < argc; i++)
         if (!add_problem(s, argv[i]))

@@ -4,10 +4,12 @@
 
 #include <stdbool.h>
 #include "faltung.h"
+#include "peer.h"
 #include "report.h"
 
 struct layer {
-    char name[192]; /* "resnet50 conv2_1", or "" */
+    char name[192];     /* "resnet50 conv2_1", or "" */
+    const char *source; /* --net's or --batch's argument; "" for a PROBLEM */
     int64_t repeats;
     bool cropped;
     falt_conv conv;
@@ -46,6 +48,10 @@ struct selection {
     double min_time;
     uint64_t seed;
     enum format format;
+
+    const char *versus; /* the peer's name, or NULL */
+    struct peer_options peer;
+    bool cold_weights;
 
     /* how jobs are made out of layers */
     unsigned passes, layouts; /* 1 << falt_pass, 1 << falt_layout */

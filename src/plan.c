@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adjoint.h"
 #include "arithmetic.h"
 #include "bias.h"
 #include "error.h"
@@ -13,13 +14,23 @@
 
 enum { MOST_THREADS = 1024 }; /* whatever the caller asks for: an OpenMP runtime aborts when it cannot make a thread */
 
+/* One solver's run. A plan has several where backward data is several forward problems (adjoint.h). */
+struct step {
+    struct problem problem;
+    struct candidate chosen;
+    size_t packed; /* offset of its packed weights */
+    bool exchanged; /* x and y have changed sides against the plan's problem */
+};
+
 struct falt_plan {
     struct problem problem;
     struct resources resources;
-    struct candidate chosen;
-    struct verdict verdicts[PLANNER_SOLVERS];
+    struct verdict verdicts[PLANNER_SOLVERS]; /* on the main step */
     falt_allocator allocator;
     bool forced;
+    size_t packed, workspace; /* bytes, of all steps */
+    int64_t main, steps;      /* the step that takes longest; their number */
+    struct step step[];
 };
 
 /* ------------------------------------------------------------------------------------------------------------- allocation */
@@ -67,6 +78,50 @@ static falt_status check_options(const falt_options *options)
     return FALT_OK;
 }
 
+/* Backward data goes to the forward solvers in phases; the reference solver does it as it is, and where there are too many. */
+static int64_t count_steps(const struct problem *problem, falt_algorithm forced)
+{
+    enum { MOST_PHASES = 1024 };
+    if (problem->pass != FALT_BACKWARD_DATA || forced == FALT_ALGO_REFERENCE || problem->batch == 0)
+        return 1;
+    const int64_t phases = falt_phases(problem);
+    return phases <= MOST_PHASES ? phases : 1;
+}
+
+static falt_status plan_steps(falt_plan *plan, falt_algorithm forced)
+{
+    const bool phases = plan->problem.pass == FALT_BACKWARD_DATA &&
+                        (plan->steps > 1 || (forced != FALT_ALGO_REFERENCE && falt_phases(&plan->problem) == 1));
+    double most = -1.0;
+    for (int64_t i = 0; i < plan->steps; i++) {
+        struct step *step = &plan->step[i];
+        struct verdict verdicts[PLANNER_SOLVERS];
+        step->exchanged = phases;
+        if (phases)
+            falt_phase(&plan->problem, i, &step->problem);
+        else
+            step->problem = plan->problem;
+        const falt_status status = falt_choose(&step->problem, &plan->resources, forced, &step->chosen, verdicts);
+        if (status != FALT_OK)
+            return status;
+        step->packed = plan->packed;
+        plan->packed += round_to_lines(step->chosen.packed);
+        if (step->chosen.workspace > plan->workspace)
+            plan->workspace = step->chosen.workspace;
+        if (step->chosen.seconds > most) {
+            most = step->chosen.seconds;
+            plan->main = i;
+            memcpy(plan->verdicts, verdicts, sizeof verdicts);
+        }
+    }
+    return FALT_OK;
+}
+
+static const struct candidate *main_choice(const falt_plan *plan)
+{
+    return &plan->step[plan->main].chosen;
+}
+
 falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass pass, const falt_options *options)
 {
     if (!plan)
@@ -99,15 +154,18 @@ falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass 
     falt_allocator allocator = options->allocator;
     if (!allocator.allocate)
         allocator = (falt_allocator){allocate_default, release_default, NULL};
-    falt_plan *made = allocator.allocate(allocator.context, sizeof *made, _Alignof(falt_plan));
+    const int64_t steps = count_steps(&problem, options->algorithm);
+    const size_t size = sizeof(falt_plan) + (size_t)steps * sizeof(struct step);
+    falt_plan *made = allocator.allocate(allocator.context, size, _Alignof(falt_plan));
     if (!made)
-        return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a plan of %zu bytes", sizeof *made);
-    memset(made, 0, sizeof *made);
+        return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a plan of %zu bytes", size);
+    memset(made, 0, size);
     made->problem = problem;
     made->resources = resources;
     made->allocator = allocator;
     made->forced = options->algorithm != FALT_ALGO_AUTO;
-    status = falt_choose(&made->problem, &made->resources, options->algorithm, &made->chosen, made->verdicts);
+    made->steps = steps;
+    status = plan_steps(made, options->algorithm);
     if (status != FALT_OK) {
         allocator.release(allocator.context, made);
         return status;
@@ -149,20 +207,32 @@ static uint64_t hash(uint64_t h, const void *data, size_t size)
 static uint64_t packed_key(const falt_plan *plan)
 {
     const struct problem *p = &plan->problem;
-    const struct candidate *c = &plan->chosen;
-    const int64_t numbers[] = {p->pass, p->groups, p->x_group, p->y_group, (int64_t)c->packed};
+    const int64_t numbers[] = {p->pass, p->groups, p->x_group, p->y_group, (int64_t)plan->packed};
     uint64_t h = hash(UINT64_C(0xcbf29ce484222325), numbers, sizeof numbers);
     h = hash(h, p->kernel, sizeof p->kernel);
     h = hash(h, p->stride, sizeof p->stride);
     h = hash(h, p->dilation, sizeof p->dilation);
     h = hash(h, p->pad, sizeof p->pad);
-    h = hash(h, c->solver->name, strlen(c->solver->name));
-    return hash(h, c->kernel, strlen(c->kernel));
+    for (int64_t i = 0; i < plan->steps; i++) {
+        const struct candidate *c = &plan->step[i].chosen;
+        h = hash(h, c->solver->name, strlen(c->solver->name));
+        h = hash(h, c->kernel, strlen(c->kernel));
+    }
+    return h;
+}
+
+static void pack_steps(const falt_plan *plan, const float *weights, char *payload)
+{
+    for (int64_t i = 0; i < plan->steps; i++) {
+        const struct step *step = &plan->step[i];
+        if (step->chosen.packed)
+            step->chosen.solver->pack(&step->problem, &step->chosen, weights, payload + step->packed);
+    }
 }
 
 size_t falt_plan_packed_weights_size(const falt_plan *plan)
 {
-    return plan && plan->chosen.packed ? sizeof(struct packed_header) + SOLVER_ALIGN + plan->chosen.packed : 0;
+    return plan && plan->packed ? sizeof(struct packed_header) + SOLVER_ALIGN + plan->packed : 0;
 }
 
 falt_status falt_pack_weights(const falt_plan *plan, const float *weights, void *packed, size_t size)
@@ -177,10 +247,9 @@ falt_status falt_pack_weights(const falt_plan *plan, const float *weights, void 
     if (size < needed)
         return falt_fail(FALT_WORKSPACE, "packed weights need %zu bytes, the buffer has %zu", needed, size);
     char *payload = align((char *)packed + sizeof(struct packed_header));
-    const struct packed_header header = {packed_magic, packed_key(plan), (uint64_t)(payload - (char *)packed),
-                                         plan->chosen.packed};
+    const struct packed_header header = {packed_magic, packed_key(plan), (uint64_t)(payload - (char *)packed), plan->packed};
     memcpy(packed, &header, sizeof header);
-    plan->chosen.solver->pack(&plan->problem, &plan->chosen, weights, payload);
+    pack_steps(plan, weights, payload);
     return FALT_OK;
 }
 
@@ -190,10 +259,10 @@ static falt_status find_payload(const falt_plan *plan, const void *packed, const
     memcpy(&header, packed, sizeof header);
     if (header.magic != packed_magic)
         return falt_fail(FALT_WORKSPACE, "packed_weights were not made by falt_pack_weights");
-    if (header.key != packed_key(plan) || header.size != plan->chosen.packed || header.offset < sizeof header ||
+    if (header.key != packed_key(plan) || header.size != plan->packed || header.offset < sizeof header ||
         header.offset > sizeof header + SOLVER_ALIGN)
         return falt_fail(FALT_WORKSPACE, "packed_weights are those of another plan (this one is %s, %s)",
-                         plan->chosen.solver->name, plan->chosen.kernel);
+                         main_choice(plan)->solver->name, main_choice(plan)->kernel);
     *payload = (const char *)packed + header.offset;
     return FALT_OK;
 }
@@ -209,8 +278,7 @@ size_t falt_plan_workspace_size(const falt_plan *plan, int packed)
 {
     if (!plan)
         return 0;
-    const size_t weights = packed ? 0 : round_to_lines(plan->chosen.packed);
-    return falt_with_slack(weights + plan->chosen.workspace);
+    return falt_with_slack((packed ? 0 : plan->packed) + plan->workspace);
 }
 
 static falt_status missing(const char *name)
@@ -264,23 +332,28 @@ static void clear(const falt_plan *plan, const falt_tensors *t, int64_t channels
 static falt_status run(const falt_plan *plan, const falt_tensors *t, struct operands *operands, void *workspace)
 {
     const struct problem *p = &plan->problem;
-    const struct candidate *chosen = &plan->chosen;
     char *free_space = align(workspace);
-    const bool reads_weights = p->pass != FALT_BACKWARD_WEIGHTS;
-    if (reads_weights && chosen->packed) {
-        if (t->packed_weights) {
-            const falt_status status = find_payload(plan, t->packed_weights, &operands->packed);
-            if (status != FALT_OK)
-                return status;
-        } else {
-            chosen->solver->pack(p, chosen, t->weights, free_space);
-            operands->packed = free_space;
-            free_space += round_to_lines(chosen->packed);
-        }
+    const char *packed = NULL;
+    if (plan->packed && t->packed_weights) {
+        const void *payload = NULL;
+        const falt_status status = find_payload(plan, t->packed_weights, &payload);
+        if (status != FALT_OK)
+            return status;
+        packed = payload;
+    } else if (plan->packed) {
+        pack_steps(plan, t->weights, free_space);
+        packed = free_space;
+        free_space += plan->packed;
     }
     operands->workspace = free_space;
-    if (reads_weights || operands->w)
-        chosen->solver->run(p, chosen, plan->resources.kernels, operands, chosen->threads);
+    for (int64_t i = 0; i < plan->steps && (p->pass != FALT_BACKWARD_WEIGHTS || operands->w); i++) {
+        const struct step *step = &plan->step[i];
+        struct operands own = *operands;
+        own.x = step->exchanged ? operands->y : operands->x;
+        own.y = step->exchanged ? operands->x : operands->y;
+        own.packed = packed ? packed + step->packed : NULL;
+        step->chosen.solver->run(&step->problem, &step->chosen, plan->resources.kernels, &own, step->chosen.threads);
+    }
     if (p->pass == FALT_BACKWARD_WEIGHTS && t->diff_bias)
         falt_bias_gradient(p, t->diff_dst, t->diff_bias, plan->resources.threads);
     return FALT_OK;
@@ -308,11 +381,11 @@ falt_status falt_execute(const falt_plan *plan, const falt_tensors *tensors)
     } else {
         if (p->batch == 0)
             return FALT_OK;
-        if (!tensors->weights && !(tensors->packed_weights && plan->chosen.packed))
+        if (!tensors->weights && !(tensors->packed_weights && plan->packed))
             return missing("weights");
     }
 
-    const bool packed = tensors->packed_weights && plan->chosen.packed;
+    const bool packed = tensors->packed_weights && plan->packed;
     const size_t needed = falt_plan_workspace_size(plan, packed);
     void *workspace = tensors->workspace, *own = NULL;
     if (workspace && tensors->workspace_size < needed)
@@ -425,13 +498,21 @@ falt_status falt_plan_error_bound(const falt_plan *plan, const falt_tensors *ten
         added = largest(operands.bias, forward ? p->y_channels : p->x_channels) +
                 largest(operands.residual, forward ? p->y_count : p->x_count);
     }
-    const double unit = ldexp(1.0, -24), terms = plan->chosen.error_terms + 1.0 + 2.0; /* bias and residual are terms, too */
-    *bound = (terms * unit / (1.0 - terms * unit) * plan->chosen.error_growth * size + 3.0 * unit * (size + added)) *
+    const double unit = ldexp(1.0, -24), terms = main_choice(plan)->error_terms + 1.0 + 2.0; /* bias and residual are terms, too */
+    *bound = (terms * unit / (1.0 - terms * unit) * main_choice(plan)->error_growth * size + 3.0 * unit * (size + added)) *
              lipschitz(p);
     return FALT_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ description */
+
+static double predicted(const falt_plan *plan)
+{
+    double seconds = 0.0;
+    for (int64_t i = 0; i < plan->steps; i++)
+        seconds += plan->step[i].chosen.seconds;
+    return seconds;
+}
 
 falt_status falt_plan_get_info(const falt_plan *plan, falt_plan_info *info)
 {
@@ -440,12 +521,13 @@ falt_status falt_plan_get_info(const falt_plan *plan, falt_plan_info *info)
     if (info->struct_size != sizeof *info)
         return falt_fail(FALT_INVALID_ARGUMENT, "struct_size %zu is not sizeof(falt_plan_info) %zu", info->struct_size,
                          sizeof *info);
-    info->algorithm = plan->chosen.solver->algorithm;
+    const struct candidate *c = main_choice(plan);
+    info->algorithm = c->solver->algorithm;
     info->isa = falt_isa_of(plan->resources.kernels);
-    info->threads = plan->chosen.threads;
-    info->kernel = plan->chosen.kernel;
-    info->predicted_seconds = plan->chosen.seconds;
-    info->accuracy = plan->chosen.accuracy;
+    info->threads = c->threads;
+    info->kernel = c->kernel;
+    info->predicted_seconds = predicted(plan);
+    info->accuracy = c->accuracy;
     return FALT_OK;
 }
 
@@ -470,13 +552,15 @@ static void put(struct text *text, const char *format, ...)
 
 static void describe_text(const falt_plan *plan, const char *problem, struct text *text)
 {
-    const struct candidate *c = &plan->chosen;
+    const struct candidate *c = main_choice(plan);
     put(text, "problem    %s\n", problem);
     put(text, "algorithm  %s%s\n", c->solver->name, plan->forced ? " (forced)" : "");
     put(text, "kernel     %s\n", c->kernel);
     put(text, "schedule   %s\n", c->schedule);
+    if (plan->steps > 1)
+        put(text, "phases     %lld, one for each residue class of the stride; this is the longest\n", (long long)plan->steps);
     put(text, "threads    %d of %d\n", c->threads, plan->resources.threads);
-    put(text, "predicted  %.4g ms\n", c->seconds * 1e3);
+    put(text, "predicted  %.4g ms\n", predicted(plan) * 1e3);
     put(text, "accuracy   %.3g x direct summation\n", c->accuracy);
     put(text, "workspace  %zu bytes, packed weights %zu bytes\n", falt_plan_workspace_size(plan, 1),
         falt_plan_packed_weights_size(plan));
@@ -494,11 +578,12 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
 /* All strings here are our own and free of quotes and backslashes. */
 static void describe_json(const falt_plan *plan, const char *problem, struct text *text)
 {
-    const struct candidate *c = &plan->chosen;
+    const struct candidate *c = main_choice(plan);
     put(text, "{\"problem\":\"%s\",\"algorithm\":\"%s\",\"forced\":%s,\"kernel\":\"%s\",\"schedule\":\"%s\"", problem,
         c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
     put(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g", plan->resources.kernels->name, c->threads,
-        c->seconds * 1e3, c->accuracy);
+        predicted(plan) * 1e3, c->accuracy);
+    put(text, ",\"phases\":%lld", (long long)plan->steps);
     put(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[", falt_plan_workspace_size(plan, 1),
         falt_plan_packed_weights_size(plan));
     const char *separator = "";

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include "error.h"
 #include "solver.h"
 
@@ -200,6 +201,7 @@ falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, fa
     p.out_pixels = p.out[0] * p.out[1] * p.out[2];
     p.taps = p.kernel[0] * p.kernel[1] * p.kernel[2];
     p.multiply_adds = (double)p.y_count * (double)p.taps * (double)p.x_group;
+    falt_dense_views(&p, &p);
     *problem = p;
     return FALT_OK;
 }
@@ -313,6 +315,27 @@ struct tensor_strides falt_tensor_strides(const struct problem *p, int64_t chann
 {
     const int64_t n = channels * pixels;
     return p->layout == FALT_CHANNELS_FIRST ? (struct tensor_strides){n, pixels, 1} : (struct tensor_strides){n, 1, channels};
+}
+
+void falt_dense_views(const struct problem *p, struct problem *seen)
+{
+    const bool backward = p->pass == FALT_BACKWARD_DATA;
+    const struct weight_strides w = falt_weight_strides(p);
+    const int64_t *size = backward ? p->in : p->out;
+    const struct tensor_strides t = backward ? falt_tensor_strides(p, p->x_channels, p->in_pixels)
+                                             : falt_tensor_strides(p, p->y_channels, p->out_pixels);
+    seen->w = (struct weight_view){.group = p->y_group * w.o,
+                                   .o = backward ? w.i : w.o,
+                                   .i = backward ? w.o : w.i,
+                                   .tap = {w.t * p->kernel[1] * p->kernel[2], w.t * p->kernel[2], w.t}};
+    seen->y = (struct output_view){.n = t.n, .c = t.c, .pixel = {t.pixel * size[1] * size[2], t.pixel * size[2], t.pixel}};
+}
+
+bool falt_has_dense_views(const struct problem *p)
+{
+    struct problem dense = *p;
+    falt_dense_views(p, &dense);
+    return memcmp(&dense.w, &p->w, sizeof p->w) == 0 && memcmp(&dense.y, &p->y, sizeof p->y) == 0;
 }
 
 struct epilogue falt_epilogue(const struct problem *p)

@@ -18,6 +18,17 @@
 #include <stdbool.h>
 #include "faltung.h"
 
+/* Where a forward solver finds the weight of (group, o, i, tap (z, y, x)), o and i within the group:
+ * w[base + group * group + o * o + i * i + z * tap[0] + y * tap[1] + x * tap[2]]. Strides may be negative. */
+struct weight_view {
+    int64_t base, group, o, i, tap[3];
+};
+
+/* Where it puts channel c of pixel (z, y, x) of image n: y[base + n * n + c * c + z * pixel[0] + y * pixel[1] + x * pixel[2]]. */
+struct output_view {
+    int64_t base, n, c, pixel[3];
+};
+
 struct problem {
     falt_pass pass;  /* of the normal form */
     bool transposed; /* as the caller sees it: x is then his dst, y his src */
@@ -34,6 +45,8 @@ struct problem {
     falt_activation activation; /* applied to the output; NONE but for the caller's forward pass */
     float alpha, beta;
     bool accumulate;      /* backward weights */
+    struct weight_view w; /* of a forward problem */
+    struct output_view y;
     double multiply_adds; /* batch * y_channels * out_pixels * taps * x_group */
 };
 
@@ -57,5 +70,12 @@ struct tensor_strides {
     int64_t n, c, pixel;
 };
 struct tensor_strides falt_tensor_strides(const struct problem *problem, int64_t channels, int64_t pixels);
+
+/* Sets the views of `seen` to all weights and all output pixels of p as they lie in memory; for backward data with o and i exchanged
+ * and those of x. */
+void falt_dense_views(const struct problem *p, struct problem *seen);
+
+/* Whether a forward problem's views are those of its own tensors, as they lie in memory. */
+bool falt_has_dense_views(const struct problem *p);
 
 #endif

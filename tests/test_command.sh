@@ -124,6 +124,43 @@ says out "named"; says out "total"; silent err
 escape=$(printf '\033'); return=$(printf '\r')
 if grep -q "[$escape$return]" out; then fail "control characters"; fi
 
+run 0 bench --min-time 0.001 --format csv --weights cold $tiny
+[ "$(head -n 1 out)" = $header ] || fail "header"
+wrong "--weights: 'frozen' is not warm or cold" bench --weights frozen $tiny
+wrong "--versus: 'itself' is not onednn" bench --versus itself $tiny
+wrong "--versus-algo: 'magic' is not best, direct or winograd" bench --versus-algo magic $tiny
+wrong "--versus-layout: 'none' is not same or any" bench --versus-layout none $tiny
+
+# Another library, where the build has one: both agree on everything it can do; what it cannot has no ratio and is no failure.
+if "$faltung" bench --min-time 0 --versus onednn $tiny >out 2>err; then
+    printf '%s\n' $tiny g4mb2ic8ih7oc12oh7kh3ph2dh1 g6mb1ic6iw20oc6ow10kw3sw2pw0 mb1ic3id5oc4kd3pd1 mb1ic5iw9oc7ow9kw3pw2 >versus
+    versus="bench --min-time 0.001 --algo direct --versus onednn --batch versus --format csv --layout all"
+    run 0 $versus
+    silent err
+    [ "$(head -n 1 out)" = $header,peer,peer_kernel,peer_min_ms,peer_median_ms,ratio ] || fail "header"
+    [ "$(wc -l <out)" -eq 13 ] || fail "rows"
+    awk -F, 'NF != 19 || (NR > 1 && ($15 != "onednn" || !($19 > 0)))  { exit 1 }' out || fail "fields"
+    [ "$(grep -c '^geomean versus,fwd,n[ch].*,,' out)" -eq 2 ] || fail "means"
+    run 0 $versus --weights cold --weights-layout ohwi --versus-layout any --versus-algo direct --isa avx2; silent err
+    if grep -q avx512 out; then fail "a cap that one side does not know"; fi
+    run 0 $versus --algo auto --pass bwd_d; silent err
+    run 0 $versus --algo auto --pass bwd_w; silent err
+    for pass in fwd bwd_d bwd_w; do
+        run 0 bench --min-time 0.001 --versus onednn --transposed --pass $pass --layout all \
+            mb1ic8ih6oc8kh3ph1 g2mb2ic6ih5oc4oh10kh3sh2ph1 mb1ic5iw9oc7kw3sw2 mb1ic4id3oc2kd2sd2 g4mb1ic4ih5oc8kh3dh1
+        silent err; says out "geometric mean"
+    done
+    for act in relu relu6 clamp:-1:1.5 leaky:0.25 sigmoid silu hardswish; do
+        run 0 bench --min-time 0.001 --versus onednn --act $act $tiny; silent err
+    done
+    run 0 bench --min-time 0.001 --versus onednn --versus-algo winograd mb1ic8ih9oc8kh1 g2mb1ic8ih9oc8kh1
+    says out "(unimplemented)"; silent err
+    if grep -q geom out; then fail "a mean of nothing"; fi
+else
+    what="bench --versus onednn"
+    grep -qF "this faltung was built without it" err || fail "no reason"
+fi
+
 # explain and info
 run 0 explain $tiny; says out "direct"
 run 0 info --format csv; says out "isa,"; says out "scalar,"

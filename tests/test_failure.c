@@ -16,8 +16,8 @@
 
 enum { BLOCKS = 64, TAIL = 64, MOST_ALIGNMENT = 64 };
 
-/* Gives exactly what was asked for and no more: memory that is not aligned any better, is full of garbage, and has a tail that must
- * stay as it is. Mistakes are counted, since failing an assertion would jump out of the library. */
+/* Gives exactly what was asked for and no more: memory that is not aligned any better, is full of garbage, and has a tail that
+ * must stay as it is. Mistakes are counted, since failing an assertion would jump out of the library. */
 struct strict {
     pthread_t owner;
     int64_t calls, fail_at; /* fail_at < 0: never */
@@ -175,10 +175,8 @@ static falt_tensors tensors_of(const struct data *d, falt_pass pass)
     case FALT_BACKWARD_DATA:
         return (falt_tensors){.diff_dst = d->dst, .weights = d->weights, .diff_src = d->result};
     default:
-        return (falt_tensors){.src = d->src,
-                              .diff_dst = d->dst,
-                              .diff_weights = d->result,
-                              .diff_bias = d->result + d->sizes.weights};
+        return (falt_tensors){
+            .src = d->src, .diff_dst = d->dst, .diff_weights = d->result, .diff_bias = d->result + d->sizes.weights};
     }
 }
 

@@ -1,7 +1,7 @@
 /*
- * What must hold without any oracle: the three passes are one bilinear form, linear in both arguments, equivariant to shifts, and
- * the derivatives of each other; the transposed convolution is the adjoint and also a plain convolution over stretched data; and the
- * two worked examples that every course shows come out. Each with every algorithm, instruction set and layout.
+ * What must hold without any oracle: the three passes are one bilinear form, linear in both arguments, equivariant to shifts,
+ * and the derivatives of each other; the transposed convolution is the adjoint and also a plain convolution over stretched
+ * data; and the two worked examples that every course shows come out. Each with every algorithm, instruction set and layout.
  *
  * Data are small whole numbers wherever no derivative is taken: all sums are then exact, and so must be the equalities, for
  * algorithms as accurate as direct summation; others get a tolerance.
@@ -30,8 +30,9 @@ struct engine {
     falt_isa isa;
     falt_layout layout;
     falt_weights_layout weights_layout;
-    int applied;   /* passes that the algorithm itself has done */
-    bool inexact;  /* one of them was less accurate than direct summation */
+    bool accumulate; /* weight gradients */
+    int applied;     /* passes that the algorithm itself has done */
+    bool inexact;    /* one of them was less accurate than direct summation */
 };
 
 static void for_each_engine(void (*work)(struct engine *, struct random *), uint64_t stream)
@@ -44,7 +45,7 @@ static void for_each_engine(void (*work)(struct engine *, struct random *), uint
             continue;
         for (falt_algorithm algorithm = FALT_ALGO_REFERENCE; algorithm < FALT_ALGO_COUNT; algorithm++) {
             for (falt_layout layout = FALT_CHANNELS_FIRST; layout <= FALT_CHANNELS_LAST; layout++) {
-                struct engine engine = {algorithm, isa, layout, (falt_weights_layout)(turn++ / 2 % 2), 0, false};
+                struct engine engine = {algorithm, isa, layout, (falt_weights_layout)(turn++ / 2 % 2), false, 0, false};
                 struct random random = random_stream(stream); /* the same problems for all */
                 work(&engine, &random);
                 if (algorithm == FALT_ALGO_REFERENCE)
@@ -66,6 +67,7 @@ static falt_plan *plan_of(const struct engine *engine, const falt_conv *conv, fa
     options.isa = engine->isa;
     options.threads = 1;
     options.accuracy = accuracy;
+    options.accumulate = engine->accumulate && pass == FALT_BACKWARD_WEIGHTS;
     falt_plan *plan = NULL;
     falt_plan_create(&plan, &with_layout, pass, &options);
     return plan;
@@ -162,8 +164,8 @@ static void assert_equal_numbers(const struct engine *engine, const char *what, 
 {
     const double tolerance = engine->inexact ? 1e-5 * scale : 0.0;
     if (!(fabs(a - b) <= tolerance))
-        fail_msg("%s (%s): %.9g and %.9g, off by %.3g, allowed %.3g (FALTUNG_SEED=%llu)", what, name_of(engine), a, b, fabs(a - b),
-                 tolerance, (unsigned long long)random_seed());
+        fail_msg("%s (%s): %.9g and %.9g, off by %.3g, allowed %.3g (FALTUNG_SEED=%llu)", what, name_of(engine), a, b,
+                 fabs(a - b), tolerance, (unsigned long long)random_seed());
 }
 
 static void assert_equal_vectors(const struct engine *engine, const char *what, const float *a, const float *b, int64_t n)
@@ -326,6 +328,24 @@ static void linear(struct engine *engine, struct random *random)
             run(engine, &conv, FALT_BACKWARD_WEIGHTS,
                 &(falt_tensors){.src = in[0][0], .diff_dst = mix[i], .diff_weights = dw[i]});
         }
+        /* Over what has been there: a sum over two batches is the sum of two batches. */
+        float *sum = vector(s.weights), *one = vector(s.bias), *both = vector(s.bias);
+        engine->accumulate = true;
+        memcpy(sum, dw[0], (size_t)s.weights * sizeof *sum);
+        memset(one, 0, (size_t)s.bias * sizeof *one);
+        memset(both, 0, (size_t)s.bias * sizeof *both);
+        run(engine, &conv, FALT_BACKWARD_WEIGHTS,
+            &(falt_tensors){.src = in[0][0], .diff_dst = mix[1], .diff_weights = sum, .diff_bias = both});
+        run(engine, &conv, FALT_BACKWARD_WEIGHTS, &(falt_tensors){.src = in[0][0], .diff_dst = mix[1], .diff_bias = one});
+        run(engine, &conv, FALT_BACKWARD_WEIGHTS, &(falt_tensors){.src = in[0][0], .diff_dst = mix[1], .diff_bias = both});
+        engine->accumulate = false;
+        for (int64_t i = 0; i < s.weights; i++)
+            sum[i] -= dw[0][i];
+        for (int64_t i = 0; i < s.bias; i++)
+            both[i] -= one[i];
+        assert_equal_vectors(engine, "accumulated weight gradient", sum, dw[1], s.weights);
+        assert_equal_vectors(engine, "accumulated bias gradient", both, one, s.bias);
+
         assert_equal_vectors(engine, "backward data is linear", dx[2], combine(dx[0], dx[1], s.src), s.src);
         assert_equal_vectors(engine, "backward weights is linear", dw[2], combine(dw[0], dw[1], s.weights), s.weights);
         free_vectors();
@@ -341,7 +361,8 @@ static void test_linear(void **state)
 /* ----------------------------------------------------------------------------------------------------------- equivariance */
 
 /* Shifting the input by `shift` strides in each dimension shifts the output by `shift` pixels, wherever neither the old nor the
- * new receptive field reaches beyond the image. (A transposed convolution: by `shift` pixels of input and strides of output.) */
+ * new receptive field reaches beyond the image. (A transposed convolution: by `shift` pixels of input and strides of output.)
+ */
 static void equivariant(struct engine *engine, struct random *random)
 {
     int64_t compared = 0;
@@ -358,7 +379,8 @@ static void equivariant(struct engine *engine, struct random *random)
         int64_t shift[FALT_MAX_DIMS], index[FALT_MAX_DIMS] = {0}, other[FALT_MAX_DIMS];
         for (int d = 0; d < dims; d++)
             shift[d] = random_between(random, 0, 2);
-        float *x = whole(random, s.src), *shifted = whole(random, s.src), *w = whole(random, s.weights), *b = whole(random, s.bias);
+        float *x = whole(random, s.src), *shifted = whole(random, s.src), *w = whole(random, s.weights),
+              *b = whole(random, s.bias);
         do {
             bool inside = true;
             for (int d = 0; d < dims; d++) {
@@ -484,7 +506,8 @@ static void transposed_by_insertion(struct engine *engine, struct random *random
         assert_int_equal(falt_conv_sizes(&plain, &t), FALT_OK);
         assert_memory_equal(t.out, s.out, sizeof t.out);
         const int dims = conv.spatial_dims;
-        float *x = whole(random, s.src), *w = whole(random, s.weights), *stretched = vector(t.src), *flipped = vector(t.weights);
+        float *x = whole(random, s.src), *w = whole(random, s.weights), *stretched = vector(t.src),
+              *flipped = vector(t.weights);
         memset(stretched, 0, (size_t)t.src * sizeof *stretched);
         int64_t index[FALT_MAX_DIMS] = {0}, other[FALT_MAX_DIMS];
         do {
@@ -625,8 +648,8 @@ static void gradients(struct engine *engine, struct network *net)
 }
 
 /* The slope of the loss along a random direction in one parameter is the gradient's projection on it. */
-static void check_slope(struct engine *engine, struct network *net, struct random *random, float *parameter, const float *gradient,
-                        int64_t n, const char *what)
+static void check_slope(struct engine *engine, struct network *net, struct random *random, float *parameter,
+                        const float *gradient, int64_t n, const char *what)
 {
     const double h = 1.0 / 128.0;
     float *original = malloc((size_t)n * sizeof *original), *direction = malloc((size_t)n * sizeof *direction);

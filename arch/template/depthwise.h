@@ -13,14 +13,21 @@ enum { DEPTHWISE_MAX_ROWS = 14, DEPTHWISE_MAX_WIDTH = 7 };
 #define EACH_OUTPUT UNROLL for (int m = 0; m < DEPTHWISE_MAX_ROWS; m++) if (m < tile)
 #define EACH_TAP UNROLL for (int k = 0; k < DEPTHWISE_MAX_WIDTH; k++) if (k < width)
 
-/* One line of x, all of its depth: a window of `width` slides over the tile. */
-INLINE void slide(const struct depthwise_args *args, const float *const *x, const float *w, const int64_t line, vec *sum,
-                  const int kind, const int width, const int stride, const int tile, const int whole)
+static const float depthwise_zeros[VEC];
+
+/* One line of x, all of its depth: a window of `width` slides over the tile. whole: nothing is outside of the image. */
+INLINE void slide(const struct depthwise_args *args, const struct depthwise_line *line, const ptrdiff_t offset,
+                  const ptrdiff_t step, const float *w, vec *sum, const int kind, const int width, const int stride,
+                  const int tile, const int whole)
 {
-    const vec_lanes lanes = whole ? vec_lanes_between(0, VEC) : vec_lanes_between(args->lanes[line].begin, args->lanes[line].end);
+    const vec_lanes lanes = whole ? vec_lanes_between(0, VEC) : vec_lanes_between(line->lane_begin, line->lane_end);
+    const uint32_t begin = (uint32_t)line->begin, inside = (uint32_t)(line->end - line->begin);
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
     for (int64_t i = 0; i < depth; i++, w += width * VEC) {
+        const float *p = line->x + offset;
         vec weights[DEPTHWISE_MAX_WIDTH];
+        if (kind == DEPTHWISE_GROUPS)
+            FORGET_MEMORY(); /* x is the same for all i */
         EACH_TAP weights[k] = kind == DEPTHWISE_ROWS ? vec_broadcast(w[k]) : vec_load(w + k * VEC);
         /* Two loops over the columns j = at * stride + phase: no compiler unrolls one of more than 32. */
         UNROLL for (int at = 0; at < DEPTHWISE_MAX_ROWS + DEPTHWISE_MAX_WIDTH; at++)
@@ -29,8 +36,9 @@ INLINE void slide(const struct depthwise_args *args, const float *const *x, cons
             {
                 const int j = at * stride + phase;
                 if (j < (tile - 1) * stride + width) {
-                    const float *const p = x[j] + args->offset;
-                    vec xj = whole ? vec_load(p) : vec_load_lanes(p, lanes);
+                    const int there = whole || (uint32_t)j - begin < inside;
+                    vec xj = whole ? vec_load(p) : vec_load_lanes(there ? p : depthwise_zeros, lanes);
+                    p += step;
                     if (kind == DEPTHWISE_GROUPS)
                         xj = vec_permute(xj, vec_index_load(args->index + i * VEC));
                     EACH_OUTPUT
@@ -44,84 +52,106 @@ INLINE void slide(const struct depthwise_args *args, const float *const *x, cons
     }
 }
 
-/* The sums in the tile through the epilogue to C. */
-NOINLINE void depthwise_finish(const struct depthwise_args *args, const float *tile, int by_row)
+INLINE int whole_line(const struct depthwise_line *line, int columns)
 {
-    const int64_t n = args->columns;
-    vec bias = vec_zero();
-    if (args->bias)
-        bias = by_row ? vec_broadcast(args->bias[0]) : vec_load_n(args->bias, n);
-    for (int m = 0; m < args->rows; m++) {
+    return line->begin == 0 && line->end == columns && line->lane_begin == 0 && line->lane_end == VEC;
+}
+
+/* The sums in the tile through the epilogue to C. */
+NOINLINE void depthwise_finish(const struct depthwise_args *args, const float *tile, ptrdiff_t to)
+{
+    for (int m = 0; m < args->rows; m++, to += args->c_step) {
         vec sum = vec_load(tile + m * VEC);
-        if (args->bias)
-            sum = vec_add(sum, bias);
         if (args->residual)
-            sum = vec_add(sum, vec_load_n(args->residual + m * args->step, n));
-        vec_store_n(args->c + m * args->step, vec_finish(sum, &args->epilogue), n);
+            sum = vec_add(sum, vec_load_n(args->residual + to, args->columns));
+        vec_store_n(args->c + to, vec_finish(sum, &args->epilogue), args->columns);
     }
 }
 
-INLINE void depthwise_tile(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile,
-                           const int whole)
+/* One vector of outputs for each m, at c + to, from the vectors at x + offset. */
+INLINE void depthwise_tile(const struct depthwise_args *args, const ptrdiff_t offset, const float *w, const float *bias,
+                           const ptrdiff_t to, const int kind, const int width, const int stride, const int tile)
 {
     const int columns = (tile - 1) * stride + width, each = kind == DEPTHWISE_ROWS ? 1 : VEC;
-    const float *const *x = args->x;
-    const float *w = args->w;
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
+    const ptrdiff_t step = width == 1 ? args->tap_step : args->step;
+    const struct depthwise_line *line = args->x;
     vec sum[DEPTHWISE_MAX_ROWS];
     EACH_OUTPUT sum[m] = vec_zero();
-    for (int64_t line = 0; line < args->lines; line++, x += columns, w += depth * width * each)
-        slide(args, x, w, line, sum, kind, width, stride, tile, whole);
-    if (width > 1) {
-        for (int64_t tap = 0; tap < args->taps; tap++, x += tile, w += depth * each)
-            slide(args, x, w, args->lines + tap, sum, kind, 1, 1, tile, whole);
+    for (int64_t l = 0; l < args->lines; l++, line++, w += depth * width * each) {
+        if (whole_line(line, columns))
+            slide(args, line, offset, step, w, sum, kind, width, stride, tile, 1);
+        else if (line->begin < line->end)
+            slide(args, line, offset, step, w, sum, kind, width, stride, tile, 0);
     }
-
-    if (args->epilogue.activation != ACTIVATE_NONE) {
+    if (width > 1) {
+        for (int64_t t = 0; t < args->taps; t++, line++, w += depth * each) {
+            if (whole_line(line, tile))
+                slide(args, line, offset, args->tap_step, w, sum, kind, 1, 1, tile, 1);
+            else if (line->begin < line->end)
+                slide(args, line, offset, args->tap_step, w, sum, kind, 1, 1, tile, 0);
+        }
+    }
+    const int64_t n = args->columns;
+    if (bias) {
+        const vec added = kind == DEPTHWISE_ROWS ? vec_broadcast(*bias) : vec_load_n(bias, n);
+        EACH_OUTPUT sum[m] = vec_add(sum[m], added);
+    }
+    if (args->epilogue.activation != ACTIVATE_NONE || args->residual || args->rows < tile) {
         _Alignas(64) float sums[DEPTHWISE_MAX_ROWS * VEC];
         EACH_OUTPUT vec_store(sums + m * VEC, sum[m]);
-        depthwise_finish(args, sums, kind == DEPTHWISE_ROWS);
+        depthwise_finish(args, sums, to);
         return;
     }
-    const int64_t n = whole && kind != DEPTHWISE_ROWS ? VEC : args->columns;
-    if (args->bias) {
-        const vec bias = kind == DEPTHWISE_ROWS ? vec_broadcast(args->bias[0]) : vec_load_n(args->bias, n);
-        EACH_OUTPUT sum[m] = vec_add(sum[m], bias);
-    }
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
-    EACH_OUTPUT
-    {
-        if (m < args->rows) {
-            if (args->residual)
-                sum[m] = vec_add(sum[m], vec_load_n(args->residual + m * args->step, n));
-            vec_store_n(args->c + m * args->step, vec_clamp(sum[m], lo, hi), n);
+    float *c = args->c + to;
+    if (n == VEC) {
+        EACH_OUTPUT
+        {
+            vec_store(c, vec_clamp(sum[m], lo, hi));
+            c += args->c_step;
+        }
+    } else {
+        EACH_OUTPUT
+        {
+            vec_store_n(c, vec_clamp(sum[m], lo, hi), n);
+            c += args->c_step;
         }
     }
 }
 
 INLINE void depthwise(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile)
 {
-    if (args->lanes)
-        depthwise_tile(args, kind, width, stride, tile, 0);
-    else
-        depthwise_tile(args, kind, width, stride, tile, 1);
+    ptrdiff_t offset = args->offset, to = 0;
+    const float *w = args->w, *bias = args->bias;
+    for (int64_t unit = 0; unit < args->units; unit++) {
+        depthwise_tile(args, offset, w, bias, to, kind, width, stride, tile);
+        offset += args->unit_offset;
+        to += args->unit_c;
+        w += args->unit_w;
+        bias = bias ? bias + args->unit_bias : NULL;
+    }
 }
 
 /* dst[p * pitch + i] = src[i * stride + p] */
 NOINLINE void deinterleave(const float *src, int64_t n, int64_t stride, float *dst, ptrdiff_t pitch)
 {
-    int64_t done = 0; /* in each row of dst */
-    if (stride == 2) {
-        for (; 2 * (done + VEC) <= n; done += VEC) {
+    if (stride == 1) {
+        for (int64_t i = 0; i < n; i += VEC)
+            vec_store_n(dst + i, vec_load_n(src + i, n - i), n - i);
+    } else if (stride == 2) {
+        for (int64_t i = 0; i < n; i += 2 * VEC, src += 2 * VEC, dst += VEC) {
+            const int64_t left = n - i;
             vec even, odd;
-            vec_unzip(vec_load(src + 2 * done), vec_load(src + 2 * done + VEC), &even, &odd);
-            vec_store(dst + done, even);
-            vec_store(dst + pitch + done, odd);
+            vec_unzip(vec_load_n(src, left), vec_load_n(src + VEC, left - VEC), &even, &odd);
+            vec_store_n(dst, even, (left + 1) / 2);
+            vec_store_n(dst + pitch, odd, left / 2);
         }
-    }
-    for (int64_t p = 0; p < stride; p++) {
-        for (int64_t i = done; i * stride + p < n; i++)
-            dst[p * pitch + i] = src[i * stride + p];
+    } else {
+        for (int64_t p = 0; p < stride; p++) {
+            for (int64_t i = 0; i * stride + p < n; i++)
+                dst[p * pitch + i] = src[i * stride + p];
+        }
     }
 }
 

@@ -91,7 +91,8 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const double step = group_step(r->kernels, p->y_group, d->vectors, rows) / (double)d->panels;
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
         const double weights = panels / (double)all_panels * (double)p->w_count * sizeof(float);
-        const double cycles = panels * depth * step + input / cost_l3_bytes + weights / weights_rate;
+        const double region = pixel_ranges * panel_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
+        const double cycles = panels * depth * step + input / cost_l3_bytes + weights / weights_rate + region;
         if (least < 0.0 || cycles < least) {
             least = cycles;
             d->pixel_ranges = pixel_ranges;
@@ -108,7 +109,7 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const double area = (double)p->stride[1] * (double)p->stride[2]; /* input pixels for one more output pixel */
     const double reach = area < (double)p->taps ? area : (double)p->taps;
     const double unit_bytes = (double)d->unit * (reach * (double)p->x_group * 4.0 + (double)p->taps * 8.0);
-    const int64_t most = (int64_t)((double)r->cpu->l2 / 2.0 / unit_bytes);
+    const int64_t most = (int64_t)((double)r->cpu->l2 / 2.0 / (unit_bytes + 1.0));
     const int64_t least = divide_up(4 * r->kernels->gemm_rows[d->vectors], d->unit);
     d->block = smaller(units, most > least ? most : least);
     d->block = divide_up(units, divide_up(units, d->block)); /* even blocks */
@@ -144,7 +145,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     d->pixels = p->batch * p->out_pixels;
     /* A run of few channels leaves the inner loop no time to amortise its pointers: strips make it kernel width times as long. */
-    d->strip = p->layout == FALT_CHANNELS_FIRST || (p->x_group < 16 && p->kernel[2] > 1 && p->dilation[2] == 1);
+    d->strip = p->taps > 0 && (p->layout == FALT_CHANNELS_FIRST || (p->x_group < 16 && p->kernel[2] > 1 && p->dilation[2] == 1));
     d->unit = d->strip && d->pixels ? p->out[2] : 1;
 
     const int64_t share = divide_up(d->pixels, r->threads);
@@ -171,7 +172,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     c->threads = (int)(d->pixel_ranges * d->panel_ranges);
     c->workspace = d->per_thread * (size_t)c->threads;
-    c->seconds = cycles / cost_hertz + (c->threads > 1 ? cost_region_seconds : 0.0);
+    c->seconds = cycles / cost_hertz;
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     c->error_terms = (double)(p->taps * p->x_group);
@@ -192,18 +193,20 @@ static int64_t panel_offset(const struct problem *p, const struct direct *d, int
 static void pack(const struct problem *p, const struct candidate *c, const float *weights, void *packed)
 {
     const struct direct *d = (const struct direct *)(const void *)c->state;
-    const struct weight_strides stride = falt_weight_strides(p);
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t panel = 0; panel < d->panels; panel++) {
             float *out = (float *)packed + panel_offset(p, d, g, panel);
             const int64_t first = panel * d->nr, width = smaller(d->nr, d->padded - first);
             const int64_t real = smaller(width, p->y_group - first);
-            for (int64_t t = 0; t < p->taps; t++)
-                for (int64_t i = 0; i < p->x_group; i++) {
-                    const float *in = weights + (g * p->y_group + first) * stride.o + i * stride.i + t * stride.t;
-                    for (int64_t o = 0; o < width; o++)
-                        *out++ = o < real ? in[o * stride.o] : 0.0f;
-                }
+            const float *from = weights + p->w.base + g * p->w.group + first * p->w.o;
+            for (int64_t k = 0; k < p->kernel[0]; k++)
+                for (int64_t r = 0; r < p->kernel[1]; r++)
+                    for (int64_t t = 0; t < p->kernel[2]; t++)
+                        for (int64_t i = 0; i < p->x_group; i++) {
+                            const int64_t at = k * p->w.tap[0] + r * p->w.tap[1] + t * p->w.tap[2] + i * p->w.i;
+                            for (int64_t o = 0; o < width; o++)
+                                *out++ = o < real ? from[at + o * p->w.o] : 0.0f;
+                        }
         }
 }
 
@@ -215,7 +218,7 @@ struct job {
     const struct kernels *kernels;
     const struct operands *operands;
     struct epilogue epilogue;
-    struct tensor_strides x, y;
+    struct tensor_strides x;
 };
 
 /* One thread's view of the block at hand: where the input of the block's group starts and how to step through it. */
@@ -314,7 +317,8 @@ static void fill_strip(const struct job *job, int64_t group, struct place at, in
     const struct direct *d = job->d;
     const int64_t channels = p->x_group, width = d->strip_width;
     const int64_t height = (rows - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
-    const int64_t left = smaller(p->pad[2], width), seen = width - left < p->in[2] ? width - left : p->in[2];
+    const int64_t begin = -p->pad[2], left = begin < 0 ? smaller(-begin, width) : 0;
+    const int64_t seen = smaller(width, p->in[2] - begin) - left;
     for (int64_t k = 0; k < p->kernel[0]; k++)
         for (int64_t h = 0; h < height; h++) {
             float *line = strip + (k * d->strip_height + h) * width * channels;
@@ -325,7 +329,7 @@ static void fill_strip(const struct job *job, int64_t group, struct place at, in
                 continue;
             }
             const float *from = job->operands->x + at.n * job->x.n + group * channels * job->x.c +
-                                (z * p->in[1] + y) * p->in[2] * job->x.pixel;
+                                ((z * p->in[1] + y) * p->in[2] + begin + left) * job->x.pixel;
             float *to = line + left * channels;
             memset(line, 0, (size_t)(left * channels) * sizeof(float));
             memset(to + seen * channels, 0, (size_t)((width - left - seen) * channels) * sizeof(float));
@@ -372,16 +376,13 @@ static void run_tile(const struct job *job, const struct tile *tile, int64_t gro
     const int64_t width = smaller(d->nr, d->padded - first);
     float *c[GEMM_MAX_ROWS];
     const float *residual[GEMM_MAX_ROWS];
-    int64_t image = tile->first / p->out_pixels, pixel = tile->first % p->out_pixels;
-    for (int m = 0; m < tile->rows; m++) {
-        const int64_t offset = image * job->y.n + channel * job->y.c + pixel * job->y.pixel;
+    struct place at = place_of(p, tile->first);
+    for (int m = 0; m < tile->rows; m++, advance(p, &at)) {
+        const int64_t offset = p->y.base + at.n * p->y.n + channel * p->y.c + at.z * p->y.pixel[0] + at.y * p->y.pixel[1] +
+                               at.x * p->y.pixel[2];
         c[m] = job->operands->y + offset;
         if (job->operands->residual)
             residual[m] = job->operands->residual + offset;
-        if (++pixel == p->out_pixels) {
-            pixel = 0;
-            image++;
-        }
     }
     const struct gemm_args args = {
         .a = tile->table,
@@ -391,7 +392,7 @@ static void run_tile(const struct job *job, const struct tile *tile, int64_t gro
         .c = c,
         .residual = job->operands->residual ? residual : NULL,
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
-        .step = job->y.c,
+        .step = p->y.c,
         .columns = smaller(width, p->y_group - first),
         .epilogue = job->epilogue,
     };
@@ -463,7 +464,6 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .operands = operands,
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
-        .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
     };
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }

@@ -236,7 +236,10 @@ static void run(const struct problem *problem, const struct candidate *candidate
 static bool consider(const struct problem *p, const struct resources *resources, struct candidate *candidate,
                      char reason[SOLVER_REASON])
 {
-    (void)reason;
+    if (p->pass == FALT_FORWARD && !falt_has_dense_views(p)) {
+        snprintf(reason, SOLVER_REASON, "the problem is a phase of a backward pass");
+        return false;
+    }
     const double outputs = (double)(p->pass == FALT_FORWARD         ? p->y_count
                                     : p->pass == FALT_BACKWARD_DATA ? p->x_count
                                                                     : p->w_count);
@@ -245,7 +248,7 @@ static bool consider(const struct problem *p, const struct resources *resources,
                              ? (double)p->batch * (double)p->out_pixels
                              : (double)p->taps * (double)(p->pass == FALT_FORWARD ? p->x_group : p->y_group);
 
-    candidate->seconds = (4e-9 * p->multiply_adds + 2e-8 * outputs) / resources->threads;
+    candidate->seconds = 2e-6 + (4e-9 * p->multiply_adds + 2e-8 * outputs) / resources->threads;
     candidate->threads = resources->threads;
     candidate->accuracy = 1;
     /* One rounding to float, and before it sums of exact products in double: gamma(terms + 2) of u = 2^-53, or, in units of

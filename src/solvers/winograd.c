@@ -33,14 +33,14 @@ struct kind {
 };
 
 static const struct kind kinds[WINOGRAD_COUNT] = {
-    [WINOGRAD_F2x2_3x3] = {"F(2x2,3x3)", 1, 1, 1.0}, [WINOGRAD_F4x4_3x3] = {"F(4x4,3x3)", 2, 2, 2.0},
-    [WINOGRAD_F6x6_3x3] = {"F(6x6,3x3)", 3, 3, 8.0}, [WINOGRAD_F2x2_5x5] = {"F(2x2,5x5)", 4, 4, 2.0},
-    [WINOGRAD_F4x4_5x5] = {"F(4x4,5x5)", 5, 5, 8.0}, [WINOGRAD_F1x2_1x3] = {"F(1x2,1x3)", 0, 1, 1.0},
-    [WINOGRAD_F2x1_3x1] = {"F(2x1,3x1)", 1, 0, 1.0}, [WINOGRAD_F1x4_1x3] = {"F(1x4,1x3)", 0, 2, 1.5},
-    [WINOGRAD_F4x1_3x1] = {"F(4x1,3x1)", 2, 0, 1.5}, [WINOGRAD_F1x2_1x5] = {"F(1x2,1x5)", 0, 4, 1.5},
-    [WINOGRAD_F2x1_5x1] = {"F(2x1,5x1)", 4, 0, 1.5}, [WINOGRAD_F1x4_1x5] = {"F(1x4,1x5)", 0, 5, 2.5},
-    [WINOGRAD_F4x1_5x1] = {"F(4x1,5x1)", 5, 0, 2.5}, [WINOGRAD_F1x2_1x7] = {"F(1x2,1x7)", 0, 6, 2.5},
-    [WINOGRAD_F2x1_7x1] = {"F(2x1,7x1)", 6, 0, 2.5},
+    [WINOGRAD_F2x2_3x3] = {"F(2x2 3x3)", 1, 1, 1.0}, [WINOGRAD_F4x4_3x3] = {"F(4x4 3x3)", 2, 2, 2.0},
+    [WINOGRAD_F6x6_3x3] = {"F(6x6 3x3)", 3, 3, 8.0}, [WINOGRAD_F2x2_5x5] = {"F(2x2 5x5)", 4, 4, 2.0},
+    [WINOGRAD_F4x4_5x5] = {"F(4x4 5x5)", 5, 5, 8.0}, [WINOGRAD_F1x2_1x3] = {"F(1x2 1x3)", 0, 1, 1.0},
+    [WINOGRAD_F2x1_3x1] = {"F(2x1 3x1)", 1, 0, 1.0}, [WINOGRAD_F1x4_1x3] = {"F(1x4 1x3)", 0, 2, 1.5},
+    [WINOGRAD_F4x1_3x1] = {"F(4x1 3x1)", 2, 0, 1.5}, [WINOGRAD_F1x2_1x5] = {"F(1x2 1x5)", 0, 4, 1.5},
+    [WINOGRAD_F2x1_5x1] = {"F(2x1 5x1)", 4, 0, 1.5}, [WINOGRAD_F1x4_1x5] = {"F(1x4 1x5)", 0, 5, 2.5},
+    [WINOGRAD_F4x1_5x1] = {"F(4x1 5x1)", 5, 0, 2.5}, [WINOGRAD_F1x2_1x7] = {"F(1x2 1x7)", 0, 6, 2.5},
+    [WINOGRAD_F2x1_7x1] = {"F(2x1 7x1)", 6, 0, 2.5},
 };
 
 struct winograd {
@@ -117,15 +117,16 @@ static int64_t choose_block(const struct problem *p, const struct resources *r, 
     return divide_up(tiles, blocks);
 }
 
-static double choose_grid(const struct problem *p, const struct resources *r, struct winograd *w)
+static double choose_grid(const struct problem *p, const struct resources *r, int most, struct winograd *w)
 {
     const int64_t all_panels = p->groups * w->panels;
     double least = -1.0;
-    for (int64_t threads = 1; threads <= r->threads; threads++) {
+    for (int64_t threads = 1; threads <= most; threads++) {
         const int64_t tile_ranges = smaller(threads, w->tiles);
-        const int64_t panel_ranges = smaller(r->threads / threads, all_panels);
+        const int64_t panel_ranges = smaller(most / threads, all_panels);
         const int64_t block = choose_block(p, r, w, divide_up(w->tiles, tile_ranges));
-        const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block);
+        const double region = tile_ranges * panel_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
+        const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block) + region;
         if (least < 0.0 || cycles < least) {
             least = cycles;
             w->tile_ranges = tile_ranges;
@@ -177,6 +178,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         why = "the stride is not 1";
     else if (p->dilation[1] != 1 || p->dilation[2] != 1)
         why = "the kernel is dilated";
+    else if (p->y.pixel[2] != 1 && p->layout == FALT_CHANNELS_FIRST)
+        why = "the output pixels of a row are not neighbours";
     else if (p->batch == 0)
         why = "there is nothing to compute";
     if (why) {
@@ -199,7 +202,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         choose_panels(p, r->kernels, &w);
         if ((double)p->groups * (double)w.padded * (double)(p->kernel[0] * p->x_group) * w.points > 1e15)
             continue;
-        const double cycles = choose_grid(p, r, &w);
+        /* Tiles differ in their rounding, so the choice must not depend on the threads. */
+        const double cycles = choose_grid(p, r, cost_nominal_threads, &w);
         if (least < 0.0 || cycles < least) {
             least = cycles;
             best = w;
@@ -217,12 +221,13 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
     struct winograd *w = (struct winograd *)(void *)c->state;
     *w = best;
+    least = choose_grid(p, r, r->threads, w);
     choose_workspace(p, w);
     const struct kind *kind = &kinds[w->tile];
     c->packed = (size_t)(p->groups * w->padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
     c->workspace = w->per_thread * (size_t)c->threads;
-    c->seconds = least / cost_hertz + (c->threads > 1 ? cost_region_seconds : 0.0);
+    c->seconds = least / cost_hertz;
     c->accuracy = kind->accuracy;
     c->error_growth = winograd_transforms[kind->h].growth * winograd_transforms[kind->w].growth;
     c->error_terms = (double)(p->kernel[0] * p->x_group) + 4.0 * (w->ah + w->aw);
@@ -253,7 +258,7 @@ struct packing {
 };
 
 /* U = G_h g G_w', in double, rounded once. */
-static void transform_kernel(const struct winograd *w, const struct problem *p, const float *g, int64_t stride, double *u)
+static void transform_kernel(const struct winograd *w, const struct problem *p, const float *g, double *u)
 {
     const struct winograd_transform *h = &winograd_transforms[kinds[w->tile].h], *v = &winograd_transforms[kinds[w->tile].w];
     double t[WINOGRAD_ALPHA][WINOGRAD_TAPS];
@@ -261,7 +266,7 @@ static void transform_kernel(const struct winograd *w, const struct problem *p, 
         for (int s = 0; s < v->r; s++) {
             t[a][s] = 0.0;
             for (int k = 0; k < h->r; k++)
-                t[a][s] += h->g[a][k] * (double)g[(k * p->kernel[2] + s) * stride];
+                t[a][s] += h->g[a][k] * (double)g[k * p->w.tap[1] + s * p->w.tap[2]];
         }
     for (int a = 0; a < w->ah; a++)
         for (int b = 0; b < w->aw; b++) {
@@ -277,7 +282,6 @@ static void pack_panels(void *context, int member, int members)
     const struct packing *job = context;
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const struct weight_strides stride = falt_weight_strides(p);
     int64_t begin, end;
     falt_share(p->groups * w->panels, member, members, &begin, &end);
     for (int64_t item = begin; item < end; item++) {
@@ -290,9 +294,9 @@ static void pack_panels(void *context, int member, int members)
                     double u[WINOGRAD_MAX_POINTS] = {0.0};
                     if (first + o < p->y_group)
                         transform_kernel(w, p,
-                                         job->weights + (group * p->y_group + first + o) * stride.o + i * stride.i +
-                                             k * p->kernel[1] * p->kernel[2] * stride.t,
-                                         stride.t, u);
+                                         job->weights + p->w.base + group * p->w.group + (first + o) * p->w.o + i * p->w.i +
+                                             k * p->w.tap[0],
+                                         u);
                     for (int point = 0; point < w->points; point++)
                         out[((point * p->kernel[0] + k) * p->x_group + i) * width + o] = (float)u[point];
                 }
@@ -313,7 +317,7 @@ struct job {
     const struct kernels *kernels;
     const struct operands *operands;
     struct epilogue epilogue;
-    struct tensor_strides x, y;
+    struct tensor_strides x;
 };
 
 struct thread_space {
@@ -480,9 +484,9 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const bool strips = p->layout == FALT_CHANNELS_FIRST;
+    const bool strips = w->out_strip > 0;
     const float *const residual_base = job->operands->residual;
-    const int64_t plane = s->n * job->y.n + channel * job->y.c + s->z * p->out[1] * p->out[2] * job->y.pixel;
+    const int64_t plane = p->y.base + s->n * p->y.n + channel * p->y.c + s->z * p->y.pixel[0];
     const int64_t line = s->count * w->mw * w->nr; /* of a strip */
     float *y[WINOGRAD_MAX_OUTPUTS];
     const float *residual[WINOGRAD_MAX_OUTPUTS];
@@ -496,14 +500,14 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
     };
     if (strips && residual_base)
         for (int h = 0; h < w->mh && s->y + h < p->out[1]; h++)
-            job->kernels->transpose(residual_base + plane + (s->y + h) * p->out[2] + s->x, job->y.c, columns, visible(w, p, s),
+            job->kernels->transpose(residual_base + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c, columns, visible(w, p, s),
                                     space->residual_strip + h * line, w->nr);
     for (int64_t t = 0; t < s->count; t++) {
         for (int h = 0; h < w->mh; h++)
             for (int v = 0; v < w->mw; v++) {
                 const int64_t yy = s->y + h, xx = s->x + t * w->mw + v;
                 const bool there = yy < p->out[1] && xx < p->out[2];
-                const int64_t offset = plane + (yy * p->out[2] + xx) * job->y.pixel;
+                const int64_t offset = plane + yy * p->y.pixel[1] + xx * p->y.pixel[2];
                 const int64_t in_strip = h * line + (t * w->mw + v) * w->nr;
                 float **to = &y[h * w->mw + v];
                 *to = strips ? space->out_strip + in_strip : there ? job->operands->y + offset : space->dump;
@@ -518,7 +522,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
     if (strips)
         for (int h = 0; h < w->mh && s->y + h < p->out[1]; h++)
             job->kernels->transpose(space->out_strip + h * line, w->nr, visible(w, p, s), columns,
-                                    job->operands->y + plane + (s->y + h) * p->out[2] + s->x, job->y.c);
+                                    job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c);
 }
 
 static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t count, int64_t begin,
@@ -582,7 +586,6 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .operands = operands,
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
-        .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
     };
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }

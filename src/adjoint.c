@@ -1,0 +1,73 @@
+#include "adjoint.h"
+
+#include "arithmetic.h"
+
+static int64_t phases_of(const struct problem *p, int dimension)
+{
+    return smaller(p->stride[dimension], p->in[dimension]);
+}
+
+int64_t falt_phases(const struct problem *p)
+{
+    int64_t count = 1;
+    for (int i = 0; i < 3; i++)
+        if (!falt_multiply(count, phases_of(p, i), &count))
+            return INT64_MAX;
+    return count;
+}
+
+static int64_t greatest_divisor(int64_t a, int64_t b)
+{
+    while (b) {
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* One dimension: pixels phase + s u. Shifts the views to it. */
+static void take_phase(const struct problem *p, int dimension, int64_t phase, struct problem *f)
+{
+    const int64_t s = p->stride[dimension], d = p->dilation[dimension], g = greatest_divisor(s, d);
+    const int64_t step = s / g, first = phase + p->pad[dimension];
+    int64_t r0 = 0, taps = 0;
+    while (r0 < step && r0 < p->kernel[dimension] && (first - r0 * d) % s != 0)
+        r0++;
+    if (r0 < step && r0 < p->kernel[dimension])
+        taps = (p->kernel[dimension] - 1 - r0) / step + 1;
+    f->in[dimension] = p->out[dimension];
+    f->out[dimension] = divide_up(p->in[dimension] - phase, s);
+    f->kernel[dimension] = taps;
+    f->stride[dimension] = 1;
+    f->dilation[dimension] = d / g;
+    f->pad[dimension] = taps ? (taps - 1) * (d / g) - (first - r0 * d) / s : 0;
+    f->w.base += taps ? (r0 + (taps - 1) * step) * f->w.tap[dimension] : 0;
+    f->w.tap[dimension] *= -step;
+    f->y.base += phase * f->y.pixel[dimension];
+    f->y.pixel[dimension] *= s;
+}
+
+void falt_phase(const struct problem *p, int64_t index, struct problem *f)
+{
+    *f = *p;
+    f->pass = FALT_FORWARD;
+    f->x_channels = p->y_channels;
+    f->y_channels = p->x_channels;
+    f->x_group = p->y_group;
+    f->y_group = p->x_group;
+    f->x_count = p->y_count;
+    falt_dense_views(p, f);
+    for (int i = 2; i >= 0; i--) {
+        take_phase(p, i, index % phases_of(p, i), f);
+        index /= phases_of(p, i);
+    }
+    f->in_pixels = p->out_pixels;
+    f->out_pixels = f->out[0] * f->out[1] * f->out[2];
+    f->taps = f->kernel[0] * f->kernel[1] * f->kernel[2];
+    for (int i = 0; i < 3 && f->taps == 0; i++) /* none in any dimension */
+        f->kernel[i] = 0;
+    f->y_count = f->batch * f->y_channels * f->out_pixels;
+    f->w_count = f->taps * f->x_group * f->y_channels;
+    f->multiply_adds = (double)f->w_count * (double)(f->batch * f->out_pixels);
+}
