@@ -128,8 +128,11 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
     }
     if (args->residual)
         EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_load(args->residual[m] + v * VEC));
-    const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
-    EACH_ROW EACH_VECTOR vec_store(args->c[m] + v * VEC, vec_clamp(sum[m][v], lo, hi));
+    if (epilogue_clamps(&args->epilogue)) {
+        const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_clamp(sum[m][v], lo, hi);
+    }
+    EACH_ROW EACH_VECTOR vec_store(args->c[m] + v * VEC, sum[m][v]);
 }
 
 /* X(rows, vectors) for 1 ... n rows. */

@@ -43,8 +43,9 @@ struct direct {
 /* Rows of output pixels that go through the kernel together, and where to find their input. */
 struct tile {
     const float **table;
-    int64_t first, taps, depth; /* first pixel; taps and depth of the table */
+    int64_t taps, depth; /* of the table */
     int rows;
+    int64_t output[GEMM_MAX_ROWS]; /* floats from the output's first pixel to each row's */
 };
 
 _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must fit");
@@ -270,15 +271,17 @@ static bool window_inside(const struct problem *p, int dimension, int64_t begin)
     return begin >= 0 && begin + (p->kernel[dimension] - 1) * p->dilation[dimension] < p->in[dimension];
 }
 
-/* Fills the pointers of a tile: [tap][row], or [kernel row][row] where all taps of a kernel row are one run. */
-static void point(const struct job *job, const struct view *view, const float *zeros, struct tile *tile)
+/* Fills the pointers of a tile that begins at `place`: [tap][row], or [kernel row][row] where all taps of a kernel row are one run.
+ * Moves place to the next tile. */
+static void point(const struct job *job, const struct view *view, const float *zeros, struct place *place, struct tile *tile)
 {
     const struct problem *p = job->p;
     const bool strip = job->d->strip;
     int64_t begin[GEMM_MAX_ROWS][3], origin[GEMM_MAX_ROWS];
     bool whole = true;
-    struct place at = place_of(p, tile->first);
+    struct place at = *place;
     for (int m = 0; m < tile->rows; m++, advance(p, &at)) {
+        tile->output[m] = at.n * p->y.n + at.z * p->y.pixel[0] + at.y * p->y.pixel[1] + at.x * p->y.pixel[2];
         if (strip) { /* has the padding in it, and one plane for each tap in depth */
             origin[m] = (at.y - view->first_row) * p->stride[1] * job->d->strip_width * p->x_group +
                         at.x * p->stride[2] * p->x_group;
@@ -291,6 +294,7 @@ static void point(const struct job *job, const struct view *view, const float *z
         whole = whole && window_inside(p, 0, begin[m][0]) && window_inside(p, 1, begin[m][1]) &&
                  window_inside(p, 2, begin[m][2]);
     }
+    *place = at;
     const bool runs = whole && view->runs;
     const int64_t width = runs ? 1 : p->kernel[2];
     const float **entry = tile->table;
@@ -368,35 +372,37 @@ static struct view look(const struct job *job, int64_t group, int64_t first, int
     return view;
 }
 
-static void run_tile(const struct job *job, const struct tile *tile, int64_t group, int64_t panel)
+/* One panel of a block's tiles. */
+static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t group, int64_t panel)
 {
     const struct problem *p = job->p;
     const struct direct *d = job->d;
     const int64_t first = panel * d->nr, channel = group * p->y_group + first;
     const int64_t width = smaller(d->nr, d->padded - first);
+    const float *residual_base = job->operands->residual ? job->operands->residual + p->y.base + channel * p->y.c : NULL;
+    float *base = job->operands->y + p->y.base + channel * p->y.c;
     float *c[GEMM_MAX_ROWS];
     const float *residual[GEMM_MAX_ROWS];
-    struct place at = place_of(p, tile->first);
-    for (int m = 0; m < tile->rows; m++, advance(p, &at)) {
-        const int64_t offset = p->y.base + at.n * p->y.n + channel * p->y.c + at.z * p->y.pixel[0] + at.y * p->y.pixel[1] +
-                               at.x * p->y.pixel[2];
-        c[m] = job->operands->y + offset;
-        if (job->operands->residual)
-            residual[m] = job->operands->residual + offset;
-    }
-    const struct gemm_args args = {
-        .a = tile->table,
+    struct gemm_args args = {
         .b = (const float *)job->operands->packed + panel_offset(p, d, group, panel),
-        .taps = tile->taps,
-        .depth = tile->depth,
         .c = c,
-        .residual = job->operands->residual ? residual : NULL,
+        .residual = residual_base ? residual : NULL,
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .step = p->y.c,
         .columns = smaller(width, p->y_group - first),
         .epilogue = job->epilogue,
     };
-    job->kernels->gemm[width / d->vec][tile->rows](&args);
+    gemm_kernel *const *kernels = job->kernels->gemm[width / d->vec];
+    for (const struct tile *tile = tiles; tile < tiles + count; tile++) {
+        for (int m = 0; m < tile->rows; m++)
+            c[m] = base + tile->output[m];
+        for (int m = 0; residual_base && m < tile->rows; m++)
+            residual[m] = residual_base + tile->output[m];
+        args.a = tile->table;
+        args.taps = tile->taps;
+        args.depth = tile->depth;
+        kernels[tile->rows](&args);
+    }
 }
 
 /* Panels [begin, end) of pixels [first, first + pixels). */
@@ -409,17 +415,16 @@ static void run_block(const struct job *job, const struct thread_space *space, i
         if (panel / job->d->panels != group) {
             group = panel / job->d->panels;
             const struct view view = look(job, group, first, pixels, space->strip);
+            struct place at = place_of(job->p, first);
             for (int64_t t = 0; t < tiles; t++) {
                 int64_t from, to;
                 falt_share(pixels, (int)t, (int)tiles, &from, &to);
-                space->tiles[t].first = first + from;
                 space->tiles[t].rows = (int)(to - from);
                 space->tiles[t].table = space->table + from * job->p->taps;
-                point(job, &view, space->zeros, &space->tiles[t]);
+                point(job, &view, space->zeros, &at, &space->tiles[t]);
             }
         }
-        for (int64_t t = 0; t < tiles; t++)
-            run_tile(job, &space->tiles[t], group, panel % job->d->panels);
+        run_panel(job, space->tiles, tiles, group, panel % job->d->panels);
     }
 }
 
