@@ -17,4 +17,7 @@
  * are registers. */
 #define FORGET_MEMORY() __asm__ volatile("" ::: "memory")
 
+/* The value of x is not to be known: nothing computed from it is shared with, or moved to, another place. */
+#define FORGET_VALUE(x) __asm__ volatile("" : "+r"(x))
+
 #endif

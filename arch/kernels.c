@@ -32,8 +32,10 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .winograd = {WINOGRAD_TILES(WINOGRAD_ENTRY)},
     .depthwise_rows = {DEPTHWISE_TALL_ROWS, DEPTHWISE_SHORT_ROWS},
     .depthwise = {DEPTHWISE_ALL(DEPTHWISE_ENTRY)},
-    .deinterleave = deinterleave,
+    .depthwise_down = DEPTHWISE_DOWN,
+    .depthwise_block = DEPTHWISE_BLOCK,
     .transpose = transpose,
+    .fence = vec_fence,
     .finish = finish,
     .burn = burn,
 };

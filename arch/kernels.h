@@ -108,6 +108,7 @@ struct winograd_output_args {
     const float *const *residual; /* likewise, or NULL */
     const float *bias;            /* [channels], or NULL */
     int64_t channels;
+    int stream; /* store past the caches; y is aligned to whole vectors then, and fence() follows before others may read it */
     struct epilogue epilogue;
 };
 
@@ -161,6 +162,7 @@ struct depthwise_args {
     int rows;          /* to store: 1 ... tile */
     int64_t units;     /* >= 1; floats from one to the next: */
     ptrdiff_t unit_offset, unit_w, unit_bias, unit_c;
+    ptrdiff_t down_c; /* blocks: floats from an output row to the next */
     struct epilogue epilogue;
 };
 
@@ -182,11 +184,16 @@ struct kernels {
     int depthwise_rows[DEPTHWISE_HEIGHTS_COUNT];
     depthwise_kernel *depthwise[DEPTHWISE_KINDS][DEPTHWISE_WIDTHS_COUNT][DEPTHWISE_STRIDES_COUNT][DEPTHWISE_HEIGHTS_COUNT];
 
-    /* dst[p * pitch + i] = src[i * stride + p],  p < stride, i * stride + p < n. */
-    void (*deinterleave)(const float *src, int64_t n, int64_t stride, float *dst, ptrdiff_t pitch);
+    /* Of CHANNELS, width 3, stride 1 both ways, short: `down` output rows at once, so that a line comes from L2 once for all the
+     * rows that see it. x has lines + down - 1 lines, row r sees `lines` of them from r on; no taps. NULL where down is 1. */
+    int depthwise_down;
+    depthwise_kernel *depthwise_block;
 
     /* dst[c * dst_stride + r] = src[r * src_stride + c],  r < rows, c < columns: channels first <-> channels last. */
     void (*transpose)(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride);
+
+    /* Makes what this thread has streamed visible to others. */
+    void (*fence)(void);
 
     /* x[i] = epilogue(x[i]), i < n: for solvers that store elsewhere. */
     void (*finish)(float *x, int64_t n, const struct epilogue *epilogue);

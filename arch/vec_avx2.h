@@ -12,6 +12,7 @@ enum { VEC = 8 };
 #define BURN_CHAINS 12
 #define DEPTHWISE_TALL_ROWS 7
 #define DEPTHWISE_SHORT_ROWS 4
+#define DEPTHWISE_DOWN 1
 
 typedef __m256 vec;
 
@@ -51,6 +52,16 @@ INLINE vec vec_load_n(const float *p, int64_t n)
 INLINE void vec_store_n(float *p, vec a, int64_t n)
 {
     _mm256_maskstore_ps(p, vec_mask(n), a);
+}
+
+INLINE void vec_stream(float *p, vec a)
+{
+    _mm256_stream_ps(p, a);
+}
+
+static void vec_fence(void)
+{
+    _mm_sfence();
 }
 
 INLINE vec vec_fma(vec a, vec b, vec c)
@@ -133,17 +144,6 @@ INLINE vec_index vec_index_load(const int32_t *p)
 INLINE vec vec_permute(vec a, vec_index index)
 {
     return _mm256_permutevar8x32_ps(a, index);
-}
-
-INLINE vec vec_quarters_0213(vec a)
-{
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xd8));
-}
-
-INLINE void vec_unzip(vec a, vec b, vec *even, vec *odd)
-{
-    *even = vec_quarters_0213(_mm256_shuffle_ps(a, b, 0x88));
-    *odd = vec_quarters_0213(_mm256_shuffle_ps(a, b, 0xdd));
 }
 
 /* Pairs, then quads within each 128-bit lane, then the lanes. */

@@ -12,6 +12,7 @@ enum { VEC = 16 };
 #define BURN_CHAINS 24
 #define DEPTHWISE_TALL_ROWS 14
 #define DEPTHWISE_SHORT_ROWS 7
+#define DEPTHWISE_DOWN 3
 
 typedef __m512 vec;
 
@@ -48,6 +49,16 @@ INLINE vec vec_load_n(const float *p, int64_t n)
 INLINE void vec_store_n(float *p, vec a, int64_t n)
 {
     _mm512_mask_storeu_ps(p, vec_mask(n), a);
+}
+
+INLINE void vec_stream(float *p, vec a)
+{
+    _mm512_stream_ps(p, a);
+}
+
+static void vec_fence(void)
+{
+    _mm_sfence();
 }
 
 INLINE vec vec_fma(vec a, vec b, vec c)
@@ -123,13 +134,6 @@ INLINE vec_index vec_index_load(const int32_t *p)
 INLINE vec vec_permute(vec a, vec_index index)
 {
     return _mm512_permutexvar_ps(index, a);
-}
-
-INLINE void vec_unzip(vec a, vec b, vec *even, vec *odd)
-{
-    const __m512i index = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    *even = _mm512_permutex2var_ps(a, index, b);
-    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(index, _mm512_set1_epi32(1)), b);
 }
 
 /* Pairs, then quads within each 128-bit lane, then the 4 x 4 matrix of lanes. */

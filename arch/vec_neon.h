@@ -12,6 +12,7 @@ enum { VEC = 4 };
 #define BURN_CHAINS 24
 #define DEPTHWISE_TALL_ROWS 14
 #define DEPTHWISE_SHORT_ROWS 7
+#define DEPTHWISE_DOWN 3
 
 typedef float32x4_t vec;
 
@@ -61,6 +62,15 @@ INLINE void vec_store_n(float *p, vec a, int64_t n)
         vst1q_lane_f32(p + 2, a, 2);
     if (n == 1)
         vst1q_lane_f32(p, a, 0);
+}
+
+INLINE void vec_stream(float *p, vec a)
+{
+    vec_store(p, a);
+}
+
+static void vec_fence(void)
+{
 }
 
 INLINE vec vec_fma(vec a, vec b, vec c)
@@ -150,12 +160,6 @@ INLINE vec_index vec_index_load(const int32_t *p)
 INLINE vec vec_permute(vec a, vec_index index)
 {
     return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(a), index));
-}
-
-INLINE void vec_unzip(vec a, vec b, vec *even, vec *odd)
-{
-    *even = vuzp1q_f32(a, b);
-    *odd = vuzp2q_f32(a, b);
 }
 
 /* Pairs, then quads. */

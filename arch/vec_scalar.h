@@ -9,7 +9,6 @@
  *                                   other lanes are loaded as 0
  *     vec_load_lanes(p, lanes)      the lanes of vec_lanes_between(begin, end), 0 <= begin <= end <= VEC, likewise
  *     vec_permute(x, index)         lane i becomes x's lane index[i]; vec_index_load reads the VEC int32_t of an index
- *     vec_unzip(a, b, &even, &odd)  every other float of a followed by b
  *     vec_clamp(x, lo, hi)          a NaN in x stays NaN
  *     vec_select_negative(x, a, b)  x < 0 ? a : b
  *     vec_round(x)                  to the nearest integer, ties to even; |x| < 2^22
@@ -21,6 +20,7 @@
  *     BURN_CHAINS                   independent chains that keep all FMA units busy
  *     DEPTHWISE_TALL_ROWS           sums of the depthwise kernels' tiles, two sizes, which leave registers for a window of 7
  *     DEPTHWISE_SHORT_ROWS
+ *     DEPTHWISE_DOWN                rows of a block of short tiles, with a window of 3 for each; 1: no blocks
  */
 #include <string.h>
 #include "compiler.h"
@@ -35,6 +35,7 @@ enum { VEC = 4 };
 #define BURN_CHAINS 8
 #define DEPTHWISE_TALL_ROWS 7
 #define DEPTHWISE_SHORT_ROWS 4
+#define DEPTHWISE_DOWN 1
 
 typedef float vec __attribute__((vector_size(VEC * sizeof(float))));
 
@@ -81,6 +82,16 @@ INLINE void vec_store_n(float *p, vec a, int64_t n)
 }
 
 /* a * b + c. Rounds twice where the hardware has no fused multiply-add: libm's emulation is a hundred times slower. */
+/* Past the caches where the instruction set has such a store; p is aligned to a whole vector. */
+INLINE void vec_stream(float *p, vec a)
+{
+    vec_store(p, a);
+}
+
+static void vec_fence(void)
+{
+}
+
 INLINE vec vec_fma(vec a, vec b, vec c)
 {
 #ifdef __FP_FAST_FMAF
@@ -181,12 +192,6 @@ INLINE vec_index vec_index_load(const int32_t *p)
 INLINE vec vec_permute(vec a, vec_index index)
 {
     VEC_MAP(a[index[i]]);
-}
-
-INLINE void vec_unzip(vec a, vec b, vec *even, vec *odd)
-{
-    *even = (vec){a[0], a[2], b[0], b[2]};
-    *odd = (vec){a[1], a[3], b[1], b[3]};
 }
 
 INLINE void vec_transpose(vec x[VEC])

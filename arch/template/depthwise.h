@@ -7,54 +7,69 @@
  * ((rows - 1) * stride + width) / (rows * width), about 0.4 for a window of 3, where the FMA units, not the load ports, are the limit.
  */
 
-enum { DEPTHWISE_MAX_ROWS = 14, DEPTHWISE_MAX_WIDTH = 7 };
+enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_MAX_DOWN = DEPTHWISE_DOWN };
 
 /* Constant counts, as in gemm.h. */
-#define EACH_OUTPUT UNROLL for (int m = 0; m < DEPTHWISE_MAX_ROWS; m++) if (m < tile)
+#define EACH_OUTPUT UNROLL for (int m = 0; m < DEPTHWISE_MAX_TILE; m++) if (m < tile)
 #define EACH_TAP UNROLL for (int k = 0; k < DEPTHWISE_MAX_WIDTH; k++) if (k < width)
+#define EACH_DOWN UNROLL for (int r = 0; r < DEPTHWISE_MAX_DOWN; r++) if (r >= top && r < bottom)
 
-static const float depthwise_zeros[VEC];
+/* What of a line lies inside of the image: everything, some columns, or some columns and some lanes of them. */
+enum extent { WHOLE, SOME_COLUMNS, SOME_LANES };
 
-/* One line of x, all of its depth: a window of `width` slides over the tile. whole: nothing is outside of the image. */
+/* One line of x, all of its depth: a window of `width` slides over the tile. Output rows
+ * [top, bottom) of a block of them see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. */
 INLINE void slide(const struct depthwise_args *args, const struct depthwise_line *line, const ptrdiff_t offset,
-                  const ptrdiff_t step, const float *w, vec *sum, const int kind, const int width, const int stride,
-                  const int tile, const int whole)
+                  const ptrdiff_t step, const float *w, const ptrdiff_t row_w, vec sum[][DEPTHWISE_MAX_TILE], const int top,
+                  const int bottom, const int kind, const int width, const int stride, const int tile, const enum extent extent)
 {
-    const vec_lanes lanes = whole ? vec_lanes_between(0, VEC) : vec_lanes_between(line->lane_begin, line->lane_end);
+    const vec_lanes lanes = extent == SOME_LANES ? vec_lanes_between(line->lane_begin, line->lane_end) : vec_lanes_between(0, VEC);
     const uint32_t begin = (uint32_t)line->begin, inside = (uint32_t)(line->end - line->begin);
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
     for (int64_t i = 0; i < depth; i++, w += width * VEC) {
-        const float *p = line->x + offset;
-        vec weights[DEPTHWISE_MAX_WIDTH];
+        const float *base = line->x + offset;
+        FORGET_VALUE(base);
+        vec weights[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_WIDTH];
         if (kind == DEPTHWISE_GROUPS)
             FORGET_MEMORY(); /* x is the same for all i */
-        EACH_TAP weights[k] = kind == DEPTHWISE_ROWS ? vec_broadcast(w[k]) : vec_load(w + k * VEC);
+        EACH_DOWN EACH_TAP weights[r][k] = kind == DEPTHWISE_ROWS ? vec_broadcast(w[k]) : vec_load(w - r * row_w + k * VEC);
         /* Two loops over the columns j = at * stride + phase: no compiler unrolls one of more than 32. */
-        UNROLL for (int at = 0; at < DEPTHWISE_MAX_ROWS + DEPTHWISE_MAX_WIDTH; at++)
+        UNROLL for (int at = 0; at < DEPTHWISE_MAX_TILE + DEPTHWISE_MAX_WIDTH; at++)
         {
             UNROLL for (int phase = 0; phase < stride; phase++)
             {
                 const int j = at * stride + phase;
                 if (j < (tile - 1) * stride + width) {
-                    const int there = whole || (uint32_t)j - begin < inside;
-                    vec xj = whole ? vec_load(p) : vec_load_lanes(there ? p : depthwise_zeros, lanes);
-                    p += step;
-                    if (kind == DEPTHWISE_GROUPS)
-                        xj = vec_permute(xj, vec_index_load(args->index + i * VEC));
-                    EACH_OUTPUT
-                    {
-                        if (j >= m * stride && j - m * stride < width)
-                            sum[m] = vec_fma(xj, weights[j - m * stride], sum[m]);
+                    if (extent == WHOLE || (uint32_t)j - begin < inside) {
+                        vec xj = extent == SOME_LANES ? vec_load_lanes(base, lanes) : vec_load(base);
+                        if (kind == DEPTHWISE_GROUPS)
+                            xj = vec_permute(xj, vec_index_load(args->index + i * VEC));
+                        EACH_DOWN EACH_OUTPUT
+                        {
+                            if (j >= m * stride && j - m * stride < width)
+                                sum[r][m] = vec_fma(xj, weights[r][j - m * stride], sum[r][m]);
+                        }
                     }
+                    base += step;
                 }
             }
         }
     }
 }
 
-INLINE int whole_line(const struct depthwise_line *line, int columns)
+INLINE enum extent extent_of(const struct depthwise_line *line, int columns)
 {
-    return line->begin == 0 && line->end == columns && line->lane_begin == 0 && line->lane_end == VEC;
+    if (line->lane_begin != 0 || line->lane_end != VEC)
+        return SOME_LANES;
+    return line->begin != 0 || line->end != columns ? SOME_COLUMNS : WHOLE;
+}
+
+/* Whether all sums of a tile go to memory as they are. */
+INLINE int plain_tile(const struct depthwise_args *args, int tile)
+{
+    return args->rows == tile && args->columns == VEC && !args->bias && !args->residual &&
+           args->epilogue.activation == ACTIVATE_NONE && args->epilogue.lo == -__builtin_inff() &&
+           args->epilogue.hi == __builtin_inff();
 }
 
 /* The sums in the tile through the epilogue to C. */
@@ -68,43 +83,31 @@ NOINLINE void depthwise_finish(const struct depthwise_args *args, const float *t
     }
 }
 
-/* One vector of outputs for each m, at c + to, from the vectors at x + offset. */
-INLINE void depthwise_tile(const struct depthwise_args *args, const ptrdiff_t offset, const float *w, const float *bias,
-                           const ptrdiff_t to, const int kind, const int width, const int stride, const int tile)
+/* One vector of finished sums for each m, to c + to. */
+INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const float *bias, const ptrdiff_t to, const int plain,
+                            const int kind, const int tile)
 {
-    const int columns = (tile - 1) * stride + width, each = kind == DEPTHWISE_ROWS ? 1 : VEC;
-    const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
-    const ptrdiff_t step = width == 1 ? args->tap_step : args->step;
-    const struct depthwise_line *line = args->x;
-    vec sum[DEPTHWISE_MAX_ROWS];
-    EACH_OUTPUT sum[m] = vec_zero();
-    for (int64_t l = 0; l < args->lines; l++, line++, w += depth * width * each) {
-        if (whole_line(line, columns))
-            slide(args, line, offset, step, w, sum, kind, width, stride, tile, 1);
-        else if (line->begin < line->end)
-            slide(args, line, offset, step, w, sum, kind, width, stride, tile, 0);
-    }
-    if (width > 1) {
-        for (int64_t t = 0; t < args->taps; t++, line++, w += depth * each) {
-            if (whole_line(line, tile))
-                slide(args, line, offset, args->tap_step, w, sum, kind, 1, 1, tile, 1);
-            else if (line->begin < line->end)
-                slide(args, line, offset, args->tap_step, w, sum, kind, 1, 1, tile, 0);
-        }
-    }
     const int64_t n = args->columns;
+    float *c = args->c + to;
+    if (plain) {
+        EACH_OUTPUT
+        {
+            vec_store(c, sum[m]);
+            c += args->c_step;
+        }
+        return;
+    }
     if (bias) {
         const vec added = kind == DEPTHWISE_ROWS ? vec_broadcast(*bias) : vec_load_n(bias, n);
         EACH_OUTPUT sum[m] = vec_add(sum[m], added);
     }
     if (args->epilogue.activation != ACTIVATE_NONE || args->residual || args->rows < tile) {
-        _Alignas(64) float sums[DEPTHWISE_MAX_ROWS * VEC];
+        _Alignas(64) float sums[DEPTHWISE_MAX_TILE * VEC];
         EACH_OUTPUT vec_store(sums + m * VEC, sum[m]);
         depthwise_finish(args, sums, to);
         return;
     }
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
-    float *c = args->c + to;
     if (n == VEC) {
         EACH_OUTPUT
         {
@@ -122,38 +125,82 @@ INLINE void depthwise_tile(const struct depthwise_args *args, const ptrdiff_t of
 
 INLINE void depthwise(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile)
 {
-    ptrdiff_t offset = args->offset, to = 0;
-    const float *w = args->w, *bias = args->bias;
+    const int columns = (tile - 1) * stride + width, each = kind == DEPTHWISE_ROWS ? 1 : VEC;
+    const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
+    const ptrdiff_t step = width == 1 ? args->tap_step : args->step;
+    const int plain = plain_tile(args, tile);
+    const float *bias = args->bias;
     for (int64_t unit = 0; unit < args->units; unit++) {
-        depthwise_tile(args, offset, w, bias, to, kind, width, stride, tile);
-        offset += args->unit_offset;
-        to += args->unit_c;
-        w += args->unit_w;
+        const ptrdiff_t offset = args->offset + unit * args->unit_offset;
+        const struct depthwise_line *line = args->x;
+        const float *w = args->w + unit * args->unit_w;
+        vec sum[1][DEPTHWISE_MAX_TILE];
+        EACH_OUTPUT sum[0][m] = vec_zero();
+        for (int64_t l = 0; l < args->lines; l++, line++, w += depth * width * each) {
+            const enum extent extent = extent_of(line, columns);
+            if (extent == WHOLE)
+                slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
+            else if (extent == SOME_COLUMNS)
+                slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
+            else
+                slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
+        }
+        if (width > 1) {
+            for (int64_t t = 0; t < args->taps; t++, line++, w += depth * each) {
+                const enum extent extent = extent_of(line, tile);
+                if (extent == WHOLE)
+                    slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, WHOLE);
+                else if (extent == SOME_COLUMNS)
+                    slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_COLUMNS);
+                else
+                    slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_LANES);
+            }
+        }
+        depthwise_store(args, sum[0], bias, unit * args->unit_c, plain, kind, tile);
         bias = bias ? bias + args->unit_bias : NULL;
     }
 }
 
-/* dst[p * pitch + i] = src[i * stride + p] */
-NOINLINE void deinterleave(const float *src, int64_t n, int64_t stride, float *dst, ptrdiff_t pitch)
+/* A block of `down` output rows: each line is loaded once for all of the rows that see it. */
+#if DEPTHWISE_DOWN > 1
+INLINE void depthwise_block(const struct depthwise_args *args, const int width, const int stride, const int tile, const int down)
 {
-    if (stride == 1) {
-        for (int64_t i = 0; i < n; i += VEC)
-            vec_store_n(dst + i, vec_load_n(src + i, n - i), n - i);
-    } else if (stride == 2) {
-        for (int64_t i = 0; i < n; i += 2 * VEC, src += 2 * VEC, dst += VEC) {
-            const int64_t left = n - i;
-            vec even, odd;
-            vec_unzip(vec_load_n(src, left), vec_load_n(src + VEC, left - VEC), &even, &odd);
-            vec_store_n(dst, even, (left + 1) / 2);
-            vec_store_n(dst + pitch, odd, left / 2);
+    const int columns = (tile - 1) * stride + width;
+    const ptrdiff_t row_w = width * VEC;
+    const int plain = plain_tile(args, tile);
+    const float *bias = args->bias;
+    for (int64_t unit = 0; unit < args->units; unit++) {
+        const ptrdiff_t offset = args->offset + unit * args->unit_offset;
+        const struct depthwise_line *line = args->x;
+        const float *w = args->w + unit * args->unit_w;
+        vec sum[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_TILE];
+        UNROLL for (int r = 0; r < down; r++) EACH_OUTPUT sum[r][m] = vec_zero();
+        for (int64_t l = 0; l < args->lines + down - 1; l++, line++, w += width * VEC) {
+            const int64_t from = l < args->lines ? 0 : l - args->lines + 1, to = l < down ? l + 1 : down; /* rows that see it */
+            const enum extent extent = extent_of(line, columns);
+            UNROLL for (int top = 0; top < down; top++)
+            {
+                UNROLL for (int bottom = top + 1; bottom <= down; bottom++)
+                {
+                    if (from != top || to != bottom)
+                        continue;
+                    if (extent == WHOLE)
+                        slide(args, line, offset, args->step, w, row_w, sum, top, bottom, DEPTHWISE_CHANNELS, width, stride, tile, WHOLE);
+                    else if (extent == SOME_COLUMNS)
+                        slide(args, line, offset, args->step, w, row_w, sum, top, bottom, DEPTHWISE_CHANNELS, width, stride, tile,
+                              SOME_COLUMNS);
+                    else
+                        slide(args, line, offset, args->step, w, row_w, sum, top, bottom, DEPTHWISE_CHANNELS, width, stride, tile,
+                              SOME_LANES);
+                }
+            }
         }
-    } else {
-        for (int64_t p = 0; p < stride; p++) {
-            for (int64_t i = 0; i * stride + p < n; i++)
-                dst[p * pitch + i] = src[i * stride + p];
-        }
+        UNROLL for (int r = 0; r < down; r++)
+            depthwise_store(args, sum[r], bias, unit * args->unit_c + r * args->down_c, plain, DEPTHWISE_CHANNELS, tile);
+        bias = bias ? bias + args->unit_bias : NULL;
     }
 }
+#endif
 
 /* X(kind, width, stride, height) */
 #define DEPTHWISE_HEIGHTS(X, kind, width, stride) X(kind, width, stride, TALL) X(kind, width, stride, SHORT)
@@ -177,3 +224,13 @@ DEPTHWISE_ALL(DEPTHWISE_DEFINE)
 
 #define DEPTHWISE_ENTRY(kind, width, stride, height)                                                                           \
     [DEPTHWISE_##kind][width / 2][stride - 1][DEPTHWISE_##height] = depthwise_##kind##_##width##_##stride##_##height,
+
+#if DEPTHWISE_DOWN > 1
+static void depthwise_block_3x3(const struct depthwise_args *args)
+{
+    depthwise_block(args, 3, 1, DEPTHWISE_SHORT_ROWS, DEPTHWISE_DOWN);
+}
+#define DEPTHWISE_BLOCK depthwise_block_3x3
+#else
+#define DEPTHWISE_BLOCK NULL
+#endif

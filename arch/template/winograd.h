@@ -86,7 +86,9 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64
             if (args->residual)
                 sum = vec_add(sum, vec_load_n(args->residual[h * mw + w] + c, n));
             sum = vec_clamp(sum, lo, hi);
-            if (whole)
+            if (whole && args->stream)
+                vec_stream(args->y[h * mw + w] + c, sum);
+            else if (whole)
                 vec_store(args->y[h * mw + w] + c, sum);
             else
                 vec_store_n(args->y[h * mw + w] + c, sum, n);

@@ -3,21 +3,18 @@
  * (kernels.h, depthwise_args).
  *
  * Channels last: a vector holds `vec` neighbouring channels of one pixel, of one or many groups (a unit of the plan). A tile is a
- * run of outputs along an image row. Its pointers, [line][input column], are made once and serve all units, each at its offset;
- * outside pixels point to zeros.
+ * run of outputs along an image row; its lines, one for each kernel row, serve all units, each at its offset.
  *
- *      x    . . . . . . . . . . . .    one kernel row: each pixel's vector is loaded once
+ *      x    . . . . . . . . . . . .    a line: each pixel's vector is loaded once
  *           |_____|                    output 0
- *             |_____|                  output 1 ...                    lines: kernel depth x kernel height
+ *             |_____|                  output 1 ...
  *
- * Channels first: a vector holds neighbouring pixels of an image row, and a tile is a run of outputs down a column of such blocks;
- * the window slides over the image's rows, so lines are input channels x kernel depth x kernel width. A line's vectors start
- * anywhere in the row; lanes over its ends are masked. With a stride along the row the tile's input is first copied into a strip
- * with its zeros around it, every stride-th pixel side by side:
+ * Channels first, through strips: what a block of output rows sees of a unit is transposed into the thread's scratch, with its
+ * zeros around it, computed there as above, and the result is transposed back.
  *
- *      0 1 2 3 4 5 6 7   --- stride 2 --->   0 2 4 6 | 1 3 5 7         kernel column q: phase q % stride, shifted by q / stride
- *
- * and the same with images of a single row, where the tile is a run of blocks along it.
+ * Channels first, in rows, for large images with stride 1 along the row: a vector holds neighbouring pixels of an image row and a
+ * tile is a run of outputs down a column of such blocks. The window slides over the image's rows, so lines are input channels x
+ * kernel depth x kernel width; they start anywhere in a row, and lanes over its ends are masked.
  *
  * The kernel's extent along the sliding dimension is cut into windows of a width that there are kernels for, and single taps for the
  * rest; with a dilation, or a stride beyond 2, it is all single taps. Each output is one chain of multiply-adds in an order that only
@@ -38,19 +35,31 @@ struct depthwise {
     int width, stride;       /* of the kernel's window */
     int slide;               /* the dimension that the window slides along */
     int64_t windows, rest;   /* of a kernel line: kernel[slide] = windows * width + rest */
+    int64_t ways;            /* pixels of a row whose lines fit L1 together: it maps powers of two apart to few sets */
     int64_t parts;           /* channels last: vectors of input channels of a group */
     int64_t outer;           /* kernel lines: the product of all but the sliding dimension */
     int64_t lines, taps;     /* of depthwise_args */
     int64_t depth;           /* likewise */
     int64_t unit_groups;     /* channels last: groups in a unit, or 0: units_per_group units in a group */
     int64_t units_per_group;
+    int64_t whole_units;     /* before one with fewer groups */
     int64_t units;           /* channels last: vectors of output channels; channels first: groups of all images */
     int64_t blocks;          /* channels first: vectors in an output row */
+    int64_t down;            /* channels last: output rows that are computed at once */
     int64_t row_tiles, tiles; /* tiles of one row (last), or one plane (first); of all that a unit has to do */
-    bool strip, along;       /* channels first: input is copied; the tile runs along the row */
-    int64_t pitch, strip_rows; /* floats of a strip's phase; rows of one kernel depth */
+    bool strip;              /* channels first through strips */
+    int64_t strip_pitch, strip_rows; /* pixels of a strip's row; rows for each position in kernel depth */
+    int64_t block_rows, block_tiles; /* outputs of a block: rows, tiles of a row */
+    int64_t row_blocks, column_blocks;
     int64_t tile_ranges, unit_ranges;
-    size_t table, lanes, strip_bytes, per_thread;        /* a thread's workspace, in this order; their sum */
+    size_t table, columns, lanes, strip_bytes, result; /* a thread's workspace, in this order */
+    size_t per_thread;                        /* their sum */
+};
+
+/* Columns [begin, end) of a line; see cut(). */
+struct columns {
+    ptrdiff_t offset;
+    int32_t begin, end;
 };
 
 /* Lanes [begin, end) of a vector. */
@@ -62,18 +71,20 @@ _Static_assert(sizeof(struct depthwise) <= SOLVER_STATE, "the solver's state mus
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
-/* Cycles of one tile and vector of outputs: bound by multiply-adds, by loads (two for each vector, its pointer is one), by
- * permutations or by the latency of the sums' chains. */
+/* Cycles of one tile and vector of outputs: bound by multiply-adds, by loads, by permutations or by the latency of the sums'
+ * chains; and what it takes to begin and to store. */
 static double tile_cycles(const struct depthwise *d, int tile)
 {
     const double depth = d->kind == DEPTHWISE_GROUPS ? (double)d->depth : 1.0;
     const double columns = (double)((tile - 1) * d->stride + d->width), width = (double)d->width;
-    const double loads = (2.0 * columns + width) / cost_loads_per_cycle * 0.75;
+    const double loads = (columns + width) / cost_loads_per_cycle;
     const double fma = (double)tile * width / cost_fma_per_cycle, permutes = d->kind == DEPTHWISE_GROUPS ? columns : 0.0;
     double line = fma > loads ? fma : loads;
     line = line > permutes ? line : permutes;
     line = line > cost_fma_latency * width ? line : cost_fma_latency * width;
-    const double tap = 1.5 * (double)tile;
+    if (d->kind == DEPTHWISE_GROUPS && columns > (double)d->ways) /* read again from L2 for each of its channels */
+        line += columns;
+    const double tap = (double)tile;
     return depth * ((double)d->lines * line + (double)d->taps * tap) + 10.0 + 1.5 * (double)tile;
 }
 
@@ -84,7 +95,7 @@ static void choose_window(const struct problem *p, const struct resources *r, st
     const int64_t tile = r->kernels->depthwise_rows[DEPTHWISE_TALL];
     int64_t least = extent * tile;
     d->width = d->stride = 1;
-    for (int width = 3; width <= 7 && p->dilation[d->slide] == 1 && stride <= 2 && !d->along; width += 2) {
+    for (int width = 3; width <= 7 && p->dilation[d->slide] == 1 && stride <= 2; width += 2) {
         const int64_t loads = extent / width * ((tile - 1) * stride + width) + extent % width * tile;
         if (loads < least) {
             least = loads;
@@ -113,8 +124,33 @@ static void choose_height(const struct resources *r, struct depthwise *d, int64_
     }
 }
 
-static bool consider_channels_last(const struct problem *p, const struct resources *r, struct depthwise *d,
-                                   char reason[SOLVER_REASON])
+/* The block whose strip fits a quarter of L2 and copies the least for each output. */
+static void choose_block(const struct problem *p, const struct resources *r, struct depthwise *d)
+{
+    const double most = (double)r->cpu->l2 / 4.0 / sizeof(float) / (double)(d->parts * d->vec) / (double)p->kernel[0];
+    const double down = (double)(p->kernel[1] - 1) * (double)p->dilation[1] + 1.0;
+    const double along = (double)(p->kernel[2] - 1) * (double)p->dilation[2] + 1.0;
+    double least = -1.0;
+    for (int64_t tiles = d->row_tiles; tiles >= 1; tiles = tiles > 1 ? divide_up(tiles, 2) : 0) {
+        const double columns = (double)(tiles * d->tile - 1) * (double)p->stride[2] + along;
+        const double fit = (most / columns - down) / (double)p->stride[1] + 1.0;
+        const int64_t blocks = divide_up(p->out[1], fit < 1.0 ? 1 : fit < 1e9 ? (int64_t)fit : 1000000000);
+        const int64_t rows = divide_up(p->out[1], blocks);
+        const double copied = columns * ((double)(rows - 1) * (double)p->stride[1] + down) / (double)(rows * tiles);
+        if (least >= 0.0 && copied >= least)
+            continue;
+        least = copied;
+        d->block_rows = rows;
+        d->block_tiles = tiles;
+        d->row_blocks = blocks;
+        d->column_blocks = divide_up(d->row_tiles, tiles);
+        d->strip_pitch = (int64_t)columns;
+        d->strip_rows = (rows - 1) * p->stride[1] + (int64_t)down;
+    }
+}
+
+/* Vectors of channels, of pixels that are in channels-last order or will be. */
+static bool consider_channels(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON])
 {
     const int64_t vec = d->vec, widest = larger(p->x_group, p->y_group);
     if (p->x_group > 2 * vec || (p->x_group > vec && p->x_group % vec)) {
@@ -127,18 +163,38 @@ static bool consider_channels_last(const struct problem *p, const struct resourc
     d->parts = divide_up(p->x_group, vec);
     d->unit_groups = widest <= vec ? smaller(vec / widest, p->groups) : 0;
     d->units_per_group = divide_up(p->y_group, vec);
+    d->whole_units = d->unit_groups ? p->groups / d->unit_groups : 0;
     d->units = d->unit_groups ? divide_up(p->groups, d->unit_groups) : p->groups * d->units_per_group;
     d->outer = d->parts * p->kernel[0] * p->kernel[1];
+    const int64_t apart = p->layout == FALT_CHANNELS_LAST ? p->x_channels * (int64_t)sizeof(float) : 64;
+    d->ways = r->cpu->l1d / larger(64, smaller(4096, apart & -apart)); /* the largest power of two that divides it, up to a page */
     choose_window(p, r, d);
     choose_height(r, d, p->out[2]);
+    d->strip = p->layout == FALT_CHANNELS_FIRST;
+    d->down = 1;
+    if (r->kernels->depthwise_block && d->kind == DEPTHWISE_CHANNELS && !d->strip && d->width == 3 && d->windows == 1 &&
+        d->rest == 0 && d->stride == 1 && p->kernel[0] == 1 && p->stride[1] == 1 && p->dilation[1] == 1 &&
+        p->out[1] >= r->kernels->depthwise_down) {
+        d->down = r->kernels->depthwise_down;
+        d->height = DEPTHWISE_SHORT;
+        d->tile = r->kernels->depthwise_rows[DEPTHWISE_SHORT];
+    }
     d->row_tiles = divide_up(p->out[2], d->tile);
-    d->tiles = p->batch * p->out[0] * p->out[1] * d->row_tiles;
+    d->tiles = p->batch * p->out[0] * divide_up(p->out[1], d->down) * d->row_tiles;
+    if (d->strip) {
+        choose_block(p, r, d);
+        d->tiles = p->batch * p->out[0] * d->row_blocks * d->column_blocks;
+    }
     return true;
 }
 
-static bool consider_channels_first(const struct problem *p, const struct resources *r, struct depthwise *d,
-                                    char reason[SOLVER_REASON])
+/* Vectors of pixels of a row. */
+static bool consider_rows(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON])
 {
+    if (p->stride[2] > 1) {
+        snprintf(reason, SOLVER_REASON, "with a stride along the row its pixels are no vectors");
+        return false;
+    }
     if (p->x_group > 4 * d->vec) {
         snprintf(reason, SOLVER_REASON, "%lld channels a group are too many to read again for each output channel",
                  (long long)p->x_group);
@@ -146,52 +202,43 @@ static bool consider_channels_first(const struct problem *p, const struct resour
     }
     d->slide = 1;
     d->kind = DEPTHWISE_ROWS;
-    d->along = p->out[1] == 1;
-    d->strip = d->along || p->stride[2] > 1;
-    d->depth = d->parts = 1;
+    d->depth = d->parts = d->down = 1;
     d->units = p->batch * p->groups;
     d->blocks = divide_up(p->out[2], d->vec);
     d->outer = p->x_group * p->kernel[0] * p->kernel[2];
     choose_window(p, r, d);
-    if (d->along) {
-        const int64_t whole = p->out[2] / d->vec;
-        choose_height(r, d, larger(whole, 1));
-        d->row_tiles = divide_up(whole, d->tile) + (p->out[2] % d->vec != 0);
-    } else {
-        choose_height(r, d, p->out[1]);
-        d->row_tiles = divide_up(p->out[1], d->tile);
-    }
+    choose_height(r, d, p->out[1]);
+    d->row_tiles = divide_up(p->out[1], d->tile);
     d->tiles = p->out[0] * d->row_tiles;
-    if (d->strip) {
-        const int64_t reach = (p->kernel[2] - 1) * p->dilation[2] / p->stride[2];
-        d->pitch = (d->along ? smaller(d->tile, d->blocks) : d->blocks) * d->vec + reach;
-        d->strip_rows = (d->along ? 0 : (d->tile - 1) * p->stride[1]) + (p->kernel[1] - 1) * p->dilation[1] + 1;
-    }
     return true;
 }
 
 static bool choose_workspace(const struct problem *p, struct depthwise *d)
 {
-    const double lines = (double)(d->lines + d->taps);
-    const double lanes = d->kind == DEPTHWISE_ROWS && !d->strip ? lines * (double)d->blocks : 0.0;
-    const double strip = (double)p->x_group * (double)p->kernel[0] * (double)d->strip_rows * (double)p->stride[2] * (double)d->pitch;
-    if (lines > 1e12 || lanes > 1e12 || (d->strip && strip > 1e12))
+    const double lines = (double)(d->lines + d->taps + d->down - 1), pixel = (double)(d->parts * d->vec);
+    const double lanes = d->kind == DEPTHWISE_ROWS ? lines * (double)d->blocks : 0.0;
+    const double strip = d->strip ? (double)p->kernel[0] * (double)d->strip_rows * (double)d->strip_pitch * pixel : 0.0;
+    if (lines > 1e12 || lanes > 1e12 || strip > 1e12)
         return false;
     d->table = round_to_lines((size_t)lines * sizeof(struct depthwise_line));
+    d->columns = round_to_lines((size_t)(d->windows + d->rest) * sizeof(struct columns));
     d->lanes = round_to_lines((size_t)lanes * sizeof(struct lanes));
-    d->strip_bytes = d->strip ? round_to_lines((size_t)strip * sizeof(float)) : 0;
-    d->per_thread = d->table + d->lanes + d->strip_bytes;
+    d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
+    d->result = d->strip ? (size_t)(d->block_rows * d->block_tiles * d->tile * d->vec) * sizeof(float) : 0;
+    d->per_thread = d->table + d->columns + d->lanes + d->strip_bytes + round_to_lines(d->result);
     return true;
 }
 
 /* The grid with the least time for its slowest piece, or a single thread where that is not worth a parallel region. */
 static double choose_grid(const struct problem *p, const struct resources *r, struct depthwise *d)
 {
-    const double first = d->kind == DEPTHWISE_ROWS;
-    double table = 30.0 + 5.0 * (double)(d->lines + d->taps), cell = tile_cycles(d, d->tile);
-    if (first) {
-        const double strip = 0.25 * (double)d->strip_bytes / (double)d->vec;
-        cell = cell * (double)(p->y_group * (d->along ? 1 : d->blocks)) + table + strip;
+    double table = 40.0 + 5.0 * (double)(d->lines + d->taps), cell = tile_cycles(d, d->tile) * (double)d->down;
+    if (d->kind == DEPTHWISE_ROWS) { /* vectors lie across cache lines, and many are cut off */
+        cell = (double)d->blocks * ((1.35 * cell + 50.0) * (double)p->y_group) + table + 100.0;
+        table = 0.0;
+    } else if (d->strip) { /* transposing takes about half a cycle for each float */
+        const double floats = (double)(d->strip_bytes + d->result) / sizeof(float);
+        cell = cell * (double)(d->block_rows * d->block_tiles) + 0.45 * floats + 15.0 * (double)d->strip_rows;
         table = 0.0;
     }
     const double input = (double)(p->x_count + p->y_count) * sizeof(float) / cost_l3_bytes;
@@ -202,8 +249,8 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         for (int alone = threads == 1; alone >= 0; alone--) {
             const int64_t units = alone ? 1 : unit_ranges;
             const double members = (double)(tile_ranges * units), share = (double)divide_up(d->units, units);
-            const double cycles = (double)divide_up(d->tiles, tile_ranges) * (table + share * cell) + input / members +
-                                  weights * share / (double)d->units;
+            const double compute = (double)divide_up(d->tiles, tile_ranges) * (table + share * cell), transfer = input / members;
+            const double cycles = (compute > transfer ? compute : transfer) + weights * share / (double)d->units;
             const double seconds = cycles / cost_hertz + (members > 1.0 ? cost_region_seconds : 0.0);
             if (least < 0.0 || seconds < least) {
                 least = seconds;
@@ -215,10 +262,39 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     return least;
 }
 
-static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
+typedef bool way(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON]);
+
+/* One of the two ways to fill vectors. */
+static bool consider_way(way *consider_it, const struct problem *p, const struct resources *r, struct candidate *c,
+                         char reason[SOLVER_REASON])
 {
     static const char *const kinds[] = {"channels", "groups", "rows"};
     struct depthwise *d = (struct depthwise *)(void *)c->state;
+    d->vec = r->kernels->vec;
+    if (!consider_it(p, r, d, reason))
+        return false;
+    const double vectors = (double)d->units * (double)(d->lines * d->width + d->taps) * (double)d->depth;
+    if (!choose_workspace(p, d) || (d->kind != DEPTHWISE_ROWS && vectors > 1e12)) {
+        snprintf(reason, SOLVER_REASON, "a tile, or the packed weights, need more memory than can be addressed");
+        return false;
+    }
+    c->packed = d->kind == DEPTHWISE_ROWS ? (size_t)p->w_count * sizeof(float)
+                                          : ((size_t)vectors + (size_t)d->depth) * (size_t)d->vec * sizeof(float);
+    d->tile_ranges = d->unit_ranges = 1;
+    c->seconds = p->batch ? choose_grid(p, r, d) : 0.0;
+    c->threads = (int)(d->tile_ranges * d->unit_ranges);
+    c->workspace = d->per_thread * (size_t)c->threads;
+    c->accuracy = 1.0;
+    c->error_growth = 1.0;
+    c->error_terms = (double)(p->taps * p->x_group);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d", r->kernels->name, kinds[d->kind], (int)d->down, d->tile, d->width);
+    snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges%s", (long long)d->tile_ranges, (long long)d->unit_ranges,
+             d->strip ? ", transposed strips" : "");
+    return true;
+}
+
+static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
+{
     if (p->pass != FALT_FORWARD) {
         snprintf(reason, SOLVER_REASON, "it computes only the forward pass of a convolution");
         return false;
@@ -227,36 +303,20 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         snprintf(reason, SOLVER_REASON, "the problem is a phase of a backward pass");
         return false;
     }
-    d->vec = r->kernels->vec;
-    /* With a single channel the layouts are the same, and rows fill the vectors. */
-    const bool first = p->layout == FALT_CHANNELS_FIRST || (p->x_channels == 1 && p->y_channels == 1);
-    if (!(first ? consider_channels_first : consider_channels_last)(p, r, d, reason))
-        return false;
-    if (!choose_workspace(p, d)) {
-        snprintf(reason, SOLVER_REASON, "a tile needs more workspace than can be addressed");
-        return false;
-    }
-    if (first) {
-        c->packed = (size_t)p->w_count * sizeof(float);
-    } else {
-        const double packed = (double)d->units * (double)(d->lines * d->width + d->taps) * (double)(d->depth * d->vec);
-        if (packed > 1e15) {
-            snprintf(reason, SOLVER_REASON, "the packed weights need more memory than can be addressed");
-            return false;
-        }
-        c->packed = (size_t)(d->depth * d->vec) * sizeof(float) * (1 + (size_t)d->units * (size_t)(d->lines * d->width + d->taps));
-    }
-    d->tile_ranges = d->unit_ranges = 1;
-    c->seconds = p->batch ? choose_grid(p, r, d) : 0.0;
-    c->threads = (int)(d->tile_ranges * d->unit_ranges);
-    c->workspace = d->per_thread * (size_t)c->threads;
-    c->accuracy = 1.0;
-    c->error_growth = 1.0;
-    c->error_terms = (double)(p->taps * p->x_group);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, kinds[d->kind], d->tile, d->width);
-    snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges%s", (long long)d->tile_ranges, (long long)d->unit_ranges,
-             d->strip ? ", input strips" : "");
-    return true;
+    /* With a single channel the layouts are the same. */
+    if (p->layout == FALT_CHANNELS_LAST && (p->x_channels > 1 || p->y_channels > 1))
+        return consider_way(consider_channels, p, r, c, reason);
+
+    /* The two sum in different orders: the choice must not depend on the number of threads. */
+    struct resources one = *r;
+    one.threads = 1;
+    struct candidate channels = *c, rows = *c;
+    const bool fits_channels = consider_way(consider_channels, p, &one, &channels, reason);
+    const bool fits_rows = consider_way(consider_rows, p, &one, &rows, reason);
+    const bool small = r->workspace_limit >= 0 && falt_with_slack(channels.workspace) > (uint64_t)r->workspace_limit;
+    if (fits_rows && (!fits_channels || small || rows.seconds < channels.seconds))
+        return consider_way(consider_rows, p, r, c, reason);
+    return fits_channels && consider_way(consider_channels, p, r, c, reason);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- packing */
@@ -345,8 +405,8 @@ struct job {
     const struct problem *p;
     const struct depthwise *d;
     const struct operands *operands;
-    depthwise_kernel *kernel;
-    void (*deinterleave)(const float *src, int64_t n, int64_t stride, float *dst, ptrdiff_t pitch);
+    depthwise_kernel *kernel, *block; /* of one output row, of d->down */
+    const struct kernels *kernels;
     struct epilogue epilogue;
     struct tensor_strides x, y;
     ptrdiff_t pitch; /* floats from one position of the sliding dimension to the next */
@@ -361,25 +421,20 @@ struct place {
 /* A thread's workspace. */
 struct thread_space {
     struct depthwise_line *lines;
+    struct columns *columns;
     struct lanes *lanes;
-    float *strip;
+    float *strip, *result;
 };
 
 /* Kernel line (i, k, o): i a part or an input channel, k the position in kernel depth, o in the dimension that is left. Its
  * vector at position 0 of the sliding dimension, or NULL if it is outside of the image. */
-static const float *line_of(const struct job *job, const float *strip, const struct place *at, int64_t i, int64_t k, int64_t o)
+static const float *line_of(const struct job *job, const struct place *at, int64_t i, int64_t k, int64_t o)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
     const int64_t z = at->z * p->stride[0] - p->pad[0] + k * p->dilation[0];
     if (!inside(z, p->in[0]))
         return NULL;
-    if (d->strip) {
-        const int64_t column = o * p->dilation[2];
-        const int64_t top = (d->along ? 0 : at->first) * p->stride[1] - p->pad[1]; /* the image row that the strip starts with */
-        return strip + ((i * p->kernel[0] + k) * d->strip_rows - top) * job->pitch + column % p->stride[2] * d->pitch +
-               column / p->stride[2];
-    }
     const float *image = job->operands->x + at->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel;
     if (d->kind == DEPTHWISE_ROWS)
         return image + (at->group * p->x_group + i) * job->x.c + o * p->dilation[2] - p->pad[2];
@@ -387,47 +442,43 @@ static const float *line_of(const struct job *job, const float *strip, const str
     return inside(y, p->in[1]) ? image + i * d->vec + y * p->in[2] * job->x.pixel : NULL;
 }
 
-/* Columns from `position` on, `stride` apart, and which of them are inside of [0, size). */
-static void clip(struct depthwise_line *line, const float *base, int64_t pitch, int64_t position, int64_t stride, int64_t size,
-                 int64_t count)
-{
-    line->x = NULL;
-    line->begin = line->end = 0;
-    if (!base || position >= size)
-        return;
-    const int64_t left = size - position;
-    line->x = base + position * pitch;
-    line->begin = position >= 0 ? 0 : (int32_t)smaller(stride == 1 ? -position : divide_up(-position, stride), count);
-    line->end = (int32_t)smaller(stride == 1 ? left : divide_up(left, stride), count);
-}
-
-/* The lines of a tile: of all windows, then of all single taps. */
-static void point(const struct job *job, const struct thread_space *space, const struct place *at)
+/* Which columns of each window and single tap of a kernel line lie inside of the image, and where the first one would be, in floats
+ * from position 0. They are the same for all tiles with the same first output along the sliding dimension. */
+static void cut(const struct job *job, const struct thread_space *space, int64_t first)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    const int64_t stride = p->stride[d->slide], dilation = p->dilation[d->slide], size = p->in[d->slide];
-    const int64_t begin = (d->along ? 0 : at->first * stride) - p->pad[d->slide];
-    const int64_t columns = (d->tile - 1) * d->stride + d->width;
-    const int64_t channels = d->kind == DEPTHWISE_ROWS ? p->x_group : d->parts, others = p->kernel[d->slide == 2 ? 1 : 2];
+    const int64_t size = p->in[d->slide], begin = first * p->stride[d->slide] - p->pad[d->slide];
+    const bool windows = d->width > 1;
+    for (int64_t i = 0; i < d->windows + d->rest; i++) {
+        const bool window = windows && i < d->windows;
+        const int64_t tap = i < d->windows ? i * d->width : d->windows * d->width + i - d->windows;
+        const int64_t position = begin + tap * p->dilation[d->slide], stride = window ? 1 : p->stride[d->slide];
+        const int64_t count = window ? (d->tile - 1) * d->stride + d->width : d->tile;
+        struct columns *columns = &space->columns[i];
+        columns->offset = position * job->pitch;
+        columns->begin = position >= 0 ? 0 : (int32_t)smaller(divide_up(-position, stride), count);
+        columns->end = position >= size ? columns->begin : (int32_t)smaller(divide_up(size - position, stride), count);
+    }
+}
+
+/* The lines of a tile that `cut` knows: of all windows, then of all single taps. `down` output rows at once see one more line each. */
+static void aim(const struct job *job, const struct thread_space *space, const struct place *at, int64_t down)
+{
+    const struct problem *p = job->p;
+    const struct depthwise *d = job->d;
+    const int64_t channels = d->kind == DEPTHWISE_ROWS ? p->x_group : d->parts, others = p->kernel[d->slide == 2 ? 1 : 2] + down - 1;
     struct depthwise_line *line = space->lines;
     for (int single = 0; single <= (d->rest > 0); single++)
         for (int64_t i = 0; i < channels; i++)
             for (int64_t k = 0; k < p->kernel[0]; k++)
                 for (int64_t o = 0; o < others; o++) {
-                    const float *base = line_of(job, space->strip, at, i, k, o);
-                    const int64_t count = single ? d->rest : d->windows, first = single ? d->windows * d->width : 0;
-                    for (int64_t w = 0; w < count; w++, line++) {
-                        const int64_t position = begin + (first + w * (single ? 1 : d->width)) * dilation;
-                        if (d->along) { /* a block for each column, all of the same row */
-                            const bool there = base && inside(position, size);
-                            line->x = there ? base + position * job->pitch : NULL;
-                            line->begin = 0;
-                            line->end = there ? (int32_t)smaller(d->tile, d->blocks) : 0;
-                        } else {
-                            const bool window = d->width > 1 && !single;
-                            clip(line, base, job->pitch, position, window ? 1 : stride, size, window ? columns : d->tile);
-                        }
+                    const float *base = line_of(job, at, i, k, o);
+                    const struct columns *columns = space->columns + (single ? d->windows : 0);
+                    for (int64_t w = single ? d->rest : d->windows; w > 0; w--, line++, columns++) {
+                        line->x = base ? base + columns->offset : NULL;
+                        line->begin = columns->begin;
+                        line->end = base ? columns->end : columns->begin;
                     }
                 }
 }
@@ -435,7 +486,7 @@ static void point(const struct job *job, const struct thread_space *space, const
 /* Which lanes of all lines may be read. */
 static void set_lanes(const struct depthwise *d, struct depthwise_line *lines, const struct lanes *lanes, int64_t end)
 {
-    for (int64_t i = 0; i < d->lines + d->taps; i++) {
+    for (int64_t i = 0; i < d->lines + d->taps + d->down - 1; i++) {
         lines[i].lane_begin = lanes ? lanes[i].begin : 0;
         lines[i].lane_end = lanes ? lanes[i].end : (int32_t)end;
     }
@@ -443,72 +494,194 @@ static void set_lanes(const struct depthwise *d, struct depthwise_line *lines, c
 
 /* ------------------------------------------------------------------------------------------------------------ channels last */
 
-/* Units [unit, unit + units), which are alike. */
-static void run_units(const struct job *job, const struct thread_space *space, const struct place *at, int64_t unit, int64_t units)
+/* What a block sees of a unit's channels, with its zeros. Lanes of no channel are left as they are: no output uses them. */
+static void fill_block(const struct job *job, const struct place *at, const struct unit *channels, float *strip)
+{
+    const struct problem *p = job->p;
+    const struct depthwise *d = job->d;
+    const int64_t top = at->y * p->stride[1] - p->pad[1], left = at->first * p->stride[2] - p->pad[2];
+    const int64_t begin = left >= 0 ? 0 : smaller(-left, d->strip_pitch);
+    const int64_t end = larger(begin, smaller(p->in[2] - left, d->strip_pitch));
+    for (int64_t part = 0; part < d->parts; part++)
+        for (int64_t k = 0; k < p->kernel[0]; k++) {
+            const int64_t z = at->z * p->stride[0] - p->pad[0] + k * p->dilation[0];
+            const float *image = job->operands->x + at->n * job->x.n + (channels->x + part * d->vec) * job->x.c;
+            for (int64_t y = top; y < top + d->strip_rows; y++, strip += d->strip_pitch * d->vec) {
+                const bool there = inside(z, p->in[0]) && inside(y, p->in[1]) && begin < end;
+                const int64_t from = there ? begin : d->strip_pitch, to = there ? end : d->strip_pitch;
+                memset(strip, 0, (size_t)(from * d->vec) * sizeof(float));
+                memset(strip + to * d->vec, 0, (size_t)((d->strip_pitch - to) * d->vec) * sizeof(float));
+                if (there)
+                    job->kernels->transpose(image + (z * p->in[1] + y) * p->in[2] + left + from, job->x.c, channels->inputs, to - from,
+                                            strip + from * d->vec, d->vec);
+            }
+        }
+}
+
+/* The lines of a strip's first tile; those of all others are the same at an offset. */
+static void point_block(const struct job *job, const struct thread_space *space)
+{
+    const struct problem *p = job->p;
+    const struct depthwise *d = job->d;
+    const int64_t columns = (d->tile - 1) * d->stride + d->width, others = p->kernel[1];
+    struct depthwise_line *line = space->lines;
+    for (int single = 0; single <= (d->rest > 0); single++)
+        for (int64_t plane = 0; plane < d->parts * p->kernel[0]; plane++)
+            for (int64_t o = 0; o < others; o++)
+                for (int64_t w = 0; w < (single ? d->rest : d->windows); w++, line++) {
+                    const int64_t position = (single ? d->windows * d->width + w : w * d->width) * p->dilation[2];
+                    line->x = space->strip + ((plane * d->strip_rows + o * p->dilation[1]) * d->strip_pitch + position) * d->vec;
+                    line->begin = 0;
+                    line->end = (int32_t)(single ? d->tile : columns);
+                }
+    set_lanes(d, space->lines, NULL, d->vec);
+}
+
+/* Rows of the block's outputs between the tensors' layout and [pixel][vec]; with whole rows they are one long one. */
+static void move_block(const struct job *job, const struct place *at, const struct unit *channels, const float *from, float *result,
+                       float *to)
+{
+    const struct problem *p = job->p;
+    const struct depthwise *d = job->d;
+    const bool whole = d->column_blocks == 1;
+    const int64_t height = smaller(d->block_rows, p->out[1] - at->y), width = smaller(d->block_tiles * d->tile, p->out[2] - at->first);
+    const int64_t rows = whole ? 1 : height, pixels = whole ? height * width : width;
+    ptrdiff_t offset = at->n * job->y.n + channels->y * job->y.c + (at->z * p->out[1] + at->y) * p->out[2] + at->first;
+    for (int64_t row = 0; row < rows; row++, offset += p->out[2], result += width * d->vec) {
+        if (from)
+            job->kernels->transpose(from + offset, job->y.c, channels->outputs, pixels, result, d->vec);
+        else
+            job->kernels->transpose(result, d->vec, pixels, channels->outputs, to + offset, job->y.c);
+    }
+}
+
+static void run_block(const struct job *job, const struct thread_space *space, const struct place *at, int64_t unit)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
     const struct unit channels = unit_of(p, d, unit);
     const int64_t taps = d->lines * d->width + d->taps;
-    const ptrdiff_t to = at->n * job->y.n + ((at->z * p->out[1] + at->y) * p->out[2] + at->first) * job->y.pixel + channels.y;
+    const int64_t outputs = smaller(d->block_tiles * d->tile, p->out[2] - at->first);
     const float *packed = job->operands->packed;
-    set_lanes(d, space->lines, NULL, channels.inputs);
-    const struct depthwise_args args = {
+    float *result = space->result;
+    if (job->operands->residual)
+        move_block(job, at, &channels, job->operands->residual, result, NULL);
+    struct depthwise_args args = {
         .x = space->lines,
-        .offset = channels.x,
-        .step = job->pitch,
-        .tap_step = job->pitch * p->stride[2],
+        .step = d->vec,
+        .tap_step = d->vec * p->stride[2],
         .w = packed + d->depth * d->vec * (1 + unit * taps),
         .index = (const int32_t *)(const void *)packed,
         .lines = d->lines,
         .taps = d->taps,
         .depth = d->depth,
-        .c = job->operands->y + to,
-        .residual = job->operands->residual ? job->operands->residual + to : NULL,
-        .c_step = job->y.pixel,
+        .c_step = d->vec,
         .bias = job->operands->bias ? job->operands->bias + channels.y : NULL,
         .columns = channels.outputs,
-        .rows = (int)smaller(d->tile, p->out[2] - at->first),
-        .units = units,
-        .unit_offset = d->unit_groups * p->x_group,
-        .unit_w = d->depth * d->vec * taps,
-        .unit_bias = d->unit_groups ? d->unit_groups * p->y_group : d->vec,
-        .unit_c = d->unit_groups ? d->unit_groups * p->y_group : d->vec,
+        .units = smaller(d->block_rows, p->out[1] - at->y),
+        .unit_offset = p->stride[1] * d->strip_pitch * d->vec,
+        .unit_c = outputs * d->vec,
         .epilogue = job->epilogue,
     };
-    job->kernel(&args);
+    for (int64_t x = 0; x < outputs; x += d->tile) {
+        args.rows = (int)smaller(d->tile, outputs - x);
+        args.offset = x * p->stride[2] * d->vec;
+        args.c = result + x * d->vec;
+        args.residual = job->operands->residual ? args.c : NULL;
+        job->kernel(&args);
+    }
+    move_block(job, at, &channels, NULL, result, job->operands->y);
 }
 
-/* How many units from `unit` on one call of the kernel can do: those of one group, or all but a narrower last one. */
-static int64_t alike(const struct problem *p, const struct depthwise *d, int64_t unit, int64_t end)
+static void run_blocks(const struct job *job, const struct thread_space *space, int64_t block, int64_t last, int64_t begin,
+                       int64_t end)
 {
-    const int64_t in_row = d->unit_groups ? d->units : d->units_per_group;
-    const bool last = d->unit_groups ? p->groups % d->unit_groups != 0 : p->y_group % d->vec != 0;
-    const int64_t left = in_row - unit % in_row;
-    return smaller(end - unit, left > 1 && last ? left - 1 : left);
+    const struct problem *p = job->p;
+    const struct depthwise *d = job->d;
+    point_block(job, space);
+    for (; block < last; block++) {
+        const int64_t row = block / d->column_blocks, plane = row / d->row_blocks;
+        const struct place at = {plane / p->out[0], plane % p->out[0], row % d->row_blocks * d->block_rows,
+                                 block % d->column_blocks * d->block_tiles * d->tile, 0};
+        for (int64_t unit = begin; unit < end; unit++) {
+            const struct unit channels = unit_of(p, d, unit);
+            if (d->unit_groups || unit == begin || unit % d->units_per_group == 0)
+                fill_block(job, &at, &channels, space->strip);
+            run_block(job, space, &at, unit);
+        }
+    }
 }
 
+/* All units of a tile, of `down` output rows at once. args: what all of the tiles have in common. */
+static void run_tile(const struct job *job, const struct thread_space *space, struct depthwise_args *args, const struct place *at,
+                     int64_t down, int64_t begin, int64_t end)
+{
+    const struct problem *p = job->p;
+    const struct depthwise *d = job->d;
+    const ptrdiff_t to = at->n * job->y.n + ((at->z * p->out[1] + at->y) * p->out[2] + at->first) * job->y.pixel;
+    const float *packed = (const float *)job->operands->packed + d->depth * d->vec;
+    aim(job, space, at, down);
+    for (int64_t unit = begin; unit < end;) {
+        const struct unit channels = unit_of(p, d, unit);
+        /* those that are alike: of one group, or all but a narrower last one */
+        const int64_t next = !d->unit_groups ? smaller(end, (unit / d->units_per_group + 1) * d->units_per_group) : end;
+        const int64_t whole = d->unit_groups ? d->whole_units : next - (p->y_group % d->vec != 0);
+        args->units = unit < whole ? smaller(next, whole) - unit : next - unit;
+        if (space->lines[0].lane_end != channels.inputs)
+            set_lanes(d, space->lines, NULL, channels.inputs);
+        args->offset = channels.x;
+        args->w = packed + unit * args->unit_w;
+        args->c = job->operands->y + to + channels.y;
+        args->residual = job->operands->residual ? job->operands->residual + to + channels.y : NULL;
+        args->bias = job->operands->bias ? job->operands->bias + channels.y : NULL;
+        args->columns = channels.outputs;
+        (down > 1 ? job->block : job->kernel)(args);
+        unit += args->units;
+    }
+}
+
+/* Tiles run down the image first: the rows that neighbours share stay in the cache, and so do the columns' bounds. */
 static void run_channels_last(const struct job *job, const struct thread_space *space, int64_t tile, int64_t last, int64_t begin,
                               int64_t end)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    const int64_t row = tile / d->row_tiles, plane = row / p->out[1];
-    struct place at = {plane / p->out[0], plane % p->out[0], row % p->out[1], tile % d->row_tiles * d->tile, 0};
-    for (; tile < last; tile++) {
-        point(job, space, &at);
-        for (int64_t unit = begin; unit < end;) {
-            const int64_t units = alike(p, d, unit, end);
-            run_units(job, space, &at, unit, units);
-            unit += units;
+    const int64_t unit_y = d->unit_groups ? d->unit_groups * p->y_group : d->vec;
+    struct depthwise_args args = {
+        .x = space->lines,
+        .step = job->pitch,
+        .tap_step = job->pitch * p->stride[2],
+        .index = (const int32_t *)job->operands->packed,
+        .lines = d->lines,
+        .taps = d->taps,
+        .depth = d->depth,
+        .c_step = job->y.pixel,
+        .unit_offset = d->unit_groups * p->x_group,
+        .unit_w = d->depth * d->vec * (d->lines * d->width + d->taps),
+        .unit_bias = unit_y,
+        .unit_c = unit_y,
+        .down_c = p->out[2] * job->y.pixel,
+        .epilogue = job->epilogue,
+    };
+    set_lanes(d, space->lines, NULL, 0);
+    const int64_t height = divide_up(p->out[1], d->down), column = tile / height, plane = column / d->row_tiles;
+    struct place at = {plane / p->out[0], plane % p->out[0], tile % height * d->down, column % d->row_tiles * d->tile, 0};
+    for (bool next = true; tile < last; tile++) {
+        if (next) {
+            cut(job, space, at.first);
+            args.rows = (int)smaller(d->tile, p->out[2] - at.first);
         }
+        const int64_t rows = smaller(d->down, p->out[1] - at.y), down = rows == d->down ? rows : 1, below = at.y + rows;
+        for (; at.y < below; at.y += down)
+            run_tile(job, space, &args, &at, down, begin, end);
+        next = at.y == p->out[1];
+        if (!next)
+            continue;
+        at.y = 0;
         at.first += d->tile;
         if (at.first < p->out[2])
             continue;
         at.first = 0;
-        if (++at.y < p->out[1])
-            continue;
-        at.y = 0;
         if (++at.z < p->out[0])
             continue;
         at.z = 0;
@@ -517,44 +690,6 @@ static void run_channels_last(const struct job *job, const struct thread_space *
 }
 
 /* ----------------------------------------------------------------------------------------------------------- channels first */
-
-/* One row into a strip: dst[phase][e] = src[from + e * stride + phase], e < pitch, zeros outside of the row. */
-static void copy_row(const struct job *job, const float *src, int64_t from, float *dst)
-{
-    const int64_t stride = job->p->stride[2], size = job->p->in[2], pitch = job->d->pitch;
-    const int64_t head = from >= 0 ? 0 : smaller(divide_up(-from, stride), pitch);
-    const int64_t first = from + head * stride;
-    const int64_t seen = first < 0 || first >= size ? 0 : smaller(size - first, (pitch - head) * stride);
-    for (int64_t phase = 0; phase < stride; phase++) {
-        float *row = dst + phase * pitch;
-        memset(row, 0, (size_t)head * sizeof(float));
-        memset(row + head + seen / stride, 0, (size_t)(pitch - head - seen / stride) * sizeof(float));
-        if (head > 0 && inside(first - stride + phase, size))
-            row[head - 1] = src[first - stride + phase];
-    }
-    job->deinterleave(src + first, seen, stride, dst + head, pitch);
-}
-
-/* All that the tile sees of its group. */
-static void fill_strip(const struct job *job, const struct place *at, float *strip)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const int64_t top = (d->along ? 0 : at->first) * p->stride[1] - p->pad[1];
-    const int64_t from = (d->along ? at->first * d->vec * p->stride[2] : 0) - p->pad[2], row = p->stride[2] * d->pitch;
-    for (int64_t i = 0; i < p->x_group; i++)
-        for (int64_t k = 0; k < p->kernel[0]; k++, strip += d->strip_rows * row) {
-            const int64_t z = at->z * p->stride[0] - p->pad[0] + k * p->dilation[0];
-            if (!inside(z, p->in[0]))
-                continue;
-            const float *plane = job->operands->x + at->n * job->x.n + (at->group * p->x_group + i) * job->x.c +
-                                 z * p->in[1] * p->in[2];
-            for (int64_t y = 0; y < d->strip_rows; y++) {
-                if (inside(top + y, p->in[1]))
-                    copy_row(job, plane + (top + y) * p->in[2], from, strip + y * row);
-            }
-        }
-}
 
 /* Lanes of each block of a row that lie inside of the image, for each kernel column. */
 static void find_lanes(const struct problem *p, const struct depthwise *d, struct lanes *lanes)
@@ -575,21 +710,19 @@ static void find_lanes(const struct problem *p, const struct depthwise *d, struc
 static bool whole_block(const struct problem *p, const struct depthwise *d, int64_t block)
 {
     const int64_t from = block * d->vec - p->pad[2];
-    return d->strip || (from >= 0 && from + (p->kernel[2] - 1) * p->dilation[2] + d->vec <= p->in[2]);
+    return from >= 0 && from + (p->kernel[2] - 1) * p->dilation[2] + d->vec <= p->in[2];
 }
 
-static void run_plane_tile(const struct job *job, const struct thread_space *space, const struct place *at)
+static void run_rows_tile(const struct job *job, const struct thread_space *space, const struct place *at)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    if (d->strip)
-        fill_strip(job, at, space->strip);
-    point(job, space, at);
-    set_lanes(d, space->lines, NULL, d->vec);
+    cut(job, space, at->first);
+    aim(job, space, at, 1);
     struct depthwise_args args = {
         .x = space->lines,
         .step = job->pitch,
-        .tap_step = d->along ? d->vec : job->pitch * p->stride[1],
+        .tap_step = job->pitch * p->stride[1],
         .w = (const float *)job->operands->packed + at->group * p->y_group * p->x_group * p->taps,
         .lines = d->lines,
         .taps = d->taps,
@@ -601,25 +734,13 @@ static void run_plane_tile(const struct job *job, const struct thread_space *spa
     for (int64_t o = at->group * p->y_group; o < (at->group + 1) * p->y_group; o++, args.w += p->x_group * p->taps) {
         const ptrdiff_t plane = at->n * job->y.n + o * job->y.c + at->z * p->out[1] * p->out[2];
         args.bias = job->operands->bias ? job->operands->bias + o : NULL;
-        if (d->along) {
-            const ptrdiff_t to = plane + at->first * d->vec;
-            const int64_t left = p->out[2] - at->first * d->vec;
-            args.c = job->operands->y + to;
-            args.residual = job->operands->residual ? job->operands->residual + to : NULL;
-            args.c_step = d->vec;
-            args.columns = smaller(left, d->vec);
-            args.rows = (int)larger(1, smaller(d->tile, left / d->vec));
-            job->kernel(&args);
-            continue;
-        }
         args.c_step = p->out[2];
         args.rows = (int)smaller(d->tile, p->out[1] - at->first);
         for (int64_t block = 0; block < d->blocks; block += args.units) {
             const ptrdiff_t to = plane + at->first * p->out[2] + block * d->vec;
             args.offset = block * d->vec;
             args.units = 1;
-            if (!d->strip)
-                set_lanes(d, space->lines, space->lanes + block * (d->lines + d->taps), 0);
+            set_lanes(d, space->lines, space->lanes + block * (d->lines + d->taps), 0);
             if (whole_block(p, d, block)) {
                 while (whole_block(p, d, block + args.units) && (block + args.units + 1) * d->vec <= p->out[2])
                     args.units++;
@@ -632,7 +753,7 @@ static void run_plane_tile(const struct job *job, const struct thread_space *spa
     }
 }
 
-static void run_channels_first(const struct job *job, const struct thread_space *space, int64_t tile, int64_t last, int64_t begin,
+static void run_rows(const struct job *job, const struct thread_space *space, int64_t tile, int64_t last, int64_t begin,
                                int64_t end)
 {
     const struct problem *p = job->p;
@@ -641,9 +762,7 @@ static void run_channels_first(const struct job *job, const struct thread_space 
         for (int64_t t = tile; t < last; t++) {
             struct place at = {.n = unit / p->groups, .group = unit % p->groups, .z = t / d->row_tiles};
             at.first = t % d->row_tiles * d->tile;
-            if (d->along) /* whole blocks, then the rest of the row */
-                at.first = smaller(at.first, p->out[2] / d->vec);
-            run_plane_tile(job, space, &at);
+            run_rows_tile(job, space, &at);
         }
 }
 
@@ -656,8 +775,10 @@ static void run_member(void *context, int member, int members)
     char *memory = (char *)job->operands->workspace + d->per_thread * (size_t)member;
     const struct thread_space space = {
         .lines = (struct depthwise_line *)(void *)memory,
-        .lanes = (struct lanes *)(void *)(memory + d->table),
-        .strip = (float *)(void *)(memory + d->table + d->lanes),
+        .columns = (struct columns *)(void *)(memory + d->table),
+        .lanes = (struct lanes *)(void *)(memory + d->table + d->columns),
+        .strip = (float *)(void *)(memory + d->table + d->columns + d->lanes),
+        .result = (float *)(void *)(memory + d->table + d->columns + d->lanes + d->strip_bytes),
     };
     if (d->lanes)
         find_lanes(job->p, d, space.lanes);
@@ -665,7 +786,7 @@ static void run_member(void *context, int member, int members)
         int64_t tile, last, begin, end;
         falt_share(d->tiles, (int)(piece % d->tile_ranges), (int)d->tile_ranges, &tile, &last);
         falt_share(d->units, (int)(piece / d->tile_ranges), (int)d->unit_ranges, &begin, &end);
-        (d->kind == DEPTHWISE_ROWS ? run_channels_first : run_channels_last)(job, &space, tile, last, begin, end);
+        (d->kind == DEPTHWISE_ROWS ? run_rows : d->strip ? run_blocks : run_channels_last)(job, &space, tile, last, begin, end);
     }
 }
 
@@ -678,12 +799,13 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .d = d,
         .operands = operands,
         .kernel = kernels->depthwise[d->kind][d->width / 2][d->stride - 1][d->height],
-        .deinterleave = kernels->deinterleave,
+        .block = kernels->depthwise_block,
+        .kernels = kernels,
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
         .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
     };
-    job.pitch = d->strip ? p->stride[2] * d->pitch : d->slide == 2 ? job.x.pixel : p->in[2];
+    job.pitch = d->slide == 2 ? job.x.pixel : p->in[2];
     falt_parallel(threads, run_member, &job);
 }
 

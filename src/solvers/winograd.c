@@ -52,6 +52,7 @@ struct winograd {
     int64_t padded;                  /* channels of one group, rounded up to whole vectors */
     int64_t tiles_h, tiles_w, tiles; /* of one plane, of one plane, of all planes and images */
     int64_t block;                   /* tiles in a block, at most */
+    bool stream;                     /* the output does not stay in the caches anyway */
     int64_t tile_ranges, panel_ranges;
     int64_t v_row, v_point, m_point; /* floats from one tile or point to the next */
     int64_t segment;                 /* channels first: tiles of one tile row that pass through the strips together */
@@ -88,33 +89,63 @@ static double panel_step(const struct kernels *kernels, const struct winograd *w
     return cost_rows_step(rows, kernels->gemm_rows[w->vectors], w->vectors);
 }
 
-/* Cycles of one piece of the grid: transforms, GEMMs, and the bytes it fetches. */
+/* Cycles to fetch bytes, and how many of them do not hide behind arithmetic (measured: streams from L3 hide well). */
+struct fetch {
+    double all, exposed;
+};
+
+/* Adds `bytes` that come from where a set of `size` bytes, read again and again, stays; or from memory at the first time. */
+static void add_fetch(struct fetch *fetch, const struct resources *r, double bytes, double size, bool first)
+{
+    const double hidden_l3 = 0.9, hidden_memory = 0.7;
+    if (first || size > (double)r->cpu->l3 / 2.0) {
+        fetch->all += bytes / cost_memory_bytes;
+        fetch->exposed += bytes / cost_memory_bytes * (1.0 - hidden_memory);
+    } else if (size > (double)r->cpu->l2 / 2.0) {
+        fetch->all += bytes / cost_l3_bytes;
+        fetch->exposed += bytes / cost_l3_bytes * (1.0 - hidden_l3);
+    }
+}
+
+/* Cycles of one piece of the grid: transforms, GEMMs, and the bytes it fetches meanwhile, which mostly hide behind the other. */
 static double piece_cycles(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tile_ranges,
                            int64_t panel_ranges, int64_t block)
 {
     const double tiles = (double)divide_up(w->tiles, tile_ranges), panels = (double)divide_up(p->groups * w->panels, panel_ranges);
     const double groups = ceil(panels / (double)w->panels), depth = (double)(p->kernel[0] * p->x_group);
-    const double chunks_in = depth * groups / w->vec, chunks_out = panels * w->vectors;
+    const double chunks_in = ceil(depth / w->vec) * groups, chunks_out = panels * w->vectors;
     const double blocks = ceil(tiles / (double)block);
     const double input = tiles * chunks_in * cost_winograd_input * w->points;
     const double output = tiles * chunks_out * cost_winograd_output * w->points;
     const double gemm = panels * depth * w->points * blocks * panel_step(r->kernels, w, (int64_t)ceil(tiles / blocks));
     const double weights = panels * depth * w->points * (double)w->nr * sizeof(float);
+    const double v = (double)block * w->points * (double)(p->kernel[0] * w->v_row) * sizeof(float);
     const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
-    const double once = r->warm_weights ? cost_l3_bytes : cost_memory_bytes;
-    const double again = weights > (double)r->cpu->l2 / 2.0 ? cost_l3_bytes : 1e9;
-    return input + gemm + output + weights / once + (blocks - 1.0) * weights / again + pixels / cost_l3_bytes;
+    struct fetch fetch = {0.0, 0.0};
+    add_fetch(&fetch, r, weights, weights, !r->warm_weights);
+    add_fetch(&fetch, r, (blocks - 1.0) * weights, weights, false); /* each block reads the weights */
+    add_fetch(&fetch, r, blocks * panels * v, v, false);            /* each panel reads V */
+    add_fetch(&fetch, r, pixels, pixels, false);
+    return input + output + (gemm + fetch.exposed > fetch.all ? gemm + fetch.exposed : fetch.all);
 }
 
-/* The block: V and M within L2, balanced. */
-static int64_t choose_block(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tiles)
+/* Few blocks read the weights seldom, small ones leave V in L2. About three register tiles are a good compromise (measured: 56x56x64
+ * to 224x224x64), the whole piece where the weights come from memory each time. */
+static int64_t choose_block(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tile_ranges,
+                            int64_t panel_ranges)
 {
-    const double bytes = (double)w->points * (double)(p->kernel[0] * w->v_row + w->nr) * sizeof(float);
-    const int64_t row = r->kernels->gemm_rows[w->vectors];
-    int64_t most = (int64_t)((double)r->cpu->l2 * 0.75 / bytes);
-    most = most < row ? row : most > 8 * row ? 8 * row : most;
-    const int64_t blocks = divide_up(tiles, most);
-    return divide_up(tiles, blocks);
+    const int64_t tiles = divide_up(w->tiles, tile_ranges), row = r->kernels->gemm_rows[w->vectors];
+    int64_t best = 1;
+    double least = -1.0;
+    for (int64_t most = 3 * row; most <= 24 * row; most *= 2) {
+        const int64_t block = divide_up(tiles, divide_up(tiles, most)); /* even blocks */
+        const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block);
+        if (least < 0.0 || cycles < 0.95 * least) {
+            least = cycles;
+            best = block;
+        }
+    }
+    return best;
 }
 
 static double choose_grid(const struct problem *p, const struct resources *r, int most, struct winograd *w)
@@ -124,7 +155,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, in
     for (int64_t threads = 1; threads <= most; threads++) {
         const int64_t tile_ranges = smaller(threads, w->tiles);
         const int64_t panel_ranges = smaller(most / threads, all_panels);
-        const int64_t block = choose_block(p, r, w, divide_up(w->tiles, tile_ranges));
+        const int64_t block = choose_block(p, r, w, tile_ranges, panel_ranges);
         const double region = tile_ranges * panel_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
         const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block) + region;
         if (least < 0.0 || cycles < least) {
@@ -223,6 +254,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     *w = best;
     least = choose_grid(p, r, r->threads, w);
     choose_workspace(p, w);
+    w->stream = ((double)p->x_count + (double)p->y_count) * sizeof(float) > (double)r->cpu->l3 / 3.0;
     const struct kind *kind = &kinds[w->tile];
     c->packed = (size_t)(p->groups * w->padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
@@ -318,6 +350,7 @@ struct job {
     const struct operands *operands;
     struct epilogue epilogue;
     struct tensor_strides x;
+    bool stream;
 };
 
 struct thread_space {
@@ -496,6 +529,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         .residual = residual_base ? residual : NULL,
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .channels = columns,
+        .stream = job->stream && columns % w->vec == 0,
         .epilogue = job->epilogue,
     };
     if (strips && residual_base)
@@ -574,6 +608,15 @@ static void run_member(void *context, int member, int members)
             run_block(job, &space, first + from, to - from, begin, end);
         }
     }
+    if (job->stream)
+        job->kernels->fence();
+}
+
+/* Streaming stores need whole vectors at aligned addresses. */
+static bool can_stream(const struct problem *p, const struct winograd *w, const float *y)
+{
+    const int64_t all = p->y.base | p->y.n | p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2] | p->y_group;
+    return w->stream && !w->out_strip && all % w->vec == 0 && (uintptr_t)y % (sizeof(float) * (size_t)w->vec) == 0;
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
@@ -586,6 +629,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .operands = operands,
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
+        .stream = can_stream(p, (const struct winograd *)(const void *)c->state, operands->y),
     };
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }
