@@ -22,14 +22,12 @@
 
 #include "../arithmetic.h"
 #include "../cost.h"
+#include "../panels.h"
 #include "../parallel.h"
 #include "../solver.h"
 
 struct direct {
-    int vectors, vec;       /* of a full panel; floats in a vector */
-    int64_t nr;             /* channels of a full panel: vectors * vec */
-    int64_t panels;         /* of one group; the last one may be narrower */
-    int64_t padded;         /* channels of one group, rounded up to whole vectors */
+    struct panels panels;   /* of output channels */
     int64_t pixels;         /* batch * out_pixels */
     int64_t unit;           /* pixels that are never separated: 1, or with strips an output row */
     int64_t block;          /* units in a block, at most */
@@ -51,35 +49,10 @@ _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must f
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
-/* Cycles of one k-step of all channels of a group for `rows` pixels. */
-static double group_step(const struct kernels *kernels, int64_t channels, int vectors, int64_t rows)
-{
-    const int64_t all = divide_up(channels, kernels->vec);
-    const int64_t most = kernels->gemm_rows[vectors];
-    const int last = (int)(all % vectors);
-    const double cycles = (double)(all / vectors) * cost_rows_step(rows, most, vectors);
-    return last ? cycles + cost_rows_step(rows, most, last) : cycles;
-}
-
-static int choose_vectors(const struct kernels *kernels, int64_t channels, int64_t rows)
-{
-    int best = 2;
-    double least = group_step(kernels, channels, best, rows);
-    /* Two vectors first: tall tiles read the weights least often. Another width must be better by more than that. */
-    for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
-        const double cycles = kernels->gemm_rows[vectors] ? group_step(kernels, channels, vectors, rows) : 1e30;
-        if (cycles < least * 0.97) {
-            best = vectors;
-            least = cycles;
-        }
-    }
-    return channels <= kernels->vec ? 1 : best;
-}
-
 /* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
 static double choose_grid(const struct problem *p, const struct resources *r, struct direct *d)
 {
-    const int64_t units = d->pixels / d->unit, all_panels = p->groups * d->panels;
+    const int64_t units = d->pixels / d->unit, all_panels = p->groups * d->panels.count;
     const double depth = (double)(p->taps * p->x_group);
     const double weights_rate = r->warm_weights ? cost_l3_bytes : cost_memory_bytes;
     double least = -1.0;
@@ -88,7 +61,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const int64_t panel_ranges = smaller(r->threads / threads, all_panels);
         const int64_t rows = divide_up(units, pixel_ranges) * d->unit;
         const double panels = (double)divide_up(all_panels, panel_ranges);
-        const double step = group_step(r->kernels, p->y_group, d->vectors, rows) / (double)d->panels;
+        const double step = falt_panels_step(r->kernels, p->y_group, d->panels.vectors, rows) / (double)d->panels.count;
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
         const double weights = panels / (double)all_panels * (double)p->w_count * sizeof(float);
         const double region = pixel_ranges * panel_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
@@ -110,7 +83,7 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const double reach = area < (double)p->taps ? area : (double)p->taps;
     const double unit_bytes = (double)d->unit * (reach * (double)p->x_group * 4.0 + (double)p->taps * 8.0);
     const int64_t most = (int64_t)((double)r->cpu->l2 / 2.0 / (unit_bytes + 1.0));
-    const int64_t least = divide_up(4 * r->kernels->gemm_rows[d->vectors], d->unit);
+    const int64_t least = divide_up(4 * r->kernels->gemm_rows[d->panels.vectors], d->unit);
     d->block = smaller(units, most > least ? most : least);
     d->block = divide_up(units, divide_up(units, d->block)); /* even blocks */
 }
@@ -127,7 +100,7 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
     const double rows = (double)d->block * (double)d->unit;
     if (strip > 1e15 || rows * (double)p->taps > 1e15)
         return false;
-    const int64_t most = r->kernels->gemm_rows[d->vectors];
+    const int64_t most = r->kernels->gemm_rows[d->panels.vectors];
     d->zeros = round_to_lines((size_t)p->x_group * sizeof(float));
     d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
     d->table = round_to_lines((size_t)rows * (size_t)p->taps * sizeof(float *));
@@ -149,16 +122,12 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->unit = d->strip && d->pixels ? p->out[2] : 1;
 
     const int64_t share = divide_up(d->pixels, r->threads);
-    d->vec = r->kernels->vec;
-    d->vectors = choose_vectors(r->kernels, p->y_group, smaller(share, 64));
-    d->nr = d->vectors * d->vec;
-    d->panels = divide_up(p->y_group, d->nr);
-    d->padded = divide_up(p->y_group, d->vec) * d->vec;
-    if ((double)p->groups * (double)d->padded * (double)(p->taps * p->x_group) > 1e15) {
+    d->panels = falt_panels(r->kernels, p->y_group, smaller(share, 64));
+    if (falt_panels_floats(p, &d->panels) > 1e15) {
         snprintf(reason, SOLVER_REASON, "the packed weights need more memory than can be addressed");
         return false;
     }
-    c->packed = (size_t)(p->groups * p->taps * p->x_group) * (size_t)d->padded * sizeof(float);
+    c->packed = (size_t)falt_panels_floats(p, &d->panels) * sizeof(float);
 
     double cycles = 0.0;
     d->pixel_ranges = d->panel_ranges = d->block = 1;
@@ -176,7 +145,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     c->error_terms = (double)(p->taps * p->x_group);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d", r->kernels->name, r->kernels->gemm_rows[d->vectors], (int)d->nr);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d", r->kernels->name, r->kernels->gemm_rows[d->panels.vectors], (int)d->panels.nr);
     snprintf(c->schedule, SOLVER_NOTE, "%lld pixel x %lld channel ranges, blocks of %lld pixels%s", (long long)d->pixel_ranges,
              (long long)d->panel_ranges, (long long)(d->block * d->unit), d->strip ? ", input strips" : "");
     return true;
@@ -184,30 +153,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
 /* ---------------------------------------------------------------------------------------------------------------- packing */
 
-/* Floats before panel `panel` of group `group` in the packed weights. */
-static int64_t panel_offset(const struct problem *p, const struct direct *d, int64_t group, int64_t panel)
-{
-    return p->taps * p->x_group * (group * d->padded + panel * d->nr);
-}
-
 static void pack(const struct problem *p, const struct candidate *c, const float *weights, void *packed)
 {
-    const struct direct *d = (const struct direct *)(const void *)c->state;
-    for (int64_t g = 0; g < p->groups; g++)
-        for (int64_t panel = 0; panel < d->panels; panel++) {
-            float *out = (float *)packed + panel_offset(p, d, g, panel);
-            const int64_t first = panel * d->nr, width = smaller(d->nr, d->padded - first);
-            const int64_t real = smaller(width, p->y_group - first);
-            const float *from = weights + p->w.base + g * p->w.group + first * p->w.o;
-            for (int64_t k = 0; k < p->kernel[0]; k++)
-                for (int64_t r = 0; r < p->kernel[1]; r++)
-                    for (int64_t t = 0; t < p->kernel[2]; t++)
-                        for (int64_t i = 0; i < p->x_group; i++) {
-                            const int64_t at = k * p->w.tap[0] + r * p->w.tap[1] + t * p->w.tap[2] + i * p->w.i;
-                            for (int64_t o = 0; o < width; o++)
-                                *out++ = o < real ? from[at + o * p->w.o] : 0.0f;
-                        }
-        }
+    falt_pack_panels(p, &((const struct direct *)(const void *)c->state)->panels, weights, packed);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- running */
@@ -372,8 +320,8 @@ static void run_tile(const struct job *job, const struct tile *tile, int64_t gro
 {
     const struct problem *p = job->p;
     const struct direct *d = job->d;
-    const int64_t first = panel * d->nr, channel = group * p->y_group + first;
-    const int64_t width = smaller(d->nr, d->padded - first);
+    const int64_t first = panel * d->panels.nr, channel = group * p->y_group + first;
+    const int64_t width = falt_panel_width(&d->panels, panel);
     float *c[GEMM_MAX_ROWS];
     const float *residual[GEMM_MAX_ROWS];
     struct place at = place_of(p, tile->first);
@@ -386,7 +334,7 @@ static void run_tile(const struct job *job, const struct tile *tile, int64_t gro
     }
     const struct gemm_args args = {
         .a = tile->table,
-        .b = (const float *)job->operands->packed + panel_offset(p, d, group, panel),
+        .b = (const float *)job->operands->packed + falt_panel_offset(&d->panels, p->taps * p->x_group, group, panel),
         .taps = tile->taps,
         .depth = tile->depth,
         .c = c,
@@ -396,18 +344,18 @@ static void run_tile(const struct job *job, const struct tile *tile, int64_t gro
         .columns = smaller(width, p->y_group - first),
         .epilogue = job->epilogue,
     };
-    job->kernels->gemm[width / d->vec][tile->rows](&args);
+    job->kernels->gemm[width / d->panels.vec][tile->rows](&args);
 }
 
 /* Panels [begin, end) of pixels [first, first + pixels). */
 static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t pixels, int64_t begin,
                       int64_t end)
 {
-    const int64_t tiles = divide_up(pixels, job->kernels->gemm_rows[job->d->vectors]);
+    const int64_t tiles = divide_up(pixels, job->kernels->gemm_rows[job->d->panels.vectors]);
     int64_t group = -1;
     for (int64_t panel = begin; panel < end; panel++) {
-        if (panel / job->d->panels != group) {
-            group = panel / job->d->panels;
+        if (panel / job->d->panels.count != group) {
+            group = panel / job->d->panels.count;
             const struct view view = look(job, group, first, pixels, space->strip);
             for (int64_t t = 0; t < tiles; t++) {
                 int64_t from, to;
@@ -419,7 +367,7 @@ static void run_block(const struct job *job, const struct thread_space *space, i
             }
         }
         for (int64_t t = 0; t < tiles; t++)
-            run_tile(job, &space->tiles[t], group, panel % job->d->panels);
+            run_tile(job, &space->tiles[t], group, panel % job->d->panels.count);
     }
 }
 
@@ -428,7 +376,7 @@ static void run_piece(const struct job *job, const struct thread_space *space, i
     const struct direct *d = job->d;
     int64_t first, last, begin, end;
     falt_share(d->pixels / d->unit, (int)(piece % d->pixel_ranges), (int)d->pixel_ranges, &first, &last);
-    falt_share(job->p->groups * d->panels, (int)(piece / d->pixel_ranges), (int)d->panel_ranges, &begin, &end);
+    falt_share(job->p->groups * d->panels.count, (int)(piece / d->pixel_ranges), (int)d->panel_ranges, &begin, &end);
     while (first < last) {
         int64_t units = smaller(d->block, last - first);
         if (d->strip) /* units are output rows: stay within one plane */
