@@ -11,6 +11,7 @@
 #include KERNELS_VOCABULARY
 #include "template/epilogue.h"
 #include "template/transpose.h"
+#include "template/collect.h"
 #include "template/gemm.h"
 #include "template/winograd.h"
 #include "template/depthwise.h"
@@ -32,6 +33,7 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .winograd = {WINOGRAD_TILES(WINOGRAD_ENTRY)},
     .depthwise_rows = {DEPTHWISE_TALL_ROWS, DEPTHWISE_SHORT_ROWS},
     .depthwise = {DEPTHWISE_ALL(DEPTHWISE_ENTRY)},
+    .collect = collect,
     .deinterleave = deinterleave,
     .transpose = transpose,
     .finish = finish,

@@ -53,6 +53,7 @@ struct gemm_args {
     float *const *c;              /* [rows]: address of C[m][0] */
     const float *const *residual; /* [rows]: likewise, or NULL */
     const float *bias;            /* [columns], or NULL */
+    const float *row_bias;        /* [rows], or NULL: where the output channels are in the rows */
     ptrdiff_t step;               /* floats from C[m][n] to C[m][n+1], of residual too: 1, or e.g. height*width for NCHW */
     int64_t columns;              /* 1 ... nr */
     int accumulate;               /* start from what is in C */
@@ -181,6 +182,9 @@ struct kernels {
     /* depthwise[kind][width / 2][stride - 1][height]: widths 1, 3, 5, 7 and strides 1, 2; width 1 has stride 1 only. */
     int depthwise_rows[DEPTHWISE_HEIGHTS_COUNT];
     depthwise_kernel *depthwise[DEPTHWISE_KINDS][DEPTHWISE_WIDTHS_COUNT][DEPTHWISE_STRIDES_COUNT][DEPTHWISE_HEIGHTS_COUNT];
+
+    /* dst[r * dst_stride + i] = base[offset[r] + i],  r < rows, i < columns: patches for im2col. */
+    void (*collect)(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride);
 
     /* dst[p * pitch + i] = src[i * stride + p],  p < stride, i * stride + p < n. */
     void (*deinterleave)(const float *src, int64_t n, int64_t stride, float *dst, ptrdiff_t pitch);
