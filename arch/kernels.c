@@ -11,6 +11,7 @@
 #include KERNELS_VOCABULARY
 #include "template/epilogue.h"
 #include "template/transpose.h"
+#include "template/collect.h"
 #include "template/gemm.h"
 #include "template/winograd.h"
 #include "template/depthwise.h"
@@ -34,6 +35,7 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .depthwise = {DEPTHWISE_ALL(DEPTHWISE_ENTRY)},
     .depthwise_down = DEPTHWISE_DOWN,
     .depthwise_block = DEPTHWISE_BLOCK,
+    .collect = collect,
     .transpose = transpose,
     .fence = vec_fence,
     .finish = finish,

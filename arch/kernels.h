@@ -53,6 +53,7 @@ struct gemm_args {
     float *const *c;              /* [rows]: address of C[m][0] */
     const float *const *residual; /* [rows]: likewise, or NULL */
     const float *bias;            /* [columns], or NULL */
+    const float *row_bias;        /* [rows], or NULL: where the output channels are in the rows */
     ptrdiff_t step;               /* floats from C[m][n] to C[m][n+1], of residual too: 1, or e.g. height*width for NCHW */
     int64_t columns;              /* 1 ... nr */
     int accumulate;               /* start from what is in C */
@@ -188,6 +189,9 @@ struct kernels {
      * rows that see it. x has lines + down - 1 lines, row r sees `lines` of them from r on; no taps. NULL where down is 1. */
     int depthwise_down;
     depthwise_kernel *depthwise_block;
+
+    /* dst[r * dst_stride + i] = base[offset[r] + i],  r < rows, i < columns: patches for im2col. */
+    void (*collect)(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride);
 
     /* dst[c * dst_stride + r] = src[r * src_stride + c],  r < rows, c < columns: channels first <-> channels last. */
     void (*transpose)(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride);

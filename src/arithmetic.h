@@ -23,7 +23,7 @@ static inline int64_t divide_up(int64_t a, int64_t b)
 
 static inline bool inside(int64_t position, int64_t size)
 {
-    return position >= 0 && position < size;
+    return (uint64_t)position < (uint64_t)size; /* one comparison: a negative position is a huge one */
 }
 
 /* Bytes in whole cache lines. */

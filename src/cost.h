@@ -15,6 +15,9 @@ static const double cost_memory_bytes = 5.0;  /* per cycle and core */
 static const int cost_nominal_threads = 4; /* for choices that change the rounding, and so must not know the real number */
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 
+static const double cost_tile = 60.0;   /* cycles of a call of a register tile beyond its k-steps */
+static const double cost_collect = 1.5; /* cycles for each vector, or less, that is copied into a patch */
+
 /* Winograd transforms: cycles for each point of a tile and vector of channels. */
 static const double cost_winograd_input = 3.0, cost_winograd_output = 3.0;
 

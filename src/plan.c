@@ -29,6 +29,7 @@ struct falt_plan {
     falt_allocator allocator;
     bool forced;
     size_t packed, workspace; /* bytes, of all steps */
+    uint64_t key;             /* of packed weights */
     int64_t main, steps;      /* the step that takes longest; their number */
     struct step step[];
 };
@@ -122,6 +123,33 @@ static const struct candidate *main_choice(const falt_plan *plan)
     return &plan->step[plan->main].chosen;
 }
 
+static uint64_t hash(uint64_t h, const void *data, size_t size)
+{
+    const unsigned char *byte = data; /* FNV-1a */
+    for (size_t i = 0; i < size; i++)
+        h = (h ^ byte[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+/* Names a packed format: what of the problem the packing depends on, who packed, and for which kernel. Batch and image size
+ * are not in it: plans that differ only there share packed weights, if they chose the same kernel. */
+static uint64_t packed_key(const falt_plan *plan)
+{
+    const struct problem *p = &plan->problem;
+    const int64_t numbers[] = {p->pass, p->groups, p->x_group, p->y_group, (int64_t)plan->packed};
+    uint64_t h = hash(UINT64_C(0xcbf29ce484222325), numbers, sizeof numbers);
+    h = hash(h, p->kernel, sizeof p->kernel);
+    h = hash(h, p->stride, sizeof p->stride);
+    h = hash(h, p->dilation, sizeof p->dilation);
+    h = hash(h, p->pad, sizeof p->pad);
+    for (int64_t i = 0; i < plan->steps; i++) {
+        const struct candidate *c = &plan->step[i].chosen;
+        h = hash(h, c->solver->name, strlen(c->solver->name));
+        h = hash(h, c->kernel, strlen(c->kernel));
+    }
+    return h;
+}
+
 falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass pass, const falt_options *options)
 {
     if (!plan)
@@ -170,6 +198,7 @@ falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass 
         allocator.release(allocator.context, made);
         return status;
     }
+    made->key = packed_key(made);
     *plan = made;
     return FALT_OK;
 }
@@ -193,33 +222,6 @@ struct packed_header {
 };
 
 static const uint64_t packed_magic = UINT64_C(0x31304b50544c4146); /* "FALTPK01", little-endian */
-
-static uint64_t hash(uint64_t h, const void *data, size_t size)
-{
-    const unsigned char *byte = data; /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ byte[i]) * UINT64_C(0x100000001b3);
-    return h;
-}
-
-/* Names a packed format: what of the problem the packing depends on, who packed, and for which kernel. Batch and image size
- * are not in it: plans that differ only there share packed weights, if they chose the same kernel. */
-static uint64_t packed_key(const falt_plan *plan)
-{
-    const struct problem *p = &plan->problem;
-    const int64_t numbers[] = {p->pass, p->groups, p->x_group, p->y_group, (int64_t)plan->packed};
-    uint64_t h = hash(UINT64_C(0xcbf29ce484222325), numbers, sizeof numbers);
-    h = hash(h, p->kernel, sizeof p->kernel);
-    h = hash(h, p->stride, sizeof p->stride);
-    h = hash(h, p->dilation, sizeof p->dilation);
-    h = hash(h, p->pad, sizeof p->pad);
-    for (int64_t i = 0; i < plan->steps; i++) {
-        const struct candidate *c = &plan->step[i].chosen;
-        h = hash(h, c->solver->name, strlen(c->solver->name));
-        h = hash(h, c->kernel, strlen(c->kernel));
-    }
-    return h;
-}
 
 static void pack_steps(const falt_plan *plan, const float *weights, char *payload)
 {
@@ -247,7 +249,7 @@ falt_status falt_pack_weights(const falt_plan *plan, const float *weights, void 
     if (size < needed)
         return falt_fail(FALT_WORKSPACE, "packed weights need %zu bytes, the buffer has %zu", needed, size);
     char *payload = align((char *)packed + sizeof(struct packed_header));
-    const struct packed_header header = {packed_magic, packed_key(plan), (uint64_t)(payload - (char *)packed), plan->packed};
+    const struct packed_header header = {packed_magic, plan->key, (uint64_t)(payload - (char *)packed), plan->packed};
     memcpy(packed, &header, sizeof header);
     pack_steps(plan, weights, payload);
     return FALT_OK;
@@ -259,7 +261,7 @@ static falt_status find_payload(const falt_plan *plan, const void *packed, const
     memcpy(&header, packed, sizeof header);
     if (header.magic != packed_magic)
         return falt_fail(FALT_WORKSPACE, "packed_weights were not made by falt_pack_weights");
-    if (header.key != packed_key(plan) || header.size != plan->packed || header.offset < sizeof header ||
+    if (header.key != plan->key || header.size != plan->packed || header.offset < sizeof header ||
         header.offset > sizeof header + SOLVER_ALIGN)
         return falt_fail(FALT_WORKSPACE, "packed_weights are those of another plan (this one is %s, %s)",
                          main_choice(plan)->solver->name, main_choice(plan)->kernel);

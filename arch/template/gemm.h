@@ -66,6 +66,12 @@ NOINLINE void tile_finish(const struct gemm_args *args, float *tile, int rows, i
                 vec_store(tile + m * nr + n, vec_add(vec_load(tile + m * nr + n), bias));
         }
     }
+    if (args->row_bias) {
+        for (int m = 0; m < rows; m++) {
+            for (int n = 0; n < nr; n += VEC)
+                vec_store(tile + m * nr + n, vec_add(vec_load(tile + m * nr + n), vec_broadcast(args->row_bias[m])));
+        }
+    }
     if (args->residual) {
         _Alignas(64) float residual[TILE_FLOATS];
         tile_read(args->residual, args->step, rows, args->columns, residual, nr);
@@ -126,6 +132,8 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
             EACH_ROW sum[m][v] = vec_add(sum[m][v], bias);
         }
     }
+    if (args->row_bias)
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_broadcast(args->row_bias[m]));
     if (args->residual)
         EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_load(args->residual[m] + v * VEC));
     if (epilogue_clamps(&args->epilogue)) {

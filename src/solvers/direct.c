@@ -22,73 +22,39 @@
 
 #include "../arithmetic.h"
 #include "../cost.h"
+#include "../panels.h"
 #include "../parallel.h"
 #include "../solver.h"
 
 struct direct {
-    int vectors, vec;       /* of a full panel; floats in a vector */
-    int64_t nr;             /* channels of a full panel: vectors * vec */
-    int64_t panels;         /* of one group; the last one may be narrower */
-    int64_t padded;         /* channels of one group, rounded up to whole vectors */
+    struct panels panels;   /* of output channels */
     int64_t pixels;         /* batch * out_pixels */
     int64_t unit;           /* pixels that are never separated: 1, or with strips an output row */
     int64_t block;          /* units in a block, at most */
     int64_t pixel_ranges, panel_ranges;
     bool strip;
+    bool edges; /* some windows reach out of the image, and no strip has the padding for them */
     int64_t strip_width, strip_height; /* pixels of one depth slice of the strip */
     size_t zeros, strip_bytes, table, tiles; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;                       /* their sum */
 };
 
-/* Rows of output pixels that go through the kernel together, and where to find their input. */
+/* Rows of output pixels that go through the kernel together, and where to find their input and output. */
 struct tile {
     const float **table;
     int64_t taps, depth; /* of the table */
-    int rows;
-    int64_t output[GEMM_MAX_ROWS]; /* floats from the output's first pixel to each row's */
+    int64_t rows;
+    int64_t output[GEMM_MAX_ROWS]; /* floats from y to channel 0 */
 };
 
 _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must fit");
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
-/* Cycles of one k-step of all channels of a group for `rows` pixels. */
-static double group_step(const struct kernels *kernels, int64_t channels, int vectors, int64_t rows)
-{
-    const int64_t all = divide_up(channels, kernels->vec);
-    const int64_t most = kernels->gemm_rows[vectors];
-    const int last = (int)(all % vectors);
-    const double cycles = (double)(all / vectors) * cost_rows_step(rows, most, vectors);
-    return last ? cycles + cost_rows_step(rows, most, last) : cycles;
-}
-
-/*
- * Two vectors unless another width is clearly faster: tall tiles read the weights least often. But where sums are short, what a tile
- * costs at its end counts for more, and wide tiles write longer rows: 1x1 64 -> 256 at 56x56 runs at 0.92 of the FMA peak with 6x4,
- * at 0.89 with 12x2 (AVX-512); with long sums a wide panel outgrows L2.
- */
-static int choose_vectors(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth)
-{
-    enum { SHORT = 512 };
-    if (channels <= kernels->vec)
-        return 1;
-    int best = 2;
-    double least = group_step(kernels, channels, 2, rows);
-    for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
-        const double cycles = group_step(kernels, channels, vectors, rows);
-        const bool wide = vectors == GEMM_MAX_VECTORS && depth <= SHORT && kernels->gemm_rows[vectors] >= vectors;
-        if (cycles < least * 0.97 || (wide && cycles <= least * 1.02)) {
-            best = vectors;
-            least = cycles;
-        }
-    }
-    return best;
-}
-
 /* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
 static double choose_grid(const struct problem *p, const struct resources *r, struct direct *d)
 {
-    const int64_t units = d->pixels / d->unit, all_panels = p->groups * d->panels;
+    const int64_t units = d->pixels / d->unit, all_panels = p->groups * d->panels.count;
     const double depth = (double)(p->taps * p->x_group);
     const double weights_rate = r->warm_weights ? cost_l3_bytes : cost_memory_bytes;
     double least = -1.0;
@@ -97,7 +63,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const int64_t panel_ranges = smaller(r->threads / threads, all_panels);
         const int64_t rows = divide_up(units, pixel_ranges) * d->unit;
         const double panels = (double)divide_up(all_panels, panel_ranges);
-        const double step = group_step(r->kernels, p->y_group, d->vectors, rows) / (double)d->panels;
+        const double step = falt_panels_step(r->kernels, p->y_group, d->panels.vectors, rows) / (double)d->panels.count;
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
         const double weights = panels / (double)all_panels * (double)p->w_count * sizeof(float);
         const double region = pixel_ranges * panel_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
@@ -119,7 +85,7 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const double reach = area < (double)p->taps ? area : (double)p->taps;
     const double unit_bytes = (double)d->unit * (reach * (double)p->x_group * 4.0 + (double)p->taps * 8.0);
     const int64_t most = (int64_t)((double)r->cpu->l2 / 2.0 / (unit_bytes + 1.0));
-    const int64_t least = divide_up(4 * r->kernels->gemm_rows[d->vectors], d->unit);
+    const int64_t least = divide_up(4 * r->kernels->gemm_rows[d->panels.vectors], d->unit);
     d->block = smaller(units, most > least ? most : least);
     d->block = divide_up(units, divide_up(units, d->block)); /* even blocks */
 }
@@ -136,7 +102,7 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
     const double rows = (double)d->block * (double)d->unit;
     if (strip > 1e15 || rows * (double)p->taps > 1e15)
         return false;
-    const int64_t most = r->kernels->gemm_rows[d->vectors];
+    const int64_t most = r->kernels->gemm_rows[d->panels.vectors];
     d->zeros = round_to_lines((size_t)p->x_group * sizeof(float));
     d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
     d->table = round_to_lines((size_t)rows * (size_t)p->taps * sizeof(float *));
@@ -156,18 +122,17 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     /* A run of few channels leaves the inner loop no time to amortise its pointers: strips make it kernel width times as long. */
     d->strip = p->taps > 0 && (p->layout == FALT_CHANNELS_FIRST || (p->x_group < 16 && p->kernel[2] > 1 && p->dilation[2] == 1));
     d->unit = d->strip && d->pixels ? p->out[2] : 1;
+    for (int i = 0; i < 3 && !d->strip; i++)
+        d->edges = d->edges || p->pad[i] > 0 ||
+                   (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
 
     const int64_t share = divide_up(d->pixels, r->threads);
-    d->vec = r->kernels->vec;
-    d->vectors = choose_vectors(r->kernels, p->y_group, smaller(share, 64), p->taps * p->x_group);
-    d->nr = d->vectors * d->vec;
-    d->panels = divide_up(p->y_group, d->nr);
-    d->padded = divide_up(p->y_group, d->vec) * d->vec;
-    if ((double)p->groups * (double)d->padded * (double)(p->taps * p->x_group) > 1e15) {
+    d->panels = falt_panels(r->kernels, p->y_group, smaller(share, 64), p->taps * p->x_group);
+    if (falt_panels_floats(p, &d->panels) > 1e15) {
         snprintf(reason, SOLVER_REASON, "the packed weights need more memory than can be addressed");
         return false;
     }
-    c->packed = (size_t)(p->groups * p->taps * p->x_group) * (size_t)d->padded * sizeof(float);
+    c->packed = (size_t)falt_panels_floats(p, &d->panels) * sizeof(float);
 
     double cycles = 0.0;
     d->pixel_ranges = d->panel_ranges = d->block = 1;
@@ -185,7 +150,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     c->error_terms = (double)(p->taps * p->x_group);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d", r->kernels->name, r->kernels->gemm_rows[d->vectors], (int)d->nr);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d", r->kernels->name, r->kernels->gemm_rows[d->panels.vectors], (int)d->panels.nr);
     snprintf(c->schedule, SOLVER_NOTE, "%lld pixel x %lld channel ranges, blocks of %lld pixels%s", (long long)d->pixel_ranges,
              (long long)d->panel_ranges, (long long)(d->block * d->unit), d->strip ? ", input strips" : "");
     return true;
@@ -193,30 +158,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
 /* ---------------------------------------------------------------------------------------------------------------- packing */
 
-/* Floats before panel `panel` of group `group` in the packed weights. */
-static int64_t panel_offset(const struct problem *p, const struct direct *d, int64_t group, int64_t panel)
-{
-    return p->taps * p->x_group * (group * d->padded + panel * d->nr);
-}
-
 static void pack(const struct problem *p, const struct candidate *c, const float *weights, void *packed)
 {
-    const struct direct *d = (const struct direct *)(const void *)c->state;
-    for (int64_t g = 0; g < p->groups; g++)
-        for (int64_t panel = 0; panel < d->panels; panel++) {
-            float *out = (float *)packed + panel_offset(p, d, g, panel);
-            const int64_t first = panel * d->nr, width = smaller(d->nr, d->padded - first);
-            const int64_t real = smaller(width, p->y_group - first);
-            const float *from = weights + p->w.base + g * p->w.group + first * p->w.o;
-            for (int64_t k = 0; k < p->kernel[0]; k++)
-                for (int64_t r = 0; r < p->kernel[1]; r++)
-                    for (int64_t t = 0; t < p->kernel[2]; t++)
-                        for (int64_t i = 0; i < p->x_group; i++) {
-                            const int64_t at = k * p->w.tap[0] + r * p->w.tap[1] + t * p->w.tap[2] + i * p->w.i;
-                            for (int64_t o = 0; o < width; o++)
-                                *out++ = o < real ? from[at + o * p->w.o] : 0.0f;
-                        }
-        }
+    falt_pack_panels(p, &((const struct direct *)(const void *)c->state)->panels, weights, packed);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- running */
@@ -230,12 +174,13 @@ struct job {
     struct tensor_strides x;
 };
 
-/* One thread's view of the block at hand: where the input of the block's group starts and how to step through it. */
+/* One thread's view of the block at hand: where a pixel's window begins, n * image + z * plane + ... from base on, and how to step
+ * from one tap to the next. */
 struct view {
     const float *base;
-    int64_t plane, line, pixel; /* floats from one tap to the next in each dimension */
-    int64_t first_row;          /* strips: the first output row of the block */
-    bool runs;                  /* the taps of a kernel row are contiguous inside of the image */
+    int64_t image, plane, row, pixel;
+    int64_t tap[3];
+    bool runs; /* the taps of a kernel row are contiguous inside of the image */
 };
 
 struct thread_space {
@@ -260,9 +205,11 @@ static struct place place_of(const struct problem *p, int64_t pixel)
     return place;
 }
 
-static void advance(const struct problem *p, struct place *place)
+/* `count` pixels further, at most to the end of the row. */
+static void advance(const struct problem *p, struct place *place, int64_t count)
 {
-    if (++place->x < p->out[2])
+    place->x += count;
+    if (place->x < p->out[2])
         return;
     place->x = 0;
     if (++place->y < p->out[1])
@@ -279,46 +226,56 @@ static bool window_inside(const struct problem *p, int dimension, int64_t begin)
     return begin >= 0 && begin + (p->kernel[dimension] - 1) * p->dilation[dimension] < p->in[dimension];
 }
 
-/* Fills the pointers of a tile that begins at `place`: [tap][row], or [kernel row][row] where all taps of a kernel row are one run.
- * Moves place to the next tile. */
-static void point(const struct job *job, const struct view *view, const float *zeros, struct place *place, struct tile *tile)
+/* Fills in a tile from `at` on, and its pointers: [tap][row], or [kernel row][row] where all taps of a kernel row are one run. */
+static void point(const struct job *job, const struct view *view, const float *zeros, struct place *at, struct tile *tile)
 {
     const struct problem *p = job->p;
-    const bool strip = job->d->strip;
-    int64_t begin[GEMM_MAX_ROWS][3], origin[GEMM_MAX_ROWS];
+    const float *window[GEMM_MAX_ROWS];
+    int64_t begin[GEMM_MAX_ROWS][3];
     bool whole = true;
-    struct place at = *place;
-    for (int m = 0; m < tile->rows; m++, advance(p, &at)) {
-        tile->output[m] = at.n * p->y.n + at.z * p->y.pixel[0] + at.y * p->y.pixel[1] + at.x * p->y.pixel[2];
-        if (strip) { /* has the padding in it, and one plane for each tap in depth */
-            origin[m] = (at.y - view->first_row) * p->stride[1] * job->d->strip_width * p->x_group +
-                        at.x * p->stride[2] * p->x_group;
-            continue;
+    for (int64_t m = 0, count; m < tile->rows; m += count, advance(p, at, count)) { /* the pixels of one output row */
+        count = smaller(tile->rows - m, p->out[2] - at->x);
+        const float *first = view->base + at->n * view->image + at->z * view->plane + at->y * view->row + at->x * view->pixel;
+        const int64_t output = p->y.base + at->n * p->y.n + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->x * p->y.pixel[2];
+        for (int64_t i = 0; i < count; i++) {
+            window[m + i] = first + i * view->pixel;
+            tile->output[m + i] = output + i * p->y.pixel[2];
         }
-        begin[m][0] = at.z * p->stride[0] - p->pad[0];
-        begin[m][1] = at.y * p->stride[1] - p->pad[1];
-        begin[m][2] = at.x * p->stride[2] - p->pad[2];
-        origin[m] = at.n * job->x.n + ((begin[m][0] * p->in[1] + begin[m][1]) * p->in[2] + begin[m][2]) * job->x.pixel;
-        whole = whole && window_inside(p, 0, begin[m][0]) && window_inside(p, 1, begin[m][1]) &&
-                 window_inside(p, 2, begin[m][2]);
+        if (!job->d->edges)
+            continue;
+        const int64_t z = at->z * p->stride[0] - p->pad[0], y = at->y * p->stride[1] - p->pad[1];
+        const int64_t x = at->x * p->stride[2] - p->pad[2];
+        whole = whole && window_inside(p, 0, z) && window_inside(p, 1, y) && window_inside(p, 2, x) &&
+                window_inside(p, 2, x + (count - 1) * p->stride[2]);
+        for (int64_t i = 0; i < count; i++) {
+            begin[m + i][0] = z;
+            begin[m + i][1] = y;
+            begin[m + i][2] = x + i * p->stride[2];
+        }
     }
-    *place = at;
     const bool runs = whole && view->runs;
-    const int64_t width = runs ? 1 : p->kernel[2];
+    const int64_t width = runs ? 1 : p->kernel[2], rows = tile->rows;
     const float **entry = tile->table;
     tile->taps = p->kernel[0] * p->kernel[1] * width;
     tile->depth = p->x_group * (runs ? p->kernel[2] : 1);
     for (int64_t d = 0; d < p->kernel[0]; d++)
-        for (int64_t r = 0; r < p->kernel[1]; r++)
-            for (int64_t s = 0; s < width; s++) {
-                const int64_t offset = d * view->plane + r * view->line + s * view->pixel;
-                for (int m = 0; m < tile->rows; m++) {
-                    const bool there = whole || (inside(begin[m][0] + d * p->dilation[0], p->in[0]) &&
-                                                  inside(begin[m][1] + r * p->dilation[1], p->in[1]) &&
-                                                  inside(begin[m][2] + s * p->dilation[2], p->in[2]));
-                    *entry++ = there ? view->base + origin[m] + offset : zeros;
+        for (int64_t r = 0; r < p->kernel[1]; r++) {
+            const int64_t offset = d * view->tap[0] + r * view->tap[1];
+            bool line[GEMM_MAX_ROWS];
+            for (int64_t m = 0; m < rows && !whole; m++)
+                line[m] = inside(begin[m][0] + d * p->dilation[0], p->in[0]) && inside(begin[m][1] + r * p->dilation[1], p->in[1]);
+            for (int64_t s = 0; s < width; s++, entry += rows) {
+                if (whole) {
+                    for (int64_t m = 0; m < rows; m++)
+                        entry[m] = window[m] + offset + s * view->tap[2];
+                } else {
+                    for (int64_t m = 0; m < rows; m++)
+                        entry[m] = line[m] && inside(begin[m][2] + s * p->dilation[2], p->in[2])
+                                       ? window[m] + offset + s * view->tap[2]
+                                       : zeros;
                 }
             }
+        }
 }
 
 /* Copies what output rows [first, first + rows) of plane (n, z) see of a group into the strip, channels last, with its padding:
@@ -356,83 +313,88 @@ static void fill_strip(const struct job *job, int64_t group, struct place at, in
         }
 }
 
-static struct view look(const struct job *job, int64_t group, int64_t first, int64_t pixels, float *strip)
+static struct view look(const struct job *job, int64_t group, struct place at, int64_t pixels, float *strip)
 {
     const struct problem *p = job->p;
-    struct view view;
-    if (job->d->strip) {
-        const struct place at = place_of(p, first);
+    const struct tensor_strides *x = &job->x;
+    if (job->d->strip) { /* has the padding in it, and one plane for each tap in depth */
+        const int64_t pixel = p->x_group, line = pixel * job->d->strip_width;
         fill_strip(job, group, at, pixels / p->out[2], strip);
-        view.base = strip;
-        view.pixel = p->x_group * p->dilation[2];
-        view.line = p->x_group * job->d->strip_width * p->dilation[1];
-        view.plane = p->x_group * job->d->strip_width * job->d->strip_height;
-        view.first_row = at.y;
-        view.runs = p->dilation[2] == 1;
-    } else {
-        view.base = job->operands->x + group * p->x_group;
-        view.pixel = job->x.pixel * p->dilation[2];
-        view.line = job->x.pixel * p->in[2] * p->dilation[1];
-        view.plane = job->x.pixel * p->in[2] * p->in[1] * p->dilation[0];
-        view.first_row = 0;
-        view.runs = p->dilation[2] == 1 && p->groups == 1;
+        return (struct view){
+            .base = strip - at.y * p->stride[1] * line,
+            .row = p->stride[1] * line,
+            .pixel = p->stride[2] * pixel,
+            .tap = {line * job->d->strip_height, line * p->dilation[1], pixel * p->dilation[2]},
+            .runs = p->dilation[2] == 1,
+        };
     }
-    return view;
+    const int64_t line = x->pixel * p->in[2], plane = line * p->in[1];
+    return (struct view){
+        .base = job->operands->x + group * p->x_group - p->pad[0] * plane - p->pad[1] * line - p->pad[2] * x->pixel,
+        .image = x->n,
+        .plane = p->stride[0] * plane,
+        .row = p->stride[1] * line,
+        .pixel = p->stride[2] * x->pixel,
+        .tap = {plane * p->dilation[0], line * p->dilation[1], x->pixel * p->dilation[2]},
+        .runs = p->dilation[2] == 1 && p->groups == 1,
+    };
 }
 
-/* One panel of a block's tiles. */
+static void run_tile(const struct job *job, const struct tile *tile, int64_t channel, const struct gemm_args *panel,
+                     gemm_kernel *const *kernels)
+{
+    float *const y = job->operands->y + channel * job->p->y.c;
+    const float *const from = job->operands->residual;
+    float *c[GEMM_MAX_ROWS];
+    const float *residual[GEMM_MAX_ROWS];
+    for (int64_t m = 0; m < tile->rows; m++)
+        c[m] = y + tile->output[m];
+    for (int64_t m = 0; m < tile->rows && from; m++)
+        residual[m] = from + channel * job->p->y.c + tile->output[m];
+    struct gemm_args args = *panel;
+    args.a = tile->table;
+    args.taps = tile->taps;
+    args.depth = tile->depth;
+    args.c = c;
+    args.residual = from ? residual : NULL;
+    kernels[tile->rows](&args);
+}
+
 static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t group, int64_t panel)
 {
     const struct problem *p = job->p;
-    const struct direct *d = job->d;
-    const int64_t first = panel * d->nr, channel = group * p->y_group + first;
-    const int64_t width = smaller(d->nr, d->padded - first);
-    const float *residual_base = job->operands->residual ? job->operands->residual + p->y.base + channel * p->y.c : NULL;
-    float *base = job->operands->y + p->y.base + channel * p->y.c;
-    float *c[GEMM_MAX_ROWS];
-    const float *residual[GEMM_MAX_ROWS];
-    struct gemm_args args = {
-        .b = (const float *)job->operands->packed + panel_offset(p, d, group, panel),
-        .c = c,
-        .residual = residual_base ? residual : NULL,
+    const struct panels *panels = &job->d->panels;
+    const int64_t first = panel * panels->nr, channel = group * p->y_group + first, width = falt_panel_width(panels, panel);
+    const struct gemm_args args = {
+        .b = (const float *)job->operands->packed + falt_panel_offset(panels, p->taps * p->x_group, group, panel),
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .step = p->y.c,
         .columns = smaller(width, p->y_group - first),
         .epilogue = job->epilogue,
     };
-    gemm_kernel *const *kernels = job->kernels->gemm[width / d->vec];
-    for (const struct tile *tile = tiles; tile < tiles + count; tile++) {
-        for (int m = 0; m < tile->rows; m++)
-            c[m] = base + tile->output[m];
-        for (int m = 0; residual_base && m < tile->rows; m++)
-            residual[m] = residual_base + tile->output[m];
-        args.a = tile->table;
-        args.taps = tile->taps;
-        args.depth = tile->depth;
-        kernels[tile->rows](&args);
-    }
+    for (int64_t t = 0; t < count; t++)
+        run_tile(job, &tiles[t], channel, &args, job->kernels->gemm[width / panels->vec]);
 }
 
 /* Panels [begin, end) of pixels [first, first + pixels). */
 static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t pixels, int64_t begin,
                       int64_t end)
 {
-    const int64_t tiles = divide_up(pixels, job->kernels->gemm_rows[job->d->vectors]);
-    int64_t group = -1;
-    for (int64_t panel = begin; panel < end; panel++) {
-        if (panel / job->d->panels != group) {
-            group = panel / job->d->panels;
-            const struct view view = look(job, group, first, pixels, space->strip);
-            struct place at = place_of(job->p, first);
-            for (int64_t t = 0; t < tiles; t++) {
-                int64_t from, to;
-                falt_share(pixels, (int)t, (int)tiles, &from, &to);
-                space->tiles[t].rows = (int)(to - from);
-                space->tiles[t].table = space->table + from * job->p->taps;
-                point(job, &view, space->zeros, &at, &space->tiles[t]);
-            }
+    const int64_t panels = job->d->panels.count, tiles = divide_up(pixels, job->kernels->gemm_rows[job->d->panels.vectors]);
+    const struct place start = place_of(job->p, first);
+    for (int64_t group = begin / panels; group * panels < end; group++) {
+        const struct view view = look(job, group, start, pixels, space->strip);
+        const float **table = space->table;
+        struct place at = start;
+        for (int64_t t = 0; t < tiles; t++) {
+            struct tile *tile = &space->tiles[t];
+            tile->rows = pixels / tiles + (t < pixels % tiles);
+            tile->table = table;
+            table += tile->rows * job->p->taps;
+            point(job, &view, space->zeros, &at, tile);
         }
-        run_panel(job, space->tiles, tiles, group, panel % job->d->panels);
+        for (int64_t panel = larger(begin - group * panels, 0); panel < smaller(end - group * panels, panels); panel++)
+            run_panel(job, space->tiles, tiles, group, panel);
     }
 }
 
@@ -441,7 +403,7 @@ static void run_piece(const struct job *job, const struct thread_space *space, i
     const struct direct *d = job->d;
     int64_t first, last, begin, end;
     falt_share(d->pixels / d->unit, (int)(piece % d->pixel_ranges), (int)d->pixel_ranges, &first, &last);
-    falt_share(job->p->groups * d->panels, (int)(piece / d->pixel_ranges), (int)d->panel_ranges, &begin, &end);
+    falt_share(job->p->groups * d->panels.count, (int)(piece / d->pixel_ranges), (int)d->panel_ranges, &begin, &end);
     while (first < last) {
         int64_t units = smaller(d->block, last - first);
         if (d->strip) /* units are output rows: stay within one plane */

@@ -1,0 +1,68 @@
+#include "panels.h"
+
+#include "cost.h"
+
+double falt_panels_step(const struct kernels *kernels, int64_t channels, int vectors, int64_t rows)
+{
+    const int64_t all = divide_up(channels, kernels->vec);
+    const int64_t most = kernels->gemm_rows[vectors];
+    const int last = (int)(all % vectors);
+    const double cycles = (double)(all / vectors) * cost_rows_step(rows, most, vectors);
+    return last ? cycles + cost_rows_step(rows, most, last) : cycles;
+}
+
+/*
+ * Two vectors unless another width is clearly faster: tall tiles read the weights least often. But where sums are short, what a tile
+ * costs at its end counts for more, and wide tiles write longer rows: 1x1 64 -> 256 at 56x56 runs at 0.92 of the FMA peak with 6x4,
+ * at 0.89 with 12x2 (AVX-512); with long sums a wide panel outgrows L2.
+ */
+static int choose_vectors(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth)
+{
+    enum { SHORT = 512 };
+    if (channels <= kernels->vec)
+        return 1;
+    int best = 2;
+    double least = falt_panels_step(kernels, channels, best, rows);
+    for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
+        const double cycles = falt_panels_step(kernels, channels, vectors, rows);
+        const bool wide = vectors == GEMM_MAX_VECTORS && depth <= SHORT && kernels->gemm_rows[vectors] >= vectors;
+        if (cycles < least * 0.97 || (wide && cycles <= least * 1.02)) {
+            best = vectors;
+            least = cycles;
+        }
+    }
+    return best;
+}
+
+struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth)
+{
+    struct panels panels = {.vectors = choose_vectors(kernels, channels, rows, depth), .vec = kernels->vec};
+    panels.nr = (int64_t)panels.vectors * panels.vec;
+    panels.count = divide_up(channels, panels.nr);
+    panels.padded = divide_up(channels, panels.vec) * panels.vec;
+    return panels;
+}
+
+double falt_panels_floats(const struct problem *p, const struct panels *panels)
+{
+    return (double)p->groups * (double)panels->padded * (double)(p->taps * p->x_group);
+}
+
+void falt_pack_panels(const struct problem *p, const struct panels *panels, const float *weights, float *packed)
+{
+    float *out = packed;
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t panel = 0; panel < panels->count; panel++) {
+            const int64_t first = panel * panels->nr, width = falt_panel_width(panels, panel);
+            const int64_t real = smaller(width, p->y_group - first);
+            const float *from = weights + p->w.base + g * p->w.group + first * p->w.o;
+            for (int64_t k = 0; k < p->kernel[0]; k++)
+                for (int64_t r = 0; r < p->kernel[1]; r++)
+                    for (int64_t t = 0; t < p->kernel[2]; t++)
+                        for (int64_t i = 0; i < p->x_group; i++) {
+                            const int64_t at = k * p->w.tap[0] + r * p->w.tap[1] + t * p->w.tap[2] + i * p->w.i;
+                            for (int64_t o = 0; o < width; o++)
+                                *out++ = o < real ? from[at + o * p->w.o] : 0.0f;
+                        }
+        }
+}
