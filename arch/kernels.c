@@ -12,6 +12,7 @@
 #include "template/epilogue.h"
 #include "template/transpose.h"
 #include "template/gemm.h"
+#include "template/outer.h"
 #include "template/winograd.h"
 #include "template/depthwise.h"
 #include "template/burn.h"
@@ -29,6 +30,7 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .vec = VEC,
     .gemm_rows = {0, GEMM_ROWS_1, GEMM_ROWS_2, GEMM_ROWS_3, GEMM_ROWS_4},
     .gemm = {GEMM_TILES(GEMM_ENTRY)},
+    .outer = {GEMM_TILES(OUTER_ENTRY)},
     .winograd = {WINOGRAD_TILES(WINOGRAD_ENTRY)},
     .depthwise_rows = {DEPTHWISE_TALL_ROWS, DEPTHWISE_SHORT_ROWS},
     .depthwise = {DEPTHWISE_ALL(DEPTHWISE_ENTRY)},

@@ -62,6 +62,34 @@ struct gemm_args {
 typedef void gemm_kernel(const struct gemm_args *args);
 
 /*
+ * Sum of outer products on the same register tiles, for weight gradients: the reduction runs over pixels.
+ *
+ *     C[m][n] = (accumulate ? C[m][n] : 0) + sum_s sum_k A[s][k][m] * B[s][k][n]                          m < rows, n < columns
+ *
+ *     A[s][k] --> rows contiguous floats at a + segment[s].a + k * a_step, each broadcast
+ *     B[s][k] --> columns contiguous floats at b + segment[s].b + k * b_step, loaded as vectors, unpacked
+ *
+ * A segment is a piece of an image row that a tap sees; padding makes it shorter. Each sum is one chain of fused multiply-adds in
+ * the order of s and k that starts from zero, whatever the tile; C is added at the end.
+ */
+struct outer_segment {
+    ptrdiff_t a, b;
+    int64_t length;
+};
+
+struct outer_args {
+    const float *a, *b;
+    const struct outer_segment *segments;
+    int64_t count; /* of segments, >= 0 */
+    ptrdiff_t a_step, b_step;
+    float *const *c; /* [rows]: address of C[m][0] */
+    int64_t columns; /* (vectors - 1) * vec + 1 ... vectors * vec */
+    int accumulate;
+};
+
+typedef void outer_kernel(const struct outer_args *args);
+
+/*
  * Winograd transforms of one tile, channels in the vector lanes. A tile of m_h x m_w outputs reads alpha_h x alpha_w inputs,
  * alpha = m + r - 1, and multiplies at alpha_h * alpha_w points. A dimension that is not transformed has m = alpha = 1.
  *
@@ -175,6 +203,7 @@ struct kernels {
      * table run at the same efficiency but for the smallest, so that callers cut work evenly instead of leaving remainders. */
     int gemm_rows[GEMM_MAX_VECTORS + 1];
     gemm_kernel *gemm[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1];
+    outer_kernel *outer[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1];
 
     struct winograd_kernels winograd[WINOGRAD_COUNT];
 
