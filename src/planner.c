@@ -9,6 +9,7 @@
 /* Ties go to the earlier one. The reference solver applies to everything and stands last. */
 static const struct solver *const solvers[PLANNER_SOLVERS] = {
     &falt_solver_direct,
+    &falt_solver_direct_weights,
     &falt_solver_winograd,
     &falt_solver_depthwise,
     &falt_solver_reference,

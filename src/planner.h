@@ -4,7 +4,7 @@
 
 #include "solver.h"
 
-enum { PLANNER_SOLVERS = 4 };
+enum { PLANNER_SOLVERS = 5 };
 
 /* What became of each solver, in the order of the table. */
 struct verdict {
