@@ -147,8 +147,11 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     const double x = seen * (g->exchanged ? columns : rows), y = g->exchanged ? rows : columns;
     const double input = pixels * (x + y) * sizeof(float) / cost_l3_bytes;
     const double block = rows * columns * lines * sizeof(float);
-    const double again = block > (double)r->cpu->l2 / 4.0 ? (double)g->chunks / (double)g->parts - 1.0 : 0.0;
-    return compute + input + block * (2.0 * again + 1.0) / cost_l3_bytes;
+    /* A block that is larger than its share of L2 travels for each chunk, and once more if it is to be transposed. */
+    const double updates = (double)g->chunks / (double)g->parts - (g->exchanged ? 1.0 : 0.0);
+    const double again = block > (double)r->cpu->l2 / 4.0 ? updates : 0.0;
+    const double streams = g->exchanged ? 0.0 : 100.0 * columns; /* each begins with misses */
+    return compute + input + streams + block * (2.0 * again + 1.0) / cost_l3_bytes;
 }
 
 static double choose_ranges(const struct problem *p, const struct resources *r, struct gradient *g, double step)
@@ -512,12 +515,16 @@ static void transpose_block(const struct item *item, bool store)
             runs = length(item->x), each = lines * width, apart = p->taps;
     }
     float *w = item->w + (item->group * p->y_group + item->columns.begin) * job->w.o + first;
-    for (int64_t i = 0; i < runs; i++, w += apart) {
-        float *block = item->scratch + i * each * item->pitch;
-        if (store)
-            job->kernels->transpose(block, item->pitch, each, length(item->columns), w, job->w.o);
-        else
-            job->kernels->transpose(w, job->w.o, length(item->columns), each, block, item->pitch);
+    /* A vector of columns at a time: as many streams through w as the cache has room for. */
+    for (int64_t n = 0; n < length(item->columns); n += g->vec, w += g->vec * job->w.o) {
+        const int64_t columns = smaller(g->vec, length(item->columns) - n);
+        for (int64_t i = 0; i < runs; i++) {
+            float *block = item->scratch + i * each * item->pitch + n;
+            if (store)
+                job->kernels->transpose(block, item->pitch, each, columns, w + i * apart, job->w.o);
+            else
+                job->kernels->transpose(w + i * apart, job->w.o, columns, each, block, item->pitch);
+        }
     }
 }
 
