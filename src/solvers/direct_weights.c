@@ -30,7 +30,7 @@
 
 enum {
     CHUNK_PIXELS = 320, /* long enough to amortise the update of a tile, short enough for L2 */
-    MOST_SPAN = 1024,   /* pixels of a row that are never separated */
+    MOST_SPAN = 512,    /* pixels of a row that are never separated */
     WANTED_TILES = 32,  /* parts are made for at least as many */
     MOST_PARTS = 16,
     MOST_RANGES = 64
@@ -58,6 +58,21 @@ struct gradient {
 _Static_assert(sizeof(struct gradient) <= SOLVER_STATE, "the solver's state must fit");
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
+
+/* A 1x1 kernel that sees all pixels knows no rows: a plane is one row, and with channels last all images are. */
+static struct problem flatten(const struct problem *p)
+{
+    struct problem flat = *p;
+    for (int i = 0; i < 3; i++)
+        if (p->kernel[i] != 1 || p->stride[i] != 1 || p->pad[i] != 0 || p->in[i] != p->out[i])
+            return flat;
+    const bool images = p->layout == FALT_CHANNELS_LAST && p->batch > 0;
+    flat.batch = images ? 1 : p->batch;
+    flat.in_pixels = flat.out_pixels = p->out_pixels * (images ? p->batch : 1);
+    for (int i = 0; i < 3; i++)
+        flat.in[i] = flat.out[i] = i < 2 ? 1 : flat.out_pixels;
+    return flat;
+}
 
 static int64_t extent(const struct problem *p, int dimension)
 {
@@ -119,6 +134,13 @@ static void choose_chunks(const struct problem *p, struct gradient *g)
     g->parts = tiles < WANTED_TILES ? smaller(g->chunks, smaller(MOST_PARTS, divide_up(WANTED_TILES, (int64_t)tiles))) : 1;
 }
 
+/* Floats from one pixel of a strip to the next: whole cache lines, and not so many that all pixels meet in one cache set. */
+static int64_t strip_pitch(int64_t channels)
+{
+    const int64_t lines = divide_up(channels, 16) * 16;
+    return lines % 256 ? lines : lines + 16;
+}
+
 struct ranges {
     int64_t rows, columns, lines; /* how many of each */
 };
@@ -178,9 +200,9 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
 
 static bool choose_workspace(const struct problem *p, struct gradient *g)
 {
-    const double x = (double)(g->merged ? p->x_group
-                                        : g->exchanged ? range_columns(g, g->column_ranges) : range_rows(g, g->row_ranges));
-    const double y = (double)(g->exchanged ? range_rows(g, g->row_ranges) : range_columns(g, g->column_ranges));
+    const int64_t rows = range_rows(g, g->row_ranges), columns = range_columns(g, g->column_ranges);
+    const double x = (double)(g->merged ? p->x_group : strip_pitch(g->exchanged ? columns : rows));
+    const double y = (double)strip_pitch(g->exchanged ? rows : columns);
     const double lines = (double)divide_up(g->lines, g->line_ranges);
     double x_floats = 0.0;
     if (g->x_strip) {
@@ -199,9 +221,7 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
     }
     const double y_floats = g->y_strip ? (double)g->chunk * (double)g->span * y : 0.0;
     const double entries = lines * (double)g->chunk;
-    const double block = g->exchanged ? 0.0
-                                      : lines * (double)range_rows(g, g->row_ranges) *
-                                            (double)(divide_up(range_columns(g, g->column_ranges), g->vec) * g->vec);
+    const double block = g->exchanged ? 0.0 : lines * (double)rows * (double)(divide_up(columns, g->vec) * g->vec);
     if (y_floats > 1e15 || entries > 1e15 || block > 1e15 || (double)p->w_count * (double)g->parts > 1e15)
         return false;
     g->x_bytes = round_to_lines((size_t)x_floats * sizeof(float));
@@ -218,8 +238,16 @@ static size_t copies_bytes(const struct problem *p, const struct gradient *g)
     return g->parts > 1 ? round_to_lines((size_t)(g->parts * p->w_count) * sizeof(float)) : 0;
 }
 
-static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
+/* Channels that are not contiguous are; and pixels so far apart that they meet in one set of the cache. */
+static bool needs_strip(const struct problem *p, int64_t step, int64_t pixels)
 {
+    enum { PAGE = 4096 / sizeof(float) };
+    return (p->layout == FALT_CHANNELS_FIRST && pixels > 1) || (p->layout == FALT_CHANNELS_LAST && step % PAGE == 0);
+}
+
+static bool consider(const struct problem *problem, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
+{
+    const struct problem flat = flatten(problem), *p = &flat;
     struct gradient *g = (struct gradient *)(void *)c->state;
     if (p->pass != FALT_BACKWARD_WEIGHTS) {
         snprintf(reason, SOLVER_REASON, "it computes only weight gradients");
@@ -227,8 +255,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     const double step = choose_tile(p, r->kernels, g);
     choose_chunks(p, g);
-    g->y_strip = p->layout == FALT_CHANNELS_FIRST;
-    g->x_strip = g->y_strip || g->merged;
+    g->x_strip = g->merged || needs_strip(p, p->x_channels * p->stride[2], p->in_pixels);
+    g->y_strip = needs_strip(p, p->y_channels, p->out_pixels);
     const double cycles = choose_ranges(p, r, g, step);
     if (!choose_workspace(p, g)) {
         snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
@@ -281,7 +309,8 @@ struct item {
     float *x_strip, *y_strip, *scratch;
     struct outer_segment *segments;
     int64_t *counts; /* of segments, for each line */
-    int64_t pitch;   /* floats from one row of the scratch block to the next */
+    int64_t pitch;            /* floats from one row of the scratch block to the next */
+    int64_t x_pitch, y_pitch; /* and from one pixel to the next */
 };
 
 /* A piece of an output row. */
@@ -349,29 +378,27 @@ static bool touched(const struct problem *p, int64_t first, int64_t rows, int64_
     return false;
 }
 
-/* Pixels `seen` of one image row to channels last, zeros outside of the image. */
+/* `pixels` pixels from a tensor to a strip. */
+static void fill(const struct item *item, const float *from, struct tensor_strides stride, int64_t channels, int64_t pixels,
+                 float *to, int64_t pitch)
+{
+    if (stride.c != 1) {
+        item->job->kernels->transpose(from, stride.c, channels, pixels, to, pitch);
+    } else {
+        for (int64_t i = 0; i < pixels; i++)
+            memcpy(to + i * pitch, from + i * stride.pixel, (size_t)channels * sizeof(float));
+    }
+}
+
+/* Pixels `seen` of one image row, zeros outside of the image. */
 static void fill_line(const struct item *item, const float *from, struct range seen, float *to)
 {
     const struct job *job = item->job;
-    const struct problem *p = job->p;
-    const int64_t channels = length(item->x);
-    struct range in = {larger(seen.begin, 0), smaller(seen.end, p->in[2])};
-    in.end = larger(in.begin, in.end);
-    const int64_t left = smaller(in.begin, seen.end) - seen.begin, right = smaller(seen.end - in.end, length(seen));
-    memset(to, 0, (size_t)(left * channels) * sizeof(float));
-    to += left * channels;
-    from += in.begin * job->x.pixel;
-    if (length(in) > 0) {
-        if (p->layout == FALT_CHANNELS_FIRST) {
-            job->kernels->transpose(from, job->x.c, channels, length(in), to, channels);
-        } else {
-            for (int64_t i = 0; i < length(in); i++)
-                memcpy(to + i * channels, from + i * job->x.pixel, (size_t)channels * sizeof(float));
-        }
-        to += length(in) * channels;
-    }
-    if (right > 0)
-        memset(to, 0, (size_t)(length(in) > 0 ? right * channels : (length(seen) - left) * channels) * sizeof(float));
+    const int64_t pitch = item->x_pitch, width = job->p->in[2];
+    const int64_t begin = smaller(larger(seen.begin, 0), seen.end), end = larger(begin, smaller(seen.end, width));
+    memset(to, 0, (size_t)((begin - seen.begin) * pitch) * sizeof(float));
+    fill(item, from + begin * job->x.pixel, job->x, length(item->x), end - begin, to + (begin - seen.begin) * pitch, pitch);
+    memset(to + (end - seen.begin) * pitch, 0, (size_t)((seen.end - end) * pitch) * sizeof(float));
 }
 
 /* Copies what a run of `rows` output rows sees into the strip: [kernel depth][image row][pixel][channel]. */
@@ -379,7 +406,7 @@ static void fill_x(const struct item *item, const struct unit *unit, int64_t row
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
-    const int64_t line = job->g->width * length(item->x);
+    const int64_t line = job->g->width * item->x_pitch;
     const struct range lines = seen_lines(p, unit->y, rows), seen = seen_columns(p, job->g, unit);
     const float *x = job->operands->x + unit->n * job->x.n + (item->group * p->x_group + item->x.begin) * job->x.c;
     for (int64_t d = 0; d < p->kernel[0]; d++) {
@@ -412,17 +439,17 @@ static int64_t list_segments(const struct item *item, int64_t line, const struct
     if (q.begin >= q.end)
         return 0;
     const struct range lines = seen_lines(p, first->y, rows), seen = seen_columns(p, g, first);
-    const int64_t xs = length(item->x), ys = length(item->y), column = q.begin * stride + shift;
+    const int64_t xs = item->x_pitch, ys = item->y_pitch, column = q.begin * stride + shift;
     int64_t count = 0;
     for (int64_t i = 0; i < rows; i++) {
         const int64_t h = origin(p, 1, first->y + i) + r * p->dilation[1];
         if (!inside(h, p->in[1]))
             continue;
         const ptrdiff_t x = g->x_strip ? x_strip + ((d * length(lines) + h - lines.begin) * g->width + column - seen.begin) * xs
-                                       : first->n * job->x.n + ((z * p->in[1] + h) * p->in[2] + column) * job->x.pixel;
+                                       : first->n * job->x.n + ((z * p->in[1] + h) * p->in[2] + column) * xs;
         const ptrdiff_t y = g->y_strip ? y_strip + (i * g->span + q.begin - first->q.begin) * ys
-                                       : first->n * job->y.n + ((first->z * p->out[1] + first->y + i) * p->out[2] + q.begin) *
-                                                                   job->y.pixel;
+                                       : first->n * job->y.n +
+                                             ((first->z * p->out[1] + first->y + i) * p->out[2] + q.begin) * ys;
         segment[count++] = (struct outer_segment){g->exchanged ? y : x, g->exchanged ? x : y, q.end - q.begin};
     }
     return count;
@@ -445,13 +472,13 @@ static void prepare_chunk(const struct item *item, struct range units)
             const float *y = job->operands->y + first.n * job->y.n + (item->group * p->y_group + item->y.begin) * job->y.c +
                              ((first.z * p->out[1] + first.y) * p->out[2] + first.q.begin) * job->y.pixel;
             /* Whole rows of a plane are one. */
-            job->kernels->transpose(y, job->y.c, length(item->y), rows * length(first.q), item->y_strip + y_strip, length(item->y));
+            fill(item, y, job->y, length(item->y), rows * length(first.q), item->y_strip + y_strip, item->y_pitch);
         }
         for (int64_t l = 0; l < length(item->lines); l++)
             item->counts[l] += list_segments(item, item->lines.begin + l, &first, rows, x_strip, y_strip,
                                              item->segments + l * g->chunk + item->counts[l]);
-        x_strip += p->kernel[0] * length(seen_lines(p, first.y, rows)) * g->width * length(item->x);
-        y_strip += rows * g->span * length(item->y);
+        x_strip += p->kernel[0] * length(seen_lines(p, first.y, rows)) * g->width * item->x_pitch;
+        y_strip += rows * g->span * item->y_pitch;
         at += rows;
     }
 }
@@ -481,8 +508,7 @@ static void run_tile(const struct item *item, struct range rows, struct range co
     const float *x = g->x_strip ? item->x_strip + x_row - (g->merged ? 0 : item->x.begin)
                                 : job->operands->x + item->group * p->x_group + x_row;
     const float *y = g->y_strip ? item->y_strip + y_row - item->y.begin : job->operands->y + item->group * p->y_group + y_row;
-    const ptrdiff_t x_step = p->stride[2] * (g->x_strip ? length(item->x) : job->x.pixel);
-    const ptrdiff_t y_step = g->y_strip ? length(item->y) : job->y.pixel;
+    const ptrdiff_t x_step = p->stride[2] * item->x_pitch, y_step = item->y_pitch;
     const struct outer_args args = {
         .a = g->exchanged ? y : x,
         .b = g->exchanged ? x : y,
@@ -581,6 +607,8 @@ static void run_member(void *context, int member, int members)
         item.columns = (struct range){item.column_tiles.begin * g->nr, smaller(item.column_tiles.end * g->nr, g->columns)};
         item.x = g->merged ? (struct range){0, p->x_group} : g->exchanged ? item.columns : item.rows;
         item.y = g->exchanged ? item.rows : item.columns;
+        item.x_pitch = !g->x_strip ? job->x.pixel : g->merged ? p->x_group : strip_pitch(length(item.x));
+        item.y_pitch = !g->y_strip ? job->y.pixel : strip_pitch(length(item.y));
         item.pitch = divide_up(length(item.columns), g->vec) * g->vec;
         item.w = job->copies ? job->copies + part * p->w_count : job->operands->w;
         item.add = p->accumulate && !job->copies;
@@ -602,9 +630,10 @@ static void add_parts(void *context, int member, int members)
     }
 }
 
-static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
+static void run(const struct problem *problem, const struct candidate *c, const struct kernels *kernels,
                 const struct operands *operands, int threads)
 {
+    const struct problem flat = flatten(problem), *p = &flat;
     const struct gradient *g = (const struct gradient *)(const void *)c->state;
     const struct job job = {
         .p = p,
