@@ -15,6 +15,7 @@
 #include "template/outer.h"
 #include "template/winograd.h"
 #include "template/depthwise.h"
+#include "template/window.h"
 #include "template/burn.h"
 
 #define TABLE_(isa) falt_kernels_##isa
@@ -34,6 +35,8 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .winograd = {WINOGRAD_TILES(WINOGRAD_ENTRY)},
     .depthwise_rows = {DEPTHWISE_TALL_ROWS, DEPTHWISE_SHORT_ROWS},
     .depthwise = {DEPTHWISE_ALL(DEPTHWISE_ENTRY)},
+    .window_sums = WINDOW_SUMS,
+    .window = {WINDOW_ALL(WINDOW_ENTRY)},
     .deinterleave = deinterleave,
     .transpose = transpose,
     .finish = finish,

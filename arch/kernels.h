@@ -194,6 +194,31 @@ struct depthwise_args {
 
 typedef void depthwise_kernel(const struct depthwise_args *args);
 
+/*
+ * Weight gradient of depthwise and grouped convolution, channels in the lanes: a window of rows x width taps
+ *
+ *     C[r][k] += sum_l sum_j permute(X[l][j][r][k]) * Y[l][j]                       l < lines, j < length
+ *
+ *     X[l][j][r][k]  at x + l * x_line + j * x_step + r * row_step + k * tap_step
+ *     Y[l][j]        at y + l * y_line + j * y_step
+ *     C[r][k]        at c + r * c_row + k * vec, a whole vector
+ *
+ * The sum is one chain of multiply-adds that starts from zero, in this order.
+ */
+enum { WINDOW_MAX_ROWS = 3, WINDOW_MAX_WIDTH = 7 };
+
+struct window_args {
+    const float *x, *y;
+    int64_t lines, length;
+    ptrdiff_t x_line, y_line, x_step, y_step, row_step, tap_step;
+    const int32_t *index; /* [vec], lane n of permute(x) is lane index[n] of x; NULL: x as it is, and all lanes are there */
+    int x_lanes, y_lanes; /* that may be read, if with an index; the others are 0 */
+    float *c;
+    ptrdiff_t c_row;
+};
+
+typedef void window_kernel(const struct window_args *args);
+
 struct kernels {
     const char *name; /* "avx512" */
     uint32_t needs;   /* CPU_* */
@@ -210,6 +235,10 @@ struct kernels {
     /* depthwise[kind][width / 2][stride - 1][height]: widths 1, 3, 5, 7 and strides 1, 2; width 1 has stride 1 only. */
     int depthwise_rows[DEPTHWISE_HEIGHTS_COUNT];
     depthwise_kernel *depthwise[DEPTHWISE_KINDS][DEPTHWISE_WIDTHS_COUNT][DEPTHWISE_STRIDES_COUNT][DEPTHWISE_HEIGHTS_COUNT];
+
+    /* window[rows][width]: fast where rows * width <= window_sums, which stay in registers. */
+    int window_sums;
+    window_kernel *window[WINDOW_MAX_ROWS + 1][WINDOW_MAX_WIDTH + 1];
 
     /* dst[p * pitch + i] = src[i * stride + p],  p < stride, i * stride + p < n. */
     void (*deinterleave)(const float *src, int64_t n, int64_t stride, float *dst, ptrdiff_t pitch);

@@ -12,6 +12,7 @@ enum { VEC = 8 };
 #define BURN_CHAINS 12
 #define DEPTHWISE_TALL_ROWS 7
 #define DEPTHWISE_SHORT_ROWS 4
+#define WINDOW_SUMS 12
 
 typedef __m256 vec;
 

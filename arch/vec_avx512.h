@@ -12,6 +12,7 @@ enum { VEC = 16 };
 #define BURN_CHAINS 24
 #define DEPTHWISE_TALL_ROWS 14
 #define DEPTHWISE_SHORT_ROWS 7
+#define WINDOW_SUMS 24
 
 typedef __m512 vec;
 

@@ -21,6 +21,7 @@
  *     BURN_CHAINS                   independent chains that keep all FMA units busy
  *     DEPTHWISE_TALL_ROWS           sums of the depthwise kernels' tiles, two sizes, which leave registers for a window of 7
  *     DEPTHWISE_SHORT_ROWS
+ *     WINDOW_SUMS                   sums of the window kernels that stay in registers
  */
 #include <string.h>
 #include "compiler.h"
@@ -35,6 +36,7 @@ enum { VEC = 4 };
 #define BURN_CHAINS 8
 #define DEPTHWISE_TALL_ROWS 7
 #define DEPTHWISE_SHORT_ROWS 4
+#define WINDOW_SUMS 9
 
 typedef float vec __attribute__((vector_size(VEC * sizeof(float))));
 

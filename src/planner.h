@@ -4,7 +4,7 @@
 
 #include "solver.h"
 
-enum { PLANNER_SOLVERS = 5 };
+enum { PLANNER_SOLVERS = 6 };
 
 /* What became of each solver, in the order of the table. */
 struct verdict {

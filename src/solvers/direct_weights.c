@@ -267,7 +267,9 @@ static bool consider(const struct problem *problem, const struct resources *r, s
     c->seconds = cycles / cost_hertz;
     c->accuracy = 1.0;
     c->error_growth = 1.0;
-    c->error_terms = (double)g->chunk * (double)g->span + (double)divide_up(g->chunks, g->parts) + (double)g->parts;
+    const double terms = (double)(g->chunk * g->span + divide_up(g->chunks, g->parts) + g->parts);
+    const double all = (double)(p->batch * p->out_pixels); /* in no order is a sum worse than one chain */
+    c->error_terms = terms < all ? terms : all;
     snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d%s", r->kernels->name, r->kernels->gemm_rows[g->vectors], (int)g->nr,
              g->exchanged ? " exchanged" : "");
     snprintf(c->schedule, SOLVER_NOTE, "%lld parts x %lld tap x %lld row x %lld column ranges, %lld chunks%s",
