@@ -13,8 +13,10 @@
 #include "template/transpose.h"
 #include "template/collect.h"
 #include "template/gemm.h"
+#include "template/outer.h"
 #include "template/winograd.h"
 #include "template/depthwise.h"
+#include "template/window.h"
 #include "template/burn.h"
 
 #define TABLE_(isa) falt_kernels_##isa
@@ -30,12 +32,15 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .vec = VEC,
     .gemm_rows = {0, GEMM_ROWS_1, GEMM_ROWS_2, GEMM_ROWS_3, GEMM_ROWS_4},
     .gemm = {GEMM_TILES(GEMM_ENTRY)},
+    .outer = {GEMM_TILES(OUTER_ENTRY)},
     .winograd = {WINOGRAD_TILES(WINOGRAD_ENTRY)},
     .depthwise_rows = {DEPTHWISE_TALL_ROWS, DEPTHWISE_SHORT_ROWS},
     .depthwise = {DEPTHWISE_ALL(DEPTHWISE_ENTRY)},
     .depthwise_down = DEPTHWISE_DOWN,
     .depthwise_block = DEPTHWISE_BLOCK,
     .collect = collect,
+    .window_sums = WINDOW_SUMS,
+    .window = {WINDOW_ALL(WINDOW_ENTRY)},
     .transpose = transpose,
     .fence = vec_fence,
     .finish = finish,

@@ -63,6 +63,34 @@ struct gemm_args {
 typedef void gemm_kernel(const struct gemm_args *args);
 
 /*
+ * Sum of outer products on the same register tiles, for weight gradients: the reduction runs over pixels.
+ *
+ *     C[m][n] = (accumulate ? C[m][n] : 0) + sum_s sum_k A[s][k][m] * B[s][k][n]                          m < rows, n < columns
+ *
+ *     A[s][k] --> rows contiguous floats at a + segment[s].a + k * a_step, each broadcast
+ *     B[s][k] --> columns contiguous floats at b + segment[s].b + k * b_step, loaded as vectors, unpacked
+ *
+ * A segment is a piece of an image row that a tap sees; padding makes it shorter. Each sum is one chain of fused multiply-adds in
+ * the order of s and k that starts from zero, whatever the tile; C is added at the end.
+ */
+struct outer_segment {
+    ptrdiff_t a, b;
+    int64_t length;
+};
+
+struct outer_args {
+    const float *a, *b;
+    const struct outer_segment *segments;
+    int64_t count; /* of segments, >= 0 */
+    ptrdiff_t a_step, b_step;
+    float *const *c; /* [rows]: address of C[m][0] */
+    int64_t columns; /* (vectors - 1) * vec + 1 ... vectors * vec */
+    int accumulate;
+};
+
+typedef void outer_kernel(const struct outer_args *args);
+
+/*
  * Winograd transforms of one tile, channels in the vector lanes. A tile of m_h x m_w outputs reads alpha_h x alpha_w inputs,
  * alpha = m + r - 1, and multiplies at alpha_h * alpha_w points. A dimension that is not transformed has m = alpha = 1.
  *
@@ -169,6 +197,31 @@ struct depthwise_args {
 
 typedef void depthwise_kernel(const struct depthwise_args *args);
 
+/*
+ * Weight gradient of depthwise and grouped convolution, channels in the lanes: a window of rows x width taps
+ *
+ *     C[r][k] += sum_l sum_j permute(X[l][j][r][k]) * Y[l][j]                       l < lines, j < length
+ *
+ *     X[l][j][r][k]  at x + l * x_line + j * x_step + r * row_step + k * tap_step
+ *     Y[l][j]        at y + l * y_line + j * y_step
+ *     C[r][k]        at c + r * c_row + k * vec, a whole vector
+ *
+ * The sum is one chain of multiply-adds that starts from zero, in this order.
+ */
+enum { WINDOW_MAX_ROWS = 3, WINDOW_MAX_WIDTH = 7 };
+
+struct window_args {
+    const float *x, *y;
+    int64_t lines, length;
+    ptrdiff_t x_line, y_line, x_step, y_step, row_step, tap_step;
+    const int32_t *index; /* [vec], lane n of permute(x) is lane index[n] of x; NULL: x as it is, and all lanes are there */
+    int x_lanes, y_lanes; /* that may be read, if with an index; the others are 0 */
+    float *c;
+    ptrdiff_t c_row;
+};
+
+typedef void window_kernel(const struct window_args *args);
+
 struct kernels {
     const char *name; /* "avx512" */
     uint32_t needs;   /* CPU_* */
@@ -178,6 +231,7 @@ struct kernels {
      * table run at the same efficiency but for the smallest, so that callers cut work evenly instead of leaving remainders. */
     int gemm_rows[GEMM_MAX_VECTORS + 1];
     gemm_kernel *gemm[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1];
+    outer_kernel *outer[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1];
 
     struct winograd_kernels winograd[WINOGRAD_COUNT];
 
@@ -192,6 +246,10 @@ struct kernels {
 
     /* dst[r * dst_stride + i] = base[offset[r] + i],  r < rows, i < columns: patches for im2col. */
     void (*collect)(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride);
+
+    /* window[rows][width]: fast where rows * width <= window_sums, which stay in registers. */
+    int window_sums;
+    window_kernel *window[WINDOW_MAX_ROWS + 1][WINDOW_MAX_WIDTH + 1];
 
     /* dst[c * dst_stride + r] = src[r * src_stride + c],  r < rows, c < columns: channels first <-> channels last. */
     void (*transpose)(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride);

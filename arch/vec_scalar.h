@@ -21,6 +21,7 @@
  *     DEPTHWISE_TALL_ROWS           sums of the depthwise kernels' tiles, two sizes, which leave registers for a window of 7
  *     DEPTHWISE_SHORT_ROWS
  *     DEPTHWISE_DOWN                rows of a block of short tiles, with a window of 3 for each; 1: no blocks
+ *     WINDOW_SUMS                   sums of the window kernels that stay in registers
  */
 #include <string.h>
 #include "compiler.h"
@@ -36,6 +37,7 @@ enum { VEC = 4 };
 #define DEPTHWISE_TALL_ROWS 7
 #define DEPTHWISE_SHORT_ROWS 4
 #define DEPTHWISE_DOWN 1
+#define WINDOW_SUMS 9
 
 typedef float vec __attribute__((vector_size(VEC * sizeof(float))));
 

@@ -10,8 +10,10 @@
 static const struct solver *const solvers[PLANNER_SOLVERS] = {
     &falt_solver_direct,
     &falt_solver_im2col,
+    &falt_solver_direct_weights,
     &falt_solver_winograd,
     &falt_solver_depthwise,
+    &falt_solver_depthwise_weights,
     &falt_solver_reference,
 };
 

@@ -4,7 +4,7 @@
 
 #include "solver.h"
 
-enum { PLANNER_SOLVERS = 5 };
+enum { PLANNER_SOLVERS = 7 };
 
 /* What became of each solver, in the order of the table. */
 struct verdict {

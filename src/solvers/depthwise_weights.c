@@ -1,0 +1,406 @@
+/*
+ * depthwise_weights.c - weight gradients of depthwise convolution, and of grouped convolution with few channels a group.
+ *
+ * In the lanes of a vector are the y channels of as many groups as it holds, a unit; for each x channel of a group a permutation brings
+ * it into the lanes of its group. Each tap then is one accumulator, summed over pixels:
+ *
+ *     sum[r][k] += permute(x[y * sh + r, q * sw + k]) * y[y, q]          a window of up to 3 kernel rows at once
+ *
+ * Pixels that see the same part of the window inside of the image go through one kernel: the inner ones through that of all the window,
+ * those at the edges through those of smaller ones. Channels first: a band of rows passes through channels-last strips.
+ *
+ * Rows are cut into parts, which depend on the problem only; each sums into vectors of its own, which are added in order.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "../arithmetic.h"
+#include "../cost.h"
+#include "../parallel.h"
+#include "../solver.h"
+
+enum {
+    BAND_PIXELS = 512,  /* of a chain of sums, and of a strip */
+    WANTED_ITEMS = 64,  /* parts are made for at least as many */
+    LEAST_PIXELS = 512, /* but not smaller than this */
+};
+
+struct slices {
+    int vec;
+    int64_t groups, units; /* groups of a unit; their number */
+    int64_t rows, width;   /* of a window, at most */
+    int64_t pieces;        /* of an output row */
+    int64_t lines, band;   /* pieces of all output rows; those that go together, at most */
+    int64_t parts;
+    bool plain;            /* one channel a group: nothing to permute */
+    bool strip;
+    int64_t x_line, y_line; /* strips: vectors of a row, at most */
+    int64_t x_lines;        /* image rows of a strip, at most */
+    size_t sums;            /* bytes of one item's sums */
+    size_t index, x_bytes, y_bytes, per_thread;
+};
+
+_Static_assert(sizeof(struct slices) <= SOLVER_STATE, "the solver's state must fit");
+
+/* --------------------------------------------------------------------------------------------------------------- planning */
+
+static int64_t extent(const struct problem *p, int dimension)
+{
+    return (p->kernel[dimension] - 1) * p->dilation[dimension] + 1;
+}
+
+static bool choose_workspace(const struct problem *p, struct slices *s)
+{
+    const double vectors = (double)p->x_group * (double)p->taps;
+    const double all = vectors * (double)s->parts * (double)s->units * (double)s->vec;
+    double x = 0.0, y = 0.0;
+    if (s->strip) {
+        const int64_t length = divide_up(p->out[2], s->pieces);
+        s->y_line = length;
+        s->x_line = smaller((length - 1) * p->stride[2] + extent(p, 2), p->in[2]);
+        s->x_lines = smaller((s->band - 1) * p->stride[1] + extent(p, 1), p->in[1]);
+        x = (double)s->x_line * (double)s->x_lines * (double)s->vec;
+        y = (double)s->y_line * (double)s->band * (double)s->vec;
+    }
+    if (all > 1e15 || x > 1e15 || y > 1e15)
+        return false;
+    s->sums = (size_t)vectors * (size_t)s->vec * sizeof(float);
+    s->index = round_to_lines((size_t)(p->x_group * s->vec) * sizeof(int32_t));
+    s->x_bytes = round_to_lines((size_t)x * sizeof(float));
+    s->y_bytes = round_to_lines((size_t)y * sizeof(float));
+    s->per_thread = s->index + s->x_bytes + s->y_bytes;
+    return true;
+}
+
+static size_t sums_bytes(const struct slices *s)
+{
+    return round_to_lines(s->sums * (size_t)(s->parts * s->units));
+}
+
+/* Cycles of one pixel and unit. */
+static double pixel_cycles(const struct problem *p, const struct slices *s)
+{
+    const double windows = (double)(divide_up(p->kernel[1], s->rows) * divide_up(p->kernel[2], s->width));
+    const double sums = (double)(p->kernel[1] * p->kernel[2]) / windows, step = sums * (s->plain ? 0.55 : 1.0);
+    const double each = 1.3 * (step > cost_fma_latency ? step : cost_fma_latency);
+    const double seen = (double)p->in_pixels / (double)p->out_pixels + 1.0;
+    return (double)(p->x_group * p->kernel[0]) * windows * each + (s->strip ? 0.35 * s->vec * seen : 2.0 * seen);
+}
+
+/* A chain, and the calls whose chains meet in one sum; but in no order is a sum worse than one chain of all. */
+static double longest_sum(const struct problem *p, const struct slices *s)
+{
+    const int64_t columns = divide_up(p->out[2], s->pieces), lines = divide_up(s->lines, s->parts);
+    const double bands = 2.0 + 2.0 * (double)divide_up(lines, s->band);
+    const double calls = bands * (double)smaller(2 * s->rows + 1, s->band) * (double)smaller(2 * s->width + 1, columns);
+    const double terms = (double)(s->band * columns) + calls + (double)s->parts, all = (double)(p->batch * p->out_pixels);
+    return terms < all ? terms : all;
+}
+
+static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
+{
+    struct slices *s = (struct slices *)(void *)c->state;
+    const int64_t widest = larger(p->x_group, p->y_group);
+    if (p->pass != FALT_BACKWARD_WEIGHTS) {
+        snprintf(reason, SOLVER_REASON, "it computes only weight gradients");
+        return false;
+    }
+    s->vec = r->kernels->vec;
+    if (widest > 1 && 2 * widest > s->vec) {
+        snprintf(reason, SOLVER_REASON, "a vector holds %d channels, which are not two groups of %lld", s->vec, (long long)widest);
+        return false;
+    }
+    s->groups = smaller(s->vec / widest, p->groups);
+    s->units = divide_up(p->groups, s->groups);
+    s->plain = widest == 1;
+    s->strip = p->layout == FALT_CHANNELS_FIRST;
+
+    const int64_t sums = r->kernels->window_sums, widths = smaller(p->kernel[2], WINDOW_MAX_WIDTH);
+    for (s->rows = smaller(p->kernel[1], WINDOW_MAX_ROWS); s->rows > 1 && s->rows * widths > sums;)
+        s->rows--;
+    s->width = divide_up(p->kernel[2], divide_up(p->kernel[2], smaller(WINDOW_MAX_WIDTH, sums / s->rows)));
+
+    s->pieces = divide_up(p->out[2], BAND_PIXELS);
+    s->lines = p->batch * p->out[0] * p->out[1] * s->pieces;
+    s->band = s->pieces > 1 ? 1 : smaller(p->out[1], divide_up(BAND_PIXELS, p->out[2]));
+    const int64_t most = larger(1, smaller(s->lines, p->batch * p->out_pixels / LEAST_PIXELS));
+    s->parts = smaller(divide_up(WANTED_ITEMS, s->units), most);
+    if (!choose_workspace(p, s)) {
+        snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
+        return false;
+    }
+
+    const int64_t items = s->units * s->parts;
+    const double pixels = (double)(p->batch * p->out_pixels) / (double)s->parts;
+    const double region = r->threads > 1 ? 2.0 * cost_region_seconds * cost_hertz : 0.0;
+    c->threads = (int)smaller(r->threads, items);
+    c->workspace = sums_bytes(s) + s->per_thread * (size_t)c->threads;
+    c->seconds = ((double)divide_up(items, r->threads) * (pixels * pixel_cycles(p, s) + 500.0) + region) / cost_hertz;
+    c->accuracy = 1.0;
+    c->error_growth = 1.0;
+    c->error_terms = longest_sum(p, s);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, s->plain ? "channels" : "groups", (int)s->rows, (int)s->width);
+    snprintf(c->schedule, SOLVER_NOTE, "%lld parts x %lld vectors of channels%s", (long long)s->parts, (long long)s->units,
+             s->strip ? ", strips" : "");
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- running */
+
+struct job {
+    const struct problem *p;
+    const struct slices *s;
+    const struct kernels *kernels;
+    const struct operands *operands;
+    struct tensor_strides x, y;
+    struct weight_strides w;
+    char *threads;
+    float *sums; /* [part][unit][x channel of a group][tap][vec] */
+};
+
+struct range {
+    int64_t begin, end;
+};
+
+/* Output positions that see the same taps inside of the image. */
+struct run {
+    struct range q, taps;
+};
+
+/* A member's item, and the band of output rows that it is at. */
+struct item {
+    const struct job *job;
+    int64_t x_lanes, y_lanes;
+    float *x_strip, *y_strip, *sums;
+    int32_t *index; /* [x channel of a group][vec] */
+    const float *x, *y; /* image n, the unit's first channel; or the strips */
+    struct tensor_strides x_stride, y_stride;
+    int64_t x_row, y_row;               /* floats from one row to the next */
+    int64_t x_first[2], y_first[2];     /* row and column of the first pixel */
+    struct range rows, columns;         /* of the output */
+};
+
+static int64_t length(struct range range)
+{
+    return range.end - range.begin;
+}
+
+static struct range share(int64_t items, int64_t index, int64_t ranges)
+{
+    struct range range;
+    falt_share(items, (int)index, (int)ranges, &range.begin, &range.end);
+    return range;
+}
+
+/* The run of output positions from q on, for taps [taps.begin, taps.end) of a dimension; possibly of no taps. */
+static struct run next_run(const struct problem *p, int dimension, struct range taps, struct range q)
+{
+    struct run run = {q, {taps.end, taps.begin}};
+    const int64_t stride = p->stride[dimension];
+    for (int64_t t = taps.begin; t < taps.end; t++) {
+        const int64_t shift = t * p->dilation[dimension] - p->pad[dimension];
+        const int64_t first = shift < 0 ? divide_up(-shift, stride) : 0;
+        const int64_t last = p->in[dimension] > shift ? divide_up(p->in[dimension] - shift, stride) : 0;
+        if (q.begin >= first && q.begin < last) {
+            run.taps.begin = smaller(run.taps.begin, t);
+            run.taps.end = t + 1;
+            run.q.end = smaller(run.q.end, last);
+        } else if (q.begin < first) {
+            run.q.end = smaller(run.q.end, first);
+        }
+    }
+    return run;
+}
+
+/* All windows of a band for one plane of taps, sums of the plane at `sums`. */
+static void sum_band(const struct item *item, int64_t channel, float *sums)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct slices *s = job->s;
+    const bool whole = s->plain && item->y_lanes == s->vec;
+    struct window_args args = {
+        .x_line = p->stride[1] * item->x_row,
+        .y_line = item->y_row,
+        .x_step = p->stride[2] * item->x_stride.pixel,
+        .y_step = item->y_stride.pixel,
+        .row_step = p->dilation[1] * item->x_row,
+        .tap_step = p->dilation[2] * item->x_stride.pixel,
+        .index = whole ? NULL : item->index + channel * s->vec,
+        .x_lanes = (int)item->x_lanes,
+        .y_lanes = (int)item->y_lanes,
+        .c_row = p->kernel[2] * s->vec,
+    };
+    for (struct range r = {0, 0}; r.begin < p->kernel[1]; r.begin = r.end) {
+        r.end = smaller(r.begin + s->rows, p->kernel[1]);
+        struct run row;
+        for (struct range at = item->rows; at.begin < at.end; at.begin = row.q.end) {
+            row = next_run(p, 1, r, at);
+            if (row.taps.begin >= row.taps.end)
+                continue;
+            for (struct range k = {0, 0}; k.begin < p->kernel[2]; k.begin = k.end) {
+                k.end = smaller(k.begin + s->width, p->kernel[2]);
+                struct run column;
+                for (struct range from = item->columns; from.begin < from.end; from.begin = column.q.end) {
+                    column = next_run(p, 2, k, from);
+                    if (column.taps.begin >= column.taps.end)
+                        continue;
+                    const int64_t h = row.q.begin * p->stride[1] - p->pad[1] + row.taps.begin * p->dilation[1];
+                    const int64_t v = column.q.begin * p->stride[2] - p->pad[2] + column.taps.begin * p->dilation[2];
+                    args.x = item->x + (h - item->x_first[0]) * item->x_row + (v - item->x_first[1]) * item->x_stride.pixel;
+                    args.y = item->y + (row.q.begin - item->y_first[0]) * item->y_row +
+                             (column.q.begin - item->y_first[1]) * item->y_stride.pixel;
+                    args.lines = length(row.q);
+                    args.length = length(column.q);
+                    args.c = sums + row.taps.begin * args.c_row + column.taps.begin * s->vec;
+                    job->kernels->window[length(row.taps)][length(column.taps)](&args);
+                }
+            }
+        }
+    }
+}
+
+/* What an output range sees of the image. */
+static struct range seen(const struct problem *p, int dimension, struct range q)
+{
+    const int64_t stride = p->stride[dimension], pad = p->pad[dimension];
+    const int64_t begin = larger(0, q.begin * stride - pad);
+    return (struct range){begin, larger(begin, smaller(p->in[dimension], (q.end - 1) * stride - pad + extent(p, dimension)))};
+}
+
+/* A band of rows of one plane: [rows) x [columns) of plane z of image n. */
+static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct slices *s = job->s;
+    const struct range h = seen(p, 1, item->rows), v = seen(p, 2, item->columns);
+    const float *y = job->operands->y + n * job->y.n + unit * s->groups * p->y_group * job->y.c +
+                     z * p->out[1] * p->out[2] * job->y.pixel;
+    item->y = y;
+    item->y_stride = job->y;
+    item->y_row = p->out[2] * job->y.pixel;
+    item->y_first[0] = item->y_first[1] = item->x_first[0] = item->x_first[1] = 0;
+    if (s->strip) {
+        item->y = item->y_strip;
+        item->y_stride.pixel = s->vec;
+        item->y_row = length(item->columns) * s->vec;
+        item->y_first[0] = item->rows.begin;
+        item->y_first[1] = item->columns.begin;
+        item->x_first[0] = h.begin;
+        item->x_first[1] = v.begin;
+        for (int64_t i = item->rows.begin; i < item->rows.end; i++)
+            job->kernels->transpose(y + i * p->out[2] + item->columns.begin, job->y.c, item->y_lanes, length(item->columns),
+                                    item->y_strip + (i - item->rows.begin) * item->y_row, s->vec);
+    }
+    for (int64_t d = 0; d < p->kernel[0]; d++) {
+        const int64_t plane = z * p->stride[0] - p->pad[0] + d * p->dilation[0];
+        if (!inside(plane, p->in[0]) || length(h) == 0 || length(v) == 0)
+            continue;
+        const float *x = job->operands->x + n * job->x.n + unit * s->groups * p->x_group * job->x.c +
+                         plane * p->in[1] * p->in[2] * job->x.pixel;
+        item->x = x;
+        item->x_stride = job->x;
+        item->x_row = p->in[2] * job->x.pixel;
+        if (s->strip) {
+            item->x = item->x_strip;
+            item->x_stride.pixel = s->vec;
+            item->x_row = length(v) * s->vec;
+            for (int64_t i = h.begin; i < h.end; i++)
+                job->kernels->transpose(x + i * p->in[2] + v.begin, job->x.c, item->x_lanes, length(v),
+                                        item->x_strip + (i - h.begin) * item->x_row, s->vec);
+        }
+        for (int64_t channel = 0; channel < p->x_group; channel++)
+            sum_band(item, channel, item->sums + (channel * p->taps + d * p->kernel[1] * p->kernel[2]) * s->vec);
+    }
+}
+
+static void run_item(struct item *item, int64_t unit, int64_t part)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct slices *s = job->s;
+    const int64_t groups = smaller(s->groups, p->groups - unit * s->groups);
+    item->x_lanes = groups * p->x_group;
+    item->y_lanes = groups * p->y_group;
+    item->sums = job->sums + (size_t)(part * s->units + unit) * (s->sums / sizeof(float));
+    memset(item->sums, 0, s->sums);
+    struct range lines = share(s->lines, part, s->parts);
+    while (lines.begin < lines.end) {
+        int64_t rest = lines.begin;
+        item->columns = share(p->out[2], rest % s->pieces, s->pieces);
+        rest /= s->pieces;
+        item->rows.begin = rest % p->out[1];
+        rest /= p->out[1];
+        const int64_t rows = smaller(smaller(s->band, length(lines)), p->out[1] - item->rows.begin);
+        item->rows.end = item->rows.begin + rows;
+        run_band(item, unit, rest / p->out[0], rest % p->out[0]);
+        lines.begin += rows;
+    }
+}
+
+static void run_member(void *context, int member, int members)
+{
+    const struct job *job = context;
+    const struct problem *p = job->p;
+    const struct slices *s = job->s;
+    char *memory = job->threads + s->per_thread * (size_t)member;
+    struct item item = {.job = job};
+    item.index = (int32_t *)(void *)memory;
+    item.x_strip = (float *)(void *)(memory + s->index);
+    item.y_strip = (float *)(void *)(memory + s->index + s->x_bytes);
+    for (int64_t i = 0; i < p->x_group; i++)
+        for (int64_t lane = 0; lane < s->vec; lane++)
+            item.index[i * s->vec + lane] = (int32_t)(lane / p->y_group < s->groups ? lane / p->y_group * p->x_group + i : 0);
+    int64_t index, end;
+    falt_share(s->units * s->parts, member, members, &index, &end);
+    for (; index < end; index++)
+        run_item(&item, index % s->units, index / s->units);
+}
+
+/* Adds the parts and puts lane after lane where it belongs. */
+static void collect(void *context, int member, int members)
+{
+    const struct job *job = context;
+    const struct problem *p = job->p;
+    const struct slices *s = job->s;
+    const int64_t each = (int64_t)(s->sums / sizeof(float));
+    int64_t unit, end;
+    falt_share(s->units, member, members, &unit, &end);
+    for (; unit < end; unit++) {
+        const int64_t lanes = smaller(s->groups, p->groups - unit * s->groups) * p->y_group;
+        float *sums = job->sums + unit * each, *w = job->operands->w + unit * s->groups * p->y_group * job->w.o;
+        for (int64_t part = 1; part < s->parts; part++) {
+            const float *more = sums + part * s->units * each;
+            for (int64_t i = 0; i < each; i++)
+                sums[i] += more[i];
+        }
+        for (int64_t i = 0; i < p->x_group; i++)
+            for (int64_t t = 0; t < p->taps; t++, sums += s->vec)
+                for (int64_t o = 0; o < lanes; o++) {
+                    float *to = w + o * job->w.o + i * job->w.i + t * job->w.t;
+                    *to = p->accumulate ? *to + sums[o] : sums[o];
+                }
+    }
+}
+
+static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
+                const struct operands *operands, int threads)
+{
+    const struct slices *s = (const struct slices *)(const void *)c->state;
+    const struct job job = {
+        .p = p,
+        .s = s,
+        .kernels = kernels,
+        .operands = operands,
+        .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
+        .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
+        .w = falt_weight_strides(p),
+        .threads = (char *)operands->workspace + sums_bytes(s),
+        .sums = operands->workspace,
+    };
+    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
+    falt_parallel(threads, collect, (void *)(uintptr_t)&job);
+}
+
+const struct solver falt_solver_depthwise_weights = {"depthwise", FALT_ALGO_DEPTHWISE, consider, NULL, run};

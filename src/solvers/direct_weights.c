@@ -1,0 +1,656 @@
+/*
+ * direct_weights.c - direct backward weights: the register tile of outer products over (input channels x output channels), summed
+ * over pixels, once for each tap.
+ *
+ *                    columns: vectors of y channels                     A[k]: x channels of the pixel that tap t sees for pixel k
+ *                   +---------+---------+---                            B[k]: y channels of pixel k
+ *     rows:      0  |  tile   |  tile   |
+ *     x channels    +---------+---------+---            both are read where they lie: k steps through an image row, and a table
+ *              14  |  tile   |  tile   |               of segments, one for each row and tap, through the rows. Padding makes
+ *                   +---------+---------+---            segments shorter.
+ *
+ * A tile comes out as [x channel][y channel] and passes through a scratch block, which is transposed into w[o][...] in the end. Where
+ * x channels are neighbours in w (OHWI, 1x1) the operands are exchanged instead: x has the vectors, and tiles lie in w as they are.
+ *
+ * The pixels are cut into chunks, so that their part of x and y stays in cache for all tiles and taps, and because chains of a few
+ * hundred terms, added up, are far more accurate than one of many thousand. Where tiles are few, the chunks are also dealt to a
+ * number of parts with a copy of w each. Chunks and parts depend on the problem only, and are added in order: the sum is the same for
+ * any number of threads. Threads take items of a grid (part, group, range of taps, of rows, of columns).
+ *
+ * Where channels are not contiguous (channels first), a chunk's rows are first transposed into channels-last strips. Where x has
+ * few channels, a strip with its padding makes the taps of a kernel row and their channels neighbours: kernel width * channels rows.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "../arithmetic.h"
+#include "../cost.h"
+#include "../parallel.h"
+#include "../solver.h"
+
+enum {
+    CHUNK_PIXELS = 320, /* long enough to amortise the update of a tile, short enough for L2 */
+    MOST_SPAN = 512,    /* pixels of a row that are never separated */
+    WANTED_TILES = 32,  /* parts are made for at least as many */
+    MOST_PARTS = 16,
+    MOST_RANGES = 64
+};
+
+struct gradient {
+    bool exchanged;         /* A is y, B is x */
+    bool merged;            /* a row of A is a pair (tap of a kernel row, x channel) */
+    bool x_strip, y_strip;
+    int vectors, vec;       /* of a full tile; floats in a vector */
+    int64_t nr;             /* columns of a full tile: vectors * vec */
+    int64_t rows, columns;  /* of one group and line */
+    int64_t lines;          /* taps, or with merged rows kernel rows */
+    int64_t row_tiles, column_tiles;
+    int64_t pieces, span;   /* of an output row; pixels of a piece, at most */
+    int64_t units;          /* pieces of all output rows of all images */
+    int64_t chunks, chunk;  /* their number; units of one, at most */
+    int64_t parts;
+    int64_t row_ranges, column_ranges, line_ranges, items;
+    int64_t slots, width;   /* the x strip: image rows, pixels of each */
+    size_t x_bytes, y_bytes, segments, places, scratch; /* a thread's workspace, in bytes and in this order */
+    size_t per_thread;                                  /* their sum */
+};
+
+_Static_assert(sizeof(struct gradient) <= SOLVER_STATE, "the solver's state must fit");
+
+/* --------------------------------------------------------------------------------------------------------------- planning */
+
+/* A 1x1 kernel that sees all pixels knows no rows: a plane is one row, and with channels last all images are. */
+static struct problem flatten(const struct problem *p)
+{
+    struct problem flat = *p;
+    for (int i = 0; i < 3; i++)
+        if (p->kernel[i] != 1 || p->stride[i] != 1 || p->pad[i] != 0 || p->in[i] != p->out[i])
+            return flat;
+    const bool images = p->layout == FALT_CHANNELS_LAST && p->batch > 0;
+    flat.batch = images ? 1 : p->batch;
+    flat.in_pixels = flat.out_pixels = p->out_pixels * (images ? p->batch : 1);
+    for (int i = 0; i < 3; i++)
+        flat.in[i] = flat.out[i] = i < 2 ? 1 : flat.out_pixels;
+    return flat;
+}
+
+static int64_t extent(const struct problem *p, int dimension)
+{
+    return (p->kernel[dimension] - 1) * p->dilation[dimension] + 1;
+}
+
+/* Cycles of one pixel and tap for all tiles of a group. */
+static double group_step(const struct kernels *kernels, int64_t rows, int64_t columns, int vectors)
+{
+    const int64_t all = divide_up(columns, kernels->vec), most = kernels->gemm_rows[vectors];
+    const int last = (int)(all % vectors);
+    const double cycles = (double)(all / vectors) * cost_rows_step(rows, most, vectors);
+    return last ? cycles + cost_rows_step(rows, most, last) : cycles;
+}
+
+/* Which operand is broadcast, and how wide a tile is. Returns cycles of one pixel for all lines of a group. */
+static double choose_tile(const struct problem *p, const struct kernels *kernels, struct gradient *g)
+{
+    const bool adjoin = falt_weight_strides(p).i == 1; /* x channels in w: tiles need no transposition */
+    const double transposition = 5.0 / kernels->vec * (double)(p->x_group * p->y_group * p->taps);
+    const double pixels = (double)(p->batch * p->out_pixels) + 1.0;
+    double least = -1.0;
+    g->merged = p->x_group < 8 && p->kernel[2] > 1 && p->dilation[2] == 1;
+    g->lines = g->merged ? p->kernel[0] * p->kernel[1] : p->taps;
+    const int64_t x = p->x_group * (g->merged ? p->kernel[2] : 1);
+    for (int exchanged = 0; exchanged <= (adjoin && !g->merged); exchanged++) {
+        const int64_t rows = exchanged ? p->y_group : x, columns = exchanged ? x : p->y_group;
+        for (int i = 0; i < GEMM_MAX_VECTORS; i++) {
+            const int vectors = (int[]){2, 1, 3, 4}[i]; /* two first: tall tiles read least */
+            if (!kernels->gemm_rows[vectors] || (vectors > 1 && (vectors - 1) * kernels->vec >= columns))
+                continue;
+            double cycles = (double)g->lines * group_step(kernels, rows, columns, vectors);
+            cycles += exchanged ? 0.0 : transposition / pixels;
+            if (least < 0.0 || cycles < least * 0.97) {
+                least = cycles;
+                g->exchanged = exchanged;
+                g->vectors = vectors;
+                g->rows = rows;
+                g->columns = columns;
+            }
+        }
+    }
+    g->vec = kernels->vec;
+    g->nr = g->vectors * g->vec;
+    g->row_tiles = divide_up(g->rows, kernels->gemm_rows[g->vectors]);
+    g->column_tiles = divide_up(g->columns, g->nr);
+    return least;
+}
+
+/* By the problem alone: this decides the rounding. */
+static void choose_chunks(const struct problem *p, struct gradient *g)
+{
+    g->pieces = divide_up(p->out[2], MOST_SPAN);
+    g->span = divide_up(p->out[2], g->pieces);
+    g->units = p->batch * p->out[0] * p->out[1] * g->pieces;
+    g->chunks = g->units ? divide_up(g->units, larger(1, (CHUNK_PIXELS + g->span / 2) / g->span)) : 1;
+    g->chunk = divide_up(g->units, g->chunks);
+    const double tiles = (double)p->groups * (double)g->row_tiles * (double)g->column_tiles * (double)g->lines;
+    g->parts = tiles < WANTED_TILES ? smaller(g->chunks, smaller(MOST_PARTS, divide_up(WANTED_TILES, (int64_t)tiles))) : 1;
+}
+
+/* Floats from one pixel of a strip to the next: whole cache lines, and not so many that all pixels meet in one cache set. */
+static int64_t strip_pitch(int64_t channels)
+{
+    const int64_t lines = divide_up(channels, 16) * 16;
+    return lines % 256 ? lines : lines + 16;
+}
+
+struct ranges {
+    int64_t rows, columns, lines; /* how many of each */
+};
+
+/* Most rows and columns of an item. */
+static int64_t range_rows(const struct gradient *g, int64_t ranges)
+{
+    return smaller(g->rows, divide_up(g->row_tiles, ranges) * divide_up(g->rows, g->row_tiles));
+}
+
+static int64_t range_columns(const struct gradient *g, int64_t ranges)
+{
+    return smaller(g->columns, divide_up(g->column_tiles, ranges) * g->nr);
+}
+
+static double item_cycles(const struct problem *p, const struct resources *r, const struct gradient *g, double step,
+                          struct ranges by)
+{
+    const double pixels = (double)(p->batch * p->out_pixels) / (double)g->parts;
+    const double rows = (double)range_rows(g, by.rows), columns = (double)range_columns(g, by.columns);
+    const double lines = (double)divide_up(g->lines, by.lines);
+    const double tiles = (double)divide_up(g->row_tiles, by.rows) / (double)g->row_tiles *
+                         (double)divide_up(g->column_tiles, by.columns) / (double)g->column_tiles;
+    const double compute = pixels * step * lines / (double)g->lines * tiles;
+    const double seen = (double)p->x_count / ((double)p->y_count + 1.0) * (double)p->y_channels / (double)p->x_channels;
+    const double x = seen * (g->exchanged ? columns : rows), y = g->exchanged ? rows : columns;
+    const double input = pixels * (x + y) * sizeof(float) / cost_l3_bytes;
+    const double block = rows * columns * lines * sizeof(float);
+    /* A block that is larger than its share of L2 travels for each chunk, and once more if it is to be transposed. */
+    const double updates = (double)g->chunks / (double)g->parts - (g->exchanged ? 1.0 : 0.0);
+    const double again = block > (double)r->cpu->l2 / 4.0 ? updates : 0.0;
+    const double streams = g->exchanged ? 0.0 : 100.0 * columns; /* each begins with misses */
+    return compute + input + streams + block * (2.0 * again + 1.0) / cost_l3_bytes;
+}
+
+static double choose_ranges(const struct problem *p, const struct resources *r, struct gradient *g, double step)
+{
+    double least = -1.0;
+    const int64_t most_rows = g->merged ? 1 : smaller(g->row_tiles, MOST_RANGES);
+    const int64_t most_columns = smaller(g->column_tiles, MOST_RANGES);
+    for (int64_t lines = 1; lines <= g->lines; lines = lines < g->lines ? g->lines : g->lines + 1)
+        for (int64_t rows = 1; rows <= most_rows; rows++)
+            for (int64_t columns = 1; columns <= most_columns; columns++) {
+                const double items = (double)g->parts * (double)p->groups * (double)lines * (double)rows * (double)columns;
+                const double each = (double)(int64_t)((items + r->threads - 1) / r->threads);
+                const double cycles = each * (item_cycles(p, r, g, step, (struct ranges){rows, columns, lines}) + 500.0);
+                if (items < 1e15 && (least < 0.0 || cycles < least)) {
+                    least = cycles;
+                    g->row_ranges = rows;
+                    g->column_ranges = columns;
+                    g->line_ranges = lines;
+                    g->items = (int64_t)items;
+                }
+            }
+    return least + (r->threads > 1 ? cost_region_seconds * cost_hertz : 0.0);
+}
+
+static bool choose_workspace(const struct problem *p, struct gradient *g)
+{
+    const int64_t rows = range_rows(g, g->row_ranges), columns = range_columns(g, g->column_ranges);
+    const double x = (double)(g->merged ? p->x_group : strip_pitch(g->exchanged ? columns : rows));
+    const double y = (double)strip_pitch(g->exchanged ? rows : columns);
+    const double lines = (double)divide_up(g->lines, g->line_ranges);
+    double x_floats = 0.0;
+    if (g->x_strip) {
+        /* Each run of a chunk's rows within one plane needs the rows between them and the window's. */
+        const int64_t runs = g->pieces > 1 ? g->chunk : smaller(g->chunk, divide_up(g->chunk, p->out[1]) + 1);
+        const double window = (double)g->chunk * (double)p->stride[1] + (double)runs * (double)extent(p, 1);
+        const double image = (double)runs * (double)p->in[1];
+        const double slots = (double)p->kernel[0] * (window < image ? window : image);
+        const double width = (double)(g->span - 1) * (double)p->stride[2] + (double)extent(p, 2);
+        const double inside = g->merged || width < (double)p->in[2] ? width : (double)p->in[2];
+        x_floats = slots * inside * x;
+        if (slots > 1e15 || x_floats > 1e15)
+            return false;
+        g->slots = (int64_t)slots;
+        g->width = (int64_t)inside;
+    }
+    const double y_floats = g->y_strip ? (double)g->chunk * (double)g->span * y : 0.0;
+    const double entries = lines * (double)g->chunk;
+    const double block = g->exchanged ? 0.0 : lines * (double)rows * (double)(divide_up(columns, g->vec) * g->vec);
+    if (y_floats > 1e15 || entries > 1e15 || block > 1e15 || (double)p->w_count * (double)g->parts > 1e15)
+        return false;
+    g->x_bytes = round_to_lines((size_t)x_floats * sizeof(float));
+    g->y_bytes = round_to_lines((size_t)y_floats * sizeof(float));
+    g->segments = round_to_lines((size_t)entries * sizeof(struct outer_segment));
+    g->places = round_to_lines((size_t)lines * sizeof(int64_t));
+    g->scratch = round_to_lines((size_t)block * sizeof(float));
+    g->per_thread = g->x_bytes + g->y_bytes + g->segments + g->places + g->scratch;
+    return true;
+}
+
+static size_t copies_bytes(const struct problem *p, const struct gradient *g)
+{
+    return g->parts > 1 ? round_to_lines((size_t)(g->parts * p->w_count) * sizeof(float)) : 0;
+}
+
+/* Channels that are not contiguous are; and pixels so far apart that they meet in one set of the cache. */
+static bool needs_strip(const struct problem *p, int64_t step, int64_t pixels)
+{
+    enum { PAGE = 4096 / sizeof(float) };
+    return (p->layout == FALT_CHANNELS_FIRST && pixels > 1) || (p->layout == FALT_CHANNELS_LAST && step % PAGE == 0);
+}
+
+static bool consider(const struct problem *problem, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
+{
+    const struct problem flat = flatten(problem), *p = &flat;
+    struct gradient *g = (struct gradient *)(void *)c->state;
+    if (p->pass != FALT_BACKWARD_WEIGHTS) {
+        snprintf(reason, SOLVER_REASON, "it computes only weight gradients");
+        return false;
+    }
+    const double step = choose_tile(p, r->kernels, g);
+    choose_chunks(p, g);
+    g->x_strip = g->merged || needs_strip(p, p->x_channels * p->stride[2], p->in_pixels);
+    g->y_strip = needs_strip(p, p->y_channels, p->out_pixels);
+    const double cycles = choose_ranges(p, r, g, step);
+    if (!choose_workspace(p, g)) {
+        snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
+        return false;
+    }
+    c->threads = (int)smaller(r->threads, g->items);
+    c->workspace = g->per_thread * (size_t)c->threads + copies_bytes(p, g);
+    c->seconds = cycles / cost_hertz;
+    c->accuracy = 1.0;
+    c->error_growth = 1.0;
+    const double terms = (double)(g->chunk * g->span + divide_up(g->chunks, g->parts) + g->parts);
+    const double all = (double)(p->batch * p->out_pixels); /* in no order is a sum worse than one chain */
+    c->error_terms = terms < all ? terms : all;
+    snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d%s", r->kernels->name, r->kernels->gemm_rows[g->vectors], (int)g->nr,
+             g->exchanged ? " exchanged" : "");
+    snprintf(c->schedule, SOLVER_NOTE, "%lld parts x %lld tap x %lld row x %lld column ranges, %lld chunks%s",
+             (long long)g->parts, (long long)g->line_ranges, (long long)g->row_ranges, (long long)g->column_ranges,
+             (long long)g->chunks, g->x_strip ? ", strips" : "");
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- running */
+
+struct job {
+    const struct problem *p;
+    const struct gradient *g;
+    const struct kernels *kernels;
+    const struct operands *operands;
+    struct tensor_strides x, y;
+    struct weight_strides w;
+    char *threads; /* their workspaces */
+    float *copies; /* of w, one for each part, or NULL */
+};
+
+struct range {
+    int64_t begin, end;
+};
+
+static int64_t length(struct range range)
+{
+    return range.end - range.begin;
+}
+
+/* A member's share of the work, and its workspace. */
+struct item {
+    const struct job *job;
+    int64_t group;
+    struct range chunks, lines, row_tiles, column_tiles, rows, columns;
+    struct range x, y;     /* channels within the group */
+    float *w;              /* where the gradient goes: the caller's, or a part's copy */
+    bool add;              /* to what is there */
+    float *x_strip, *y_strip, *scratch;
+    struct outer_segment *segments;
+    int64_t *counts; /* of segments, for each line */
+    int64_t pitch;            /* floats from one row of the scratch block to the next */
+    int64_t x_pitch, y_pitch; /* and from one pixel to the next */
+};
+
+/* A piece of an output row. */
+struct unit {
+    int64_t n, z, y;
+    struct range q;
+};
+
+static struct range share(int64_t items, int64_t index, int64_t ranges)
+{
+    struct range range;
+    falt_share(items, (int)index, (int)ranges, &range.begin, &range.end);
+    return range;
+}
+
+/* As falt_share, for numbers beyond int. */
+static struct range share_units(const struct gradient *g, int64_t chunk)
+{
+    const int64_t each = g->units / g->chunks, rest = g->units % g->chunks, begin = each * chunk + smaller(chunk, rest);
+    return (struct range){begin, begin + each + (chunk < rest)};
+}
+
+static struct unit unit_of(const struct problem *p, const struct gradient *g, int64_t index)
+{
+    struct unit unit;
+    unit.q = share(p->out[2], index % g->pieces, g->pieces);
+    index /= g->pieces;
+    unit.y = index % p->out[1];
+    index /= p->out[1];
+    unit.z = index % p->out[0];
+    unit.n = index / p->out[0];
+    return unit;
+}
+
+static int64_t origin(const struct problem *p, int dimension, int64_t q)
+{
+    return q * p->stride[dimension] - p->pad[dimension];
+}
+
+/* The pixels of an image row that a unit sees: of the image, or with merged rows its whole window. */
+static struct range seen_columns(const struct problem *p, const struct gradient *g, const struct unit *unit)
+{
+    const struct range window = {origin(p, 2, unit->q.begin), origin(p, 2, unit->q.end - 1) + extent(p, 2)};
+    if (g->merged)
+        return window;
+    const int64_t begin = larger(window.begin, 0);
+    return (struct range){begin, larger(begin, smaller(window.end, p->in[2]))};
+}
+
+static struct range seen_lines(const struct problem *p, int64_t first, int64_t rows)
+{
+    const int64_t begin = larger(origin(p, 1, first), 0);
+    return (struct range){begin, larger(begin, smaller(origin(p, 1, first + rows - 1) + extent(p, 1), p->in[1]))};
+}
+
+/* Whether the kernel of any of the rows from `first` touches image row h: it need not where strides or dilation skip some. */
+static bool touched(const struct problem *p, int64_t first, int64_t rows, int64_t h)
+{
+    const int64_t stride = p->stride[1];
+    for (int64_t r = 0; r < p->kernel[1]; r++) {
+        const int64_t at = h - origin(p, 1, first) - r * p->dilation[1];
+        if (at >= 0 && at % stride == 0 && at / stride < rows)
+            return true;
+    }
+    return false;
+}
+
+/* `pixels` pixels from a tensor to a strip. */
+static void fill(const struct item *item, const float *from, struct tensor_strides stride, int64_t channels, int64_t pixels,
+                 float *to, int64_t pitch)
+{
+    if (stride.c != 1) {
+        item->job->kernels->transpose(from, stride.c, channels, pixels, to, pitch);
+    } else {
+        for (int64_t i = 0; i < pixels; i++)
+            memcpy(to + i * pitch, from + i * stride.pixel, (size_t)channels * sizeof(float));
+    }
+}
+
+/* Pixels `seen` of one image row, zeros outside of the image. */
+static void fill_line(const struct item *item, const float *from, struct range seen, float *to)
+{
+    const struct job *job = item->job;
+    const int64_t pitch = item->x_pitch, width = job->p->in[2];
+    const int64_t begin = smaller(larger(seen.begin, 0), seen.end), end = larger(begin, smaller(seen.end, width));
+    memset(to, 0, (size_t)((begin - seen.begin) * pitch) * sizeof(float));
+    fill(item, from + begin * job->x.pixel, job->x, length(item->x), end - begin, to + (begin - seen.begin) * pitch, pitch);
+    memset(to + (end - seen.begin) * pitch, 0, (size_t)((seen.end - end) * pitch) * sizeof(float));
+}
+
+/* Copies what a run of `rows` output rows sees into the strip: [kernel depth][image row][pixel][channel]. */
+static void fill_x(const struct item *item, const struct unit *unit, int64_t rows, float *strip)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const int64_t line = job->g->width * item->x_pitch;
+    const struct range lines = seen_lines(p, unit->y, rows), seen = seen_columns(p, job->g, unit);
+    const float *x = job->operands->x + unit->n * job->x.n + (item->group * p->x_group + item->x.begin) * job->x.c;
+    for (int64_t d = 0; d < p->kernel[0]; d++) {
+        const int64_t z = origin(p, 0, unit->z) + d * p->dilation[0];
+        for (int64_t h = lines.begin; h < lines.end; h++, strip += line) {
+            if (inside(z, p->in[0]) && touched(p, unit->y, rows, h))
+                fill_line(item, x + (z * p->in[1] + h) * p->in[2] * job->x.pixel, seen, strip);
+        }
+    }
+}
+
+/* The segments of one line of taps for a run of output rows. */
+static int64_t list_segments(const struct item *item, int64_t line, const struct unit *first, int64_t rows, int64_t x_strip,
+                             int64_t y_strip, struct outer_segment *segment)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    const int64_t width = g->merged ? 1 : p->kernel[2];
+    const int64_t d = line / width / p->kernel[1], r = line / width % p->kernel[1], s = line % width;
+    const int64_t z = origin(p, 0, first->z) + d * p->dilation[0];
+    if (!inside(z, p->in[0]))
+        return 0;
+    const int64_t shift = s * p->dilation[2] - p->pad[2], stride = p->stride[2];
+    struct range q = first->q; /* that see the image through this tap */
+    if (!g->merged) {
+        q.begin = larger(q.begin, shift < 0 ? divide_up(-shift, stride) : 0);
+        q.end = p->in[2] > shift ? smaller(q.end, divide_up(p->in[2] - shift, stride)) : q.begin;
+    }
+    if (q.begin >= q.end)
+        return 0;
+    const struct range lines = seen_lines(p, first->y, rows), seen = seen_columns(p, g, first);
+    const int64_t xs = item->x_pitch, ys = item->y_pitch, column = q.begin * stride + shift;
+    int64_t count = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        const int64_t h = origin(p, 1, first->y + i) + r * p->dilation[1];
+        if (!inside(h, p->in[1]))
+            continue;
+        const ptrdiff_t x = g->x_strip ? x_strip + ((d * length(lines) + h - lines.begin) * g->width + column - seen.begin) * xs
+                                       : first->n * job->x.n + ((z * p->in[1] + h) * p->in[2] + column) * xs;
+        const ptrdiff_t y = g->y_strip ? y_strip + (i * g->span + q.begin - first->q.begin) * ys
+                                       : first->n * job->y.n +
+                                             ((first->z * p->out[1] + first->y + i) * p->out[2] + q.begin) * ys;
+        segment[count++] = (struct outer_segment){g->exchanged ? y : x, g->exchanged ? x : y, q.end - q.begin};
+    }
+    return count;
+}
+
+/* Strips and segments of a chunk, run by run: output rows that follow each other in one plane. */
+static void prepare_chunk(const struct item *item, struct range units)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    int64_t x_strip = 0, y_strip = 0;
+    memset(item->counts, 0, (size_t)length(item->lines) * sizeof *item->counts);
+    for (int64_t at = units.begin; at < units.end;) {
+        const struct unit first = unit_of(p, g, at);
+        const int64_t rows = g->pieces > 1 ? 1 : smaller(units.end - at, p->out[1] - first.y);
+        if (g->x_strip)
+            fill_x(item, &first, rows, item->x_strip + x_strip);
+        if (g->y_strip) {
+            const float *y = job->operands->y + first.n * job->y.n + (item->group * p->y_group + item->y.begin) * job->y.c +
+                             ((first.z * p->out[1] + first.y) * p->out[2] + first.q.begin) * job->y.pixel;
+            /* Whole rows of a plane are one. */
+            fill(item, y, job->y, length(item->y), rows * length(first.q), item->y_strip + y_strip, item->y_pitch);
+        }
+        for (int64_t l = 0; l < length(item->lines); l++)
+            item->counts[l] += list_segments(item, item->lines.begin + l, &first, rows, x_strip, y_strip,
+                                             item->segments + l * g->chunk + item->counts[l]);
+        x_strip += p->kernel[0] * length(seen_lines(p, first.y, rows)) * g->width * item->x_pitch;
+        y_strip += rows * g->span * item->y_pitch;
+        at += rows;
+    }
+}
+
+/* The row of the scratch block for a row of A and a line: as they lie in w[o], without what belongs to other items. */
+static int64_t scratch_row(const struct item *item, int64_t row, int64_t line)
+{
+    const struct problem *p = item->job->p;
+    line -= item->lines.begin;
+    if (p->weights_layout == FALT_OHWI)
+        return line * length(item->rows) + row - item->rows.begin;
+    const int64_t width = item->job->g->merged ? p->kernel[2] : 1;
+    return (row % p->x_group - item->x.begin) * length(item->lines) * width + line * width + row / p->x_group;
+}
+
+static void run_tile(const struct item *item, struct range rows, struct range columns, int64_t line, bool add)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    float *c[GEMM_MAX_ROWS];
+    for (int64_t row = rows.begin; row < rows.end; row++)
+        c[row - rows.begin] =
+            g->exchanged ? item->w + (item->group * p->y_group + row) * job->w.o + line * job->w.t + columns.begin
+                         : item->scratch + scratch_row(item, row, line) * item->pitch + columns.begin - item->columns.begin;
+    const int64_t x_row = g->exchanged ? columns.begin : rows.begin, y_row = g->exchanged ? rows.begin : columns.begin;
+    const float *x = g->x_strip ? item->x_strip + x_row - (g->merged ? 0 : item->x.begin)
+                                : job->operands->x + item->group * p->x_group + x_row;
+    const float *y = g->y_strip ? item->y_strip + y_row - item->y.begin : job->operands->y + item->group * p->y_group + y_row;
+    const ptrdiff_t x_step = p->stride[2] * item->x_pitch, y_step = item->y_pitch;
+    const struct outer_args args = {
+        .a = g->exchanged ? y : x,
+        .b = g->exchanged ? x : y,
+        .segments = item->segments + (line - item->lines.begin) * g->chunk,
+        .count = item->counts[line - item->lines.begin],
+        .a_step = g->exchanged ? y_step : x_step,
+        .b_step = g->exchanged ? x_step : y_step,
+        .c = c,
+        .columns = length(columns),
+        .accumulate = add,
+    };
+    job->kernels->outer[divide_up(length(columns), g->vec)][length(rows)](&args);
+}
+
+/* Between the scratch block and w: [row][column] <-> w[o][...]. */
+static void transpose_block(const struct item *item, bool store)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    const int64_t width = g->merged ? p->kernel[2] : 1, lines = length(item->lines);
+    int64_t runs = 1, each = lines * length(item->rows), apart = 0, first; /* pieces of w[o] that are contiguous in both */
+    if (p->weights_layout == FALT_OHWI) {
+        first = item->lines.begin * g->rows + item->rows.begin;
+        if (length(item->rows) < g->rows)
+            runs = lines, each = length(item->rows), apart = g->rows;
+    } else {
+        first = item->x.begin * p->taps + item->lines.begin * width;
+        if (lines < g->lines)
+            runs = length(item->x), each = lines * width, apart = p->taps;
+    }
+    float *w = item->w + (item->group * p->y_group + item->columns.begin) * job->w.o + first;
+    /* A vector of columns at a time: as many streams through w as the cache has room for. */
+    for (int64_t n = 0; n < length(item->columns); n += g->vec, w += g->vec * job->w.o) {
+        const int64_t columns = smaller(g->vec, length(item->columns) - n);
+        for (int64_t i = 0; i < runs; i++) {
+            float *block = item->scratch + i * each * item->pitch + n;
+            if (store)
+                job->kernels->transpose(block, item->pitch, each, columns, w + i * apart, job->w.o);
+            else
+                job->kernels->transpose(w + i * apart, job->w.o, columns, each, block, item->pitch);
+        }
+    }
+}
+
+static void run_item(struct item *item)
+{
+    const struct job *job = item->job;
+    const struct gradient *g = job->g;
+    if (item->add && !g->exchanged)
+        transpose_block(item, false);
+    for (int64_t chunk = item->chunks.begin; chunk < item->chunks.end; chunk++) {
+        const bool add = item->add || chunk > item->chunks.begin;
+        prepare_chunk(item, share_units(g, chunk));
+        for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++) {
+            const struct range columns = {j * g->nr, smaller((j + 1) * g->nr, g->columns)};
+            for (int64_t i = item->row_tiles.begin; i < item->row_tiles.end; i++) {
+                const struct range rows = share(g->rows, i, g->row_tiles);
+                for (int64_t line = item->lines.begin; line < item->lines.end; line++)
+                    run_tile(item, rows, columns, line, add);
+            }
+        }
+    }
+    if (!g->exchanged)
+        transpose_block(item, true);
+}
+
+/* The last index runs over columns: neighbours read the same rows. */
+static void run_member(void *context, int member, int members)
+{
+    const struct job *job = context;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    char *memory = job->threads + g->per_thread * (size_t)member;
+    struct item item = {.job = job};
+    item.x_strip = (float *)(void *)memory;
+    item.y_strip = (float *)(void *)(memory += g->x_bytes);
+    item.segments = (struct outer_segment *)(void *)(memory += g->y_bytes);
+    item.counts = (int64_t *)(void *)(memory += g->segments);
+    item.scratch = (float *)(void *)(memory + g->places);
+    int64_t index, end;
+    falt_share(g->items, member, members, &index, &end);
+    for (; index < end; index++) {
+        int64_t rest = index;
+        item.column_tiles = share(g->column_tiles, rest % g->column_ranges, g->column_ranges);
+        rest /= g->column_ranges;
+        item.row_tiles = share(g->row_tiles, rest % g->row_ranges, g->row_ranges);
+        rest /= g->row_ranges;
+        item.lines = share(g->lines, rest % g->line_ranges, g->line_ranges);
+        rest /= g->line_ranges;
+        item.group = rest % p->groups;
+        const int64_t part = rest / p->groups;
+        item.chunks = share(g->chunks, part, g->parts);
+        item.rows = (struct range){share(g->rows, item.row_tiles.begin, g->row_tiles).begin,
+                                   share(g->rows, item.row_tiles.end - 1, g->row_tiles).end};
+        item.columns = (struct range){item.column_tiles.begin * g->nr, smaller(item.column_tiles.end * g->nr, g->columns)};
+        item.x = g->merged ? (struct range){0, p->x_group} : g->exchanged ? item.columns : item.rows;
+        item.y = g->exchanged ? item.rows : item.columns;
+        item.x_pitch = !g->x_strip ? job->x.pixel : g->merged ? p->x_group : strip_pitch(length(item.x));
+        item.y_pitch = !g->y_strip ? job->y.pixel : strip_pitch(length(item.y));
+        item.pitch = divide_up(length(item.columns), g->vec) * g->vec;
+        item.w = job->copies ? job->copies + part * p->w_count : job->operands->w;
+        item.add = p->accumulate && !job->copies;
+        run_item(&item);
+    }
+}
+
+static void add_parts(void *context, int member, int members)
+{
+    const struct job *job = context;
+    const int64_t count = job->p->w_count;
+    float *w = job->operands->w;
+    int64_t begin, end;
+    falt_share(count, member, members, &begin, &end);
+    for (int64_t part = 0; part < job->g->parts; part++) {
+        const float *copy = job->copies + part * count;
+        for (int64_t i = begin; i < end; i++)
+            w[i] = part || job->p->accumulate ? w[i] + copy[i] : copy[i];
+    }
+}
+
+static void run(const struct problem *problem, const struct candidate *c, const struct kernels *kernels,
+                const struct operands *operands, int threads)
+{
+    const struct problem flat = flatten(problem), *p = &flat;
+    const struct gradient *g = (const struct gradient *)(const void *)c->state;
+    const struct job job = {
+        .p = p,
+        .g = g,
+        .kernels = kernels,
+        .operands = operands,
+        .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
+        .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
+        .w = falt_weight_strides(p),
+        .threads = (char *)operands->workspace + copies_bytes(p, g),
+        .copies = g->parts > 1 ? operands->workspace : NULL,
+    };
+    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
+    if (job.copies)
+        falt_parallel(threads, add_parts, (void *)(uintptr_t)&job);
+}
+
+const struct solver falt_solver_direct_weights = {"direct", FALT_ALGO_DIRECT, consider, NULL, run};
