@@ -1,4 +1,5 @@
 /* plan.c - a plan's life: every public entry point that has to do with one. */
+#include <float.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -498,9 +499,14 @@ falt_status falt_plan_error_bound(const falt_plan *plan, const falt_tensors *ten
         added = largest(operands.bias, forward ? p->y_channels : p->x_channels) +
                 largest(operands.residual, forward ? p->y_count : p->x_count);
     }
-    const double unit = ldexp(1.0, -24), terms = main_choice(plan)->error_terms + 1.0 + 2.0; /* bias and residual are terms, too */
-    *bound = (terms * unit / (1.0 - terms * unit) * main_choice(plan)->error_growth * size + 3.0 * unit * (size + added)) *
-             lipschitz(p);
+    const double unit = ldexp(1.0, -24);
+    for (int64_t i = 0; i < plan->steps; i++) {
+        const struct candidate *c = &plan->step[i].chosen;
+        const double terms = c->error_terms + 1.0 + 2.0; /* bias and residual are terms, too */
+        const double gamma = terms * unit < 1.0 ? terms * unit / (1.0 - terms * unit) : DBL_MAX;
+        const double sums = gamma * c->error_growth * size;
+        *bound = larger_or_nan(*bound, (sums + 3.0 * unit * (size + added)) * lipschitz(p));
+    }
     return FALT_OK;
 }
 
@@ -512,6 +518,15 @@ static double predicted(const falt_plan *plan)
     for (int64_t i = 0; i < plan->steps; i++)
         seconds += plan->step[i].chosen.seconds;
     return seconds;
+}
+
+/* Of the least accurate step. */
+static double accuracy(const falt_plan *plan)
+{
+    double most = 0.0;
+    for (int64_t i = 0; i < plan->steps; i++)
+        most = fmax(most, plan->step[i].chosen.accuracy);
+    return most;
 }
 
 falt_status falt_plan_get_info(const falt_plan *plan, falt_plan_info *info)
@@ -527,7 +542,7 @@ falt_status falt_plan_get_info(const falt_plan *plan, falt_plan_info *info)
     info->threads = c->threads;
     info->kernel = c->kernel;
     info->predicted_seconds = predicted(plan);
-    info->accuracy = c->accuracy;
+    info->accuracy = accuracy(plan);
     return FALT_OK;
 }
 
@@ -561,7 +576,7 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
         put(text, "phases     %lld, one for each residue class of the stride; this is the longest\n", (long long)plan->steps);
     put(text, "threads    %d of %d\n", c->threads, plan->resources.threads);
     put(text, "predicted  %.4g ms\n", predicted(plan) * 1e3);
-    put(text, "accuracy   %.3g x direct summation\n", c->accuracy);
+    put(text, "accuracy   %.3g x direct summation\n", accuracy(plan));
     put(text, "workspace  %zu bytes, packed weights %zu bytes\n", falt_plan_workspace_size(plan, 1),
         falt_plan_packed_weights_size(plan));
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
@@ -582,7 +597,7 @@ static void describe_json(const falt_plan *plan, const char *problem, struct tex
     put(text, "{\"problem\":\"%s\",\"algorithm\":\"%s\",\"forced\":%s,\"kernel\":\"%s\",\"schedule\":\"%s\"", problem,
         c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
     put(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g", plan->resources.kernels->name, c->threads,
-        predicted(plan) * 1e3, c->accuracy);
+        predicted(plan) * 1e3, accuracy(plan));
     put(text, ",\"phases\":%lld", (long long)plan->steps);
     put(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[", falt_plan_workspace_size(plan, 1),
         falt_plan_packed_weights_size(plan));
