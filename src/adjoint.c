@@ -43,9 +43,11 @@ static void take_phase(const struct problem *p, int dimension, int64_t phase, st
     f->dilation[dimension] = d / g;
     f->pad[dimension] = taps ? (taps - 1) * (d / g) - (first - r0 * d) / s : 0;
     f->w.base += taps ? (r0 + (taps - 1) * step) * f->w.tap[dimension] : 0;
-    f->w.tap[dimension] *= -step;
     f->y.base += phase * f->y.pixel[dimension];
-    f->y.pixel[dimension] *= s;
+    if (taps > 1) /* otherwise the product may not even be a number */
+        f->w.tap[dimension] *= -step;
+    if (f->out[dimension] > 1)
+        f->y.pixel[dimension] *= s;
 }
 
 void falt_phase(const struct problem *p, int64_t index, struct problem *f)

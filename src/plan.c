@@ -1,4 +1,5 @@
 /* plan.c - a plan's life: every public entry point that has to do with one. */
+#include <float.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -501,25 +502,17 @@ falt_status falt_plan_error_bound(const falt_plan *plan, const falt_tensors *ten
                 largest(operands.residual, forward ? p->y_count : p->x_count);
     }
     const double unit = ldexp(1.0, -24);
-    double factor = 0.0; /* of the worst step: gamma * growth */
     for (int64_t i = 0; i < plan->steps; i++) {
-        const double terms = plan->step[i].chosen.error_terms + 1.0 + 2.0; /* bias and residual are terms, too */
-        factor = fmax(factor, terms * unit / (1.0 - terms * unit) * plan->step[i].chosen.error_growth);
+        const struct candidate *c = &plan->step[i].chosen;
+        const double terms = c->error_terms + 1.0 + 2.0; /* bias and residual are terms, too */
+        const double gamma = terms * unit < 1.0 ? terms * unit / (1.0 - terms * unit) : DBL_MAX;
+        const double sums = gamma * c->error_growth * size;
+        *bound = larger_or_nan(*bound, (sums + 3.0 * unit * (size + added)) * lipschitz(p));
     }
-    *bound = (factor * size + 3.0 * unit * (size + added)) * lipschitz(p);
     return FALT_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ description */
-
-/* Of the least accurate step. */
-static double accuracy_of(const falt_plan *plan)
-{
-    double worst = 0.0;
-    for (int64_t i = 0; i < plan->steps; i++)
-        worst = fmax(worst, plan->step[i].chosen.accuracy);
-    return worst;
-}
 
 static double predicted(const falt_plan *plan)
 {
@@ -527,6 +520,15 @@ static double predicted(const falt_plan *plan)
     for (int64_t i = 0; i < plan->steps; i++)
         seconds += plan->step[i].chosen.seconds;
     return seconds;
+}
+
+/* Of the least accurate step. */
+static double accuracy(const falt_plan *plan)
+{
+    double most = 0.0;
+    for (int64_t i = 0; i < plan->steps; i++)
+        most = fmax(most, plan->step[i].chosen.accuracy);
+    return most;
 }
 
 falt_status falt_plan_get_info(const falt_plan *plan, falt_plan_info *info)
@@ -542,7 +544,7 @@ falt_status falt_plan_get_info(const falt_plan *plan, falt_plan_info *info)
     info->threads = c->threads;
     info->kernel = c->kernel;
     info->predicted_seconds = predicted(plan);
-    info->accuracy = accuracy_of(plan);
+    info->accuracy = accuracy(plan);
     return FALT_OK;
 }
 
@@ -576,7 +578,7 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
         put(text, "phases     %lld, one for each residue class of the stride; this is the longest\n", (long long)plan->steps);
     put(text, "threads    %d of %d\n", c->threads, plan->resources.threads);
     put(text, "predicted  %.4g ms\n", predicted(plan) * 1e3);
-    put(text, "accuracy   %.3g x direct summation\n", accuracy_of(plan));
+    put(text, "accuracy   %.3g x direct summation\n", accuracy(plan));
     put(text, "workspace  %zu bytes, packed weights %zu bytes\n", falt_plan_workspace_size(plan, 1),
         falt_plan_packed_weights_size(plan));
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
@@ -597,7 +599,7 @@ static void describe_json(const falt_plan *plan, const char *problem, struct tex
     put(text, "{\"problem\":\"%s\",\"algorithm\":\"%s\",\"forced\":%s,\"kernel\":\"%s\",\"schedule\":\"%s\"", problem,
         c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
     put(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g", plan->resources.kernels->name, c->threads,
-        predicted(plan) * 1e3, accuracy_of(plan));
+        predicted(plan) * 1e3, accuracy(plan));
     put(text, ",\"phases\":%lld", (long long)plan->steps);
     put(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[", falt_plan_workspace_size(plan, 1),
         falt_plan_packed_weights_size(plan));

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "arithmetic.h"
 #include "error.h"
 #include "solver.h"
 
@@ -136,6 +137,19 @@ static falt_status count_floats(const char *name, const int64_t factors[], int n
     return FALT_OK;
 }
 
+/* Solvers step through images by strides and dilations, into the padding too: distances in floats must be numbers. */
+static falt_status check_steps(const struct problem *p)
+{
+    const int64_t image = larger(p->in_pixels * p->x_channels, p->out_pixels * p->y_channels);
+    for (int k = FALT_MAX_DIMS - p->dims; k < FALT_MAX_DIMS; k++) {
+        int64_t distance;
+        if (!falt_multiply(image, larger(p->stride[k], p->dilation[k]), &distance))
+            return falt_fail(FALT_TOO_LARGE, "a step of %" PRId64 " pixels is 2^63 floats or more in dimension %d",
+                             larger(p->stride[k], p->dilation[k]), k - FALT_MAX_DIMS + p->dims);
+    }
+    return FALT_OK;
+}
+
 falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, falt_pass pass, const falt_options *options)
 {
     falt_status status = validate_scalars(conv, pass, options);
@@ -180,6 +194,11 @@ falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, fa
         p.stride[k] = conv->stride[i];
         p.dilation[k] = conv->dilation[i];
         p.pad[k] = conv->pad_begin[i];
+        /* Steps that are never taken need not be large. */
+        if (p.out[k] == 1)
+            p.stride[k] = smaller(p.stride[k], p.in[k]);
+        if (p.kernel[k] == 1)
+            p.dilation[k] = 1;
     }
 
     /* The batch comes last: even for an empty one, an image's size is a number. */
@@ -199,6 +218,9 @@ falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, fa
     }
     p.in_pixels = p.in[0] * p.in[1] * p.in[2];
     p.out_pixels = p.out[0] * p.out[1] * p.out[2];
+    status = check_steps(&p);
+    if (status != FALT_OK)
+        return status;
     p.taps = p.kernel[0] * p.kernel[1] * p.kernel[2];
     p.multiply_adds = (double)p.y_count * (double)p.taps * (double)p.x_group;
     falt_dense_views(&p, &p);
