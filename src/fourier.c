@@ -268,41 +268,192 @@ static void reorder_weights(const struct falt_operator *op, double *to)
                     *to++ = (double)op->weights[(g * p->y_group + o) * w.o + i * w.i + tap * w.t];
 }
 
-falt_status falt_fourier_norm(const struct falt_operator *op, const int64_t *embedding, double *norm)
+/* The torus with `size` pixels and that stride, and memory for `members`. */
+static falt_status torus_make(struct torus *t, const struct falt_operator *op, const int64_t size[3], const int64_t stride[3],
+                              int64_t steps, int members)
 {
     const struct problem *p = &op->problem;
-    struct torus t = {.op = op, .frequencies = 1, .aliases = 1};
+    *t = (struct torus){.op = op, .frequencies = 1, .aliases = 1, .rows = p->y_group};
     for (int k = 0; k < 3; k++) {
-        t.size[k] = embedding ? embedding[k] : p->in[k];
-        t.stride[k] = embedding ? 1 : p->stride[k];
-        t.out[k] = t.size[k] / t.stride[k];
-        if (t.size[k] > INT32_MAX || !falt_multiply(t.frequencies, t.out[k], &t.frequencies) ||
-            !falt_multiply(t.aliases, t.stride[k], &t.aliases))
+        t->size[k] = size[k];
+        t->stride[k] = stride[k];
+        t->out[k] = size[k] / stride[k];
+        if (size[k] > INT32_MAX || !falt_multiply(t->frequencies, t->out[k], &t->frequencies) ||
+            !falt_multiply(t->aliases, stride[k], &t->aliases))
             return falt_fail(FALT_TOO_LARGE, "a torus of %lld pixels in a dimension is too large for a Fourier transform",
-                             (long long)t.size[k]);
+                             (long long)size[k]);
     }
-    t.rows = p->y_group;
-    if (!falt_multiply(p->x_group, t.aliases, &t.columns))
+    if (!falt_multiply(p->x_group, t->aliases, &t->columns))
         return falt_fail(FALT_TOO_LARGE, "too many frequencies fall upon one");
-    t.side = t.rows < t.columns ? t.rows : t.columns;
-    t.steps = t.side < MOST_STEPS ? t.side : MOST_STEPS;
-    const int threads = op->threads < MOST_MEMBERS ? op->threads : MOST_MEMBERS;
+    t->side = t->rows < t->columns ? t->rows : t->columns;
+    t->steps = t->side < steps ? t->side : steps;
     int64_t doubles;
-    if (!size_scratch(&t) || !falt_multiply(t.scratch_size, threads, &doubles))
+    if (!size_scratch(t) || !falt_multiply(t->scratch_size, members, &doubles))
         return falt_fail(FALT_TOO_LARGE, "the Fourier transform of the kernel does not fit an address space");
     double *w = falt_allocate(&op->allocator, p->w_count, sizeof *w);
-    t.scratch = falt_allocate(&op->allocator, doubles, sizeof *t.scratch);
-    falt_status status = FALT_OK;
-    if (w && t.scratch) {
+    t->scratch = falt_allocate(&op->allocator, doubles, sizeof *t->scratch);
+    t->w = w;
+    if (w && t->scratch) {
         reorder_weights(op, w);
-        t.w = w;
-        falt_parallel(threads, norm_member, &t);
-        *norm = 0.0;
-        for (int i = 0; i < threads; i++)
-            *norm = fmax(*norm, t.norm[i]);
-    } else
-        status = falt_fail(FALT_OUT_OF_MEMORY, "no memory for a Fourier transform of the kernel");
+        return FALT_OK;
+    }
     falt_release(&op->allocator, w);
-    falt_release(&op->allocator, t.scratch);
-    return status;
+    falt_release(&op->allocator, t->scratch);
+    return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a Fourier transform of the kernel");
+}
+
+static void torus_free(const struct torus *t)
+{
+    falt_release(&t->op->allocator, (void *)(uintptr_t)t->w);
+    falt_release(&t->op->allocator, t->scratch);
+}
+
+falt_status falt_fourier_norm(const struct falt_operator *op, const int64_t *embedding, double *norm)
+{
+    const int64_t dense[3] = {1, 1, 1};
+    const int threads = op->threads < MOST_MEMBERS ? op->threads : MOST_MEMBERS;
+    struct torus t;
+    const falt_status status = torus_make(&t, op, embedding ? embedding : op->problem.in,
+                                          embedding ? dense : op->problem.stride, MOST_STEPS, threads);
+    if (status != FALT_OK)
+        return status;
+    falt_parallel(threads, norm_member, &t);
+    *norm = 0.0;
+    for (int i = 0; i < threads; i++)
+        *norm = fmax(*norm, t.norm[i]);
+    torus_free(&t);
+    return FALT_OK;
+}
+
+/* -------------------------------------------------------------------------------------------------- a vector to start from */
+
+/* Where K is large: a coarse grid of frequencies first, then about the best ever finer ones. */
+struct peak {
+    int64_t group, frequency[3];
+    double value;
+};
+
+static void set_grid(struct torus *t, const int64_t out[3])
+{
+    for (int k = 0; k < 3; k++) {
+        t->out[k] = out[k];
+        t->size[k] = out[k] * t->stride[k];
+    }
+}
+
+static void consider_frequency(const struct torus *t, const struct scratch *s, int64_t group, const int64_t f[3],
+                               struct peak *peak)
+{
+    transform(t, group, f, s);
+    const double value = singular_value(t, s);
+    if (value > peak->value)
+        *peak = (struct peak){group, {f[0], f[1], f[2]}, value};
+}
+
+static struct peak find_peak(struct torus *t, const struct scratch *s)
+{
+    const struct problem *p = &t->op->problem;
+    struct peak peak = {.value = -1.0};
+    int64_t grid[3], f[3];
+    for (int k = 0; k < 3; k++) { /* a kernel of r taps has as many oscillations at most: four points for each */
+        const int64_t fine = 4 * (p->kernel[k] < 8 ? p->kernel[k] : 8);
+        grid[k] = p->kernel[k] == 1 || p->out[k] == 1 ? 1 : fine < p->out[k] ? fine : p->out[k];
+    }
+    set_grid(t, grid);
+    for (int64_t group = 0; group < p->groups; group++)
+        for (f[0] = 0; f[0] <= grid[0] / 2; f[0]++) /* the other half of the frequencies is conjugate */
+            for (f[1] = 0; f[1] < grid[1]; f[1]++)
+                for (f[2] = 0; f[2] < grid[2]; f[2]++)
+                    if (f[0] < grid[0] && (grid[0] > 1 || (f[1] <= grid[1] / 2 && (grid[1] > 1 || f[2] <= grid[2] / 2))))
+                        consider_frequency(t, s, group, f, &peak);
+    for (bool finer = true; finer;) {
+        int64_t range[3];
+        finer = false;
+        for (int k = 0; k < 3; k++) {
+            const bool more = grid[k] > 1 && grid[k] < 4 * p->out[k];
+            range[k] = more;
+            grid[k] *= more ? 2 : 1;
+            peak.frequency[k] *= more ? 2 : 1;
+            finer = finer || more;
+        }
+        set_grid(t, grid);
+        const struct peak centre = peak;
+        for (int64_t a = -range[0]; a <= range[0]; a++)
+            for (int64_t b = -range[1]; b <= range[1]; b++)
+                for (int64_t c = -range[2]; c <= range[2]; c++) {
+                    const int64_t around[3] = {(centre.frequency[0] + a + grid[0]) % grid[0],
+                                               (centre.frequency[1] + b + grid[1]) % grid[1],
+                                               (centre.frequency[2] + c + grid[2]) % grid[2]};
+                    if (a || b || c)
+                        consider_frequency(t, s, centre.group, around, &peak);
+                }
+    }
+    return peak;
+}
+
+/* The wave with these amplitudes [2][channels of the group][aliases], at the side with this many pixels. */
+static void write_wave(const struct torus *t, const struct peak *peak, const double *re, const double *im, bool outputs, float *to)
+{
+    const struct problem *p = &t->op->problem;
+    const int64_t *pixels = outputs ? p->out : p->in, channels = outputs ? p->y_channels : p->x_channels;
+    const int64_t group = outputs ? p->y_group : p->x_group, aliases = outputs ? 1 : t->aliases;
+    const struct tensor_strides stride = falt_tensor_strides(p, channels, pixels[0] * pixels[1] * pixels[2]);
+    const double pi = 3.14159265358979323846;
+    const bool circular = t->op->boundary == FALT_BOUNDARY_CIRCULAR;
+    memset(to, 0, (size_t)(channels * pixels[0] * pixels[1] * pixels[2]) * sizeof *to);
+    int64_t h[3], pixel = 0;
+    for (h[0] = 0; h[0] < pixels[0]; h[0]++)
+        for (h[1] = 0; h[1] < pixels[1]; h[1]++)
+            for (h[2] = 0; h[2] < pixels[2]; h[2]++, pixel++)
+                for (int64_t alias = 0; alias < aliases; alias++) {
+                    double turn = 0.0, window = 1.0;
+                    int64_t rest = alias;
+                    for (int k = 2; k >= 0; k--) {
+                        const int64_t f = peak->frequency[k] + rest % t->stride[k] * t->out[k];
+                        rest /= t->stride[k];
+                        turn += (double)f * (double)h[k] / (double)(outputs ? t->out[k] : t->size[k]);
+                        window *= circular ? 1.0 : sin(pi * (double)(h[k] + 1) / (double)(pixels[k] + 1));
+                    }
+                    const double cosine = window * cos(2.0 * pi * turn), sine = window * sin(2.0 * pi * turn);
+                    for (int64_t c = 0; c < group; c++) /* the matrix's columns are [alias][channel] */
+                        to[(peak->group * group + c) * stride.c + pixel * stride.pixel] +=
+                            (float)(re[alias * group + c] * cosine - im[alias * group + c] * sine);
+                }
+}
+
+falt_status falt_fourier_start(const struct falt_operator *op, bool outputs, float *vector)
+{
+    enum { STEPS = 8, POWER = 24 };
+    struct torus t;
+    const falt_status status = torus_make(&t, op, op->problem.stride, op->problem.stride, STEPS, 1);
+    if (status != FALT_OK)
+        return status;
+    const struct scratch s = scratch_of(&t, 0);
+    const struct peak peak = find_peak(&t, &s);
+    transform(&t, peak.group, peak.frequency, &s);
+
+    /* Its singular vector, by the power method: it need not be exact. The longer side is the product, the shorter the basis. */
+    double *right[2], *left[2];
+    const bool short_rows = t.rows <= t.columns;
+    for (int i = 0; i < 2; i++) {
+        right[i] = short_rows ? s.product[i] : s.basis + i * t.side;
+        left[i] = short_rows ? s.basis + i * t.side : s.product[i];
+    }
+    for (int64_t i = 0; i < t.columns; i++) {
+        right[0][i] = cos((double)(i * i + 1));
+        right[1][i] = sin((double)(i * i + 1));
+    }
+    for (int turn = 0; turn < POWER; turn++) {
+        const double length = sqrt(dot(right[0], right[0], t.columns) + dot(right[1], right[1], t.columns));
+        for (int64_t i = 0; i < t.columns && length > 0.0; i++) {
+            right[0][i] /= length;
+            right[1][i] /= length;
+        }
+        multiply(&t, &s, right[0], right[1], left[0], left[1]);
+        if (turn + 1 < POWER)
+            multiply_adjoint(&t, &s, left[0], left[1], right[0], right[1]);
+    }
+    write_wave(&t, &peak, outputs ? left[0] : right[0], outputs ? left[1] : right[1], outputs, vector);
+    torus_free(&t);
+    return FALT_OK;
 }
