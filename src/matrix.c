@@ -397,6 +397,19 @@ static int64_t locate(const struct matrix *m, int64_t r, int64_t pixel[3])
     return part->row_channels.begin + (last ? r % channels : r / part->row_pixels);
 }
 
+/* At least the number of entries of any row; no more than there are columns. */
+static int64_t longest_row(const struct matrix *m)
+{
+    int64_t longest = m->part.column_group;
+    for (int k = 0; k < 3; k++) {
+        int64_t most = 0;
+        for (int64_t r = 0; r < m->pairs[k].rows; r++)
+            most = larger(most, m->pairs[k].start[r + 1] - m->pairs[k].start[r]);
+        longest *= most;
+    }
+    return longest;
+}
+
 falt_status falt_operator_csr(const falt_operator *op, int64_t out_channel, int64_t in_channel, int64_t *row_start,
                               int64_t *column, float *value, int64_t capacity)
 {
@@ -446,10 +459,7 @@ falt_status falt_operator_dense(const falt_operator *op, int64_t out_channel, in
     status = matrix_make(&m, op, out_channel, in_channel);
     if (status != FALT_OK)
         return status;
-    /* No row has more entries than there are columns, nor than there are taps and channels. */
-    int64_t longest = part.size.columns;
-    if (m.taps[0] * m.taps[1] * m.taps[2] < longest / part.column_group)
-        longest = m.taps[0] * m.taps[1] * m.taps[2] * part.column_group;
+    const int64_t longest = longest_row(&m);
     int64_t *column = falt_allocate(&op->allocator, longest, sizeof *column);
     float *value = falt_allocate(&op->allocator, longest, sizeof *value);
     if (column && value) {

@@ -198,7 +198,7 @@ static void eigen(double *a, double *v, int64_t n, int64_t stride)
 
 enum {
     PIECE = 64,      /* floats of each vector at a time where all of them are transformed */
-    LEAST_STEPS = 15 /* before the gap between Ritz values means anything: the start favours one peak of the spectrum */
+    LEAST_STEPS = 16 /* before the gap between Ritz values means anything: the start favours one peak of the spectrum */
 };
 
 struct lanczos {
@@ -343,7 +343,7 @@ static falt_status iterate(struct lanczos *l)
         }
         solve_projected(l, j + 1);
         norm->estimate = sqrt(fmax(0.0, l->values[0]));
-        norm->converged = exhausted || (j >= LEAST_STEPS && relative_error(l, j + 1, stretch * beta) <= norm->tolerance);
+        norm->converged = exhausted || (norm->used >= 2 * LEAST_STEPS && relative_error(l, j + 1, stretch * beta) <= norm->tolerance);
         if (norm->converged || last) {
             change_basis(l, j + 1, 1);
             return FALT_OK;
