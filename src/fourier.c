@@ -327,9 +327,12 @@ falt_status falt_fourier_norm(const struct falt_operator *op, const int64_t *emb
 
 /* -------------------------------------------------------------------------------------------------- a vector to start from */
 
-/* Where K is large: a coarse grid of frequencies first, then about the best ever finer ones. */
+/* Where K is large: the highest local maxima of a coarse grid of frequencies, and about each of them ever finer grids. More than
+ * one, because the last percent decides which is the highest, and it takes many steps to get from one peak to another. */
+enum { PEAKS = 6, START_STEPS = 12, POWER = 24 };
+
 struct peak {
-    int64_t group, frequency[3];
+    int64_t group, frequency[3], grid[3];
     double value;
 };
 
@@ -341,58 +344,93 @@ static void set_grid(struct torus *t, const int64_t out[3])
     }
 }
 
-static void consider_frequency(const struct torus *t, const struct scratch *s, int64_t group, const int64_t f[3],
-                               struct peak *peak)
+static double value_at(const struct torus *t, const struct scratch *s, int64_t group, const int64_t f[3])
 {
     transform(t, group, f, s);
-    const double value = singular_value(t, s);
-    if (value > peak->value)
-        *peak = (struct peak){group, {f[0], f[1], f[2]}, value};
+    return singular_value(t, s);
 }
 
-static struct peak find_peak(struct torus *t, const struct scratch *s)
+static void split_index(int64_t index, const int64_t grid[3], int64_t f[3])
 {
-    const struct problem *p = &t->op->problem;
-    struct peak peak = {.value = -1.0};
-    int64_t grid[3], f[3];
-    for (int k = 0; k < 3; k++) { /* a kernel of r taps has as many oscillations at most: four points for each */
-        const int64_t fine = 4 * (p->kernel[k] < 8 ? p->kernel[k] : 8);
-        grid[k] = p->kernel[k] == 1 || p->out[k] == 1 ? 1 : fine < p->out[k] ? fine : p->out[k];
+    f[2] = index % grid[2];
+    f[1] = index / grid[2] % grid[1];
+    f[0] = index / grid[2] / grid[1];
+}
+
+static int64_t around(const int64_t grid[3], const int64_t f[3], int64_t a, int64_t b, int64_t c)
+{
+    return ((f[0] + a + grid[0]) % grid[0] * grid[1] + (f[1] + b + grid[1]) % grid[1]) * grid[2] + (f[2] + c + grid[2]) % grid[2];
+}
+
+static int64_t mirror(const int64_t grid[3], const int64_t f[3])
+{
+    const int64_t minus[3] = {(grid[0] - f[0]) % grid[0], (grid[1] - f[1]) % grid[1], (grid[2] - f[2]) % grid[2]};
+    return around(grid, minus, 0, 0, 0);
+}
+
+/* Keeps the highest; returns their number. */
+static int insert(struct peak *peaks, int count, struct peak peak)
+{
+    int i = count < PEAKS ? count : PEAKS;
+    for (; i > 0 && peaks[i - 1].value < peak.value; i--)
+        if (i < PEAKS)
+            peaks[i] = peaks[i - 1];
+    if (i < PEAKS)
+        peaks[i] = peak;
+    return count < PEAKS ? count + 1 : PEAKS;
+}
+
+/* The maxima of one group on the torus's grid. values: room for all of its points. */
+static int find_maxima(const struct torus *t, const struct scratch *s, int64_t group, double *values, struct peak *peaks, int count)
+{
+    const int64_t *grid = t->out, points = grid[0] * grid[1] * grid[2];
+    int64_t f[3];
+    for (int64_t i = 0; i < points; i++) {
+        split_index(i, grid, f);
+        const int64_t m = mirror(grid, f);
+        values[i] = m < i ? values[m] : value_at(t, s, group, f);
     }
-    set_grid(t, grid);
-    for (int64_t group = 0; group < p->groups; group++)
-        for (f[0] = 0; f[0] <= grid[0] / 2; f[0]++) /* the other half of the frequencies is conjugate */
-            for (f[1] = 0; f[1] < grid[1]; f[1]++)
-                for (f[2] = 0; f[2] < grid[2]; f[2]++)
-                    if (f[0] < grid[0] && (grid[0] > 1 || (f[1] <= grid[1] / 2 && (grid[1] > 1 || f[2] <= grid[2] / 2))))
-                        consider_frequency(t, s, group, f, &peak);
+    for (int64_t i = 0; i < points; i++) {
+        split_index(i, grid, f);
+        bool highest = mirror(grid, f) >= i;
+        for (int64_t n = 0; n < 27 && highest; n++)
+            highest = values[around(grid, f, n / 9 - 1, n / 3 % 3 - 1, n % 3 - 1)] <= values[i];
+        if (highest)
+            count = insert(peaks, count, (struct peak){group, {f[0], f[1], f[2]}, {grid[0], grid[1], grid[2]}, values[i]});
+    }
+    return count;
+}
+
+/* Climbs on grids twice as fine until they are four times as fine as the image's own. */
+static void refine(struct torus *t, const struct scratch *s, struct peak *peak)
+{
     for (bool finer = true; finer;) {
-        int64_t range[3];
+        int64_t range[3], near[3];
         finer = false;
         for (int k = 0; k < 3; k++) {
-            const bool more = grid[k] > 1 && grid[k] < 4 * p->out[k];
-            range[k] = more;
-            grid[k] *= more ? 2 : 1;
-            peak.frequency[k] *= more ? 2 : 1;
-            finer = finer || more;
+            range[k] = peak->grid[k] > 1 && peak->grid[k] < 4 * t->op->problem.out[k];
+            peak->grid[k] <<= range[k];
+            peak->frequency[k] <<= range[k];
+            finer = finer || range[k];
         }
-        set_grid(t, grid);
-        const struct peak centre = peak;
-        for (int64_t a = -range[0]; a <= range[0]; a++)
-            for (int64_t b = -range[1]; b <= range[1]; b++)
-                for (int64_t c = -range[2]; c <= range[2]; c++) {
-                    const int64_t around[3] = {(centre.frequency[0] + a + grid[0]) % grid[0],
-                                               (centre.frequency[1] + b + grid[1]) % grid[1],
-                                               (centre.frequency[2] + c + grid[2]) % grid[2]};
-                    if (a || b || c)
-                        consider_frequency(t, s, centre.group, around, &peak);
-                }
+        set_grid(t, peak->grid);
+        const struct peak centre = *peak;
+        for (int64_t n = 0; n < 27 && finer; n++) {
+            const int64_t step[3] = {n / 9 - 1, n / 3 % 3 - 1, n % 3 - 1};
+            if (n == 13 || step[0] * step[0] > range[0] || step[1] * step[1] > range[1] || step[2] * step[2] > range[2])
+                continue;
+            split_index(around(t->out, centre.frequency, step[0], step[1], step[2]), t->out, near);
+            const double value = value_at(t, s, peak->group, near);
+            if (value > peak->value) {
+                peak->value = value;
+                memcpy(peak->frequency, near, sizeof near);
+            }
+        }
     }
-    return peak;
 }
 
-/* The wave with these amplitudes [2][channels of the group][aliases], at the side with this many pixels. */
-static void write_wave(const struct torus *t, const struct peak *peak, const double *re, const double *im, bool outputs, float *to)
+/* Adds the wave with these amplitudes, [aliases][channels of the group], at one side. */
+static void add_wave(const struct torus *t, const struct peak *peak, const double *re, const double *im, bool outputs, float *to)
 {
     const struct problem *p = &t->op->problem;
     const int64_t *pixels = outputs ? p->out : p->in, channels = outputs ? p->y_channels : p->x_channels;
@@ -400,7 +438,6 @@ static void write_wave(const struct torus *t, const struct peak *peak, const dou
     const struct tensor_strides stride = falt_tensor_strides(p, channels, pixels[0] * pixels[1] * pixels[2]);
     const double pi = 3.14159265358979323846;
     const bool circular = t->op->boundary == FALT_BOUNDARY_CIRCULAR;
-    memset(to, 0, (size_t)(channels * pixels[0] * pixels[1] * pixels[2]) * sizeof *to);
     int64_t h[3], pixel = 0;
     for (h[0] = 0; h[0] < pixels[0]; h[0]++)
         for (h[1] = 0; h[1] < pixels[1]; h[1]++)
@@ -421,39 +458,63 @@ static void write_wave(const struct torus *t, const struct peak *peak, const dou
                 }
 }
 
-falt_status falt_fourier_start(const struct falt_operator *op, bool outputs, float *vector)
+/* The singular vector of K at a peak, by the power method: it need not be exact. Both sides have the same length. */
+static void add_peak(struct torus *t, const struct scratch *s, const struct peak *peak, bool outputs, float *vector)
 {
-    enum { STEPS = 8, POWER = 24 };
-    struct torus t;
-    const falt_status status = torus_make(&t, op, op->problem.stride, op->problem.stride, STEPS, 1);
-    if (status != FALT_OK)
-        return status;
-    const struct scratch s = scratch_of(&t, 0);
-    const struct peak peak = find_peak(&t, &s);
-    transform(&t, peak.group, peak.frequency, &s);
-
-    /* Its singular vector, by the power method: it need not be exact. The longer side is the product, the shorter the basis. */
-    double *right[2], *left[2];
-    const bool short_rows = t.rows <= t.columns;
+    set_grid(t, peak->grid);
+    transform(t, peak->group, peak->frequency, s);
+    double *right[2], *left[2]; /* the longer side is the product, the shorter in the basis */
+    const bool short_rows = t->rows <= t->columns;
     for (int i = 0; i < 2; i++) {
-        right[i] = short_rows ? s.product[i] : s.basis + i * t.side;
-        left[i] = short_rows ? s.basis + i * t.side : s.product[i];
+        right[i] = short_rows ? s->product[i] : s->basis + i * t->side;
+        left[i] = short_rows ? s->basis + i * t->side : s->product[i];
     }
-    for (int64_t i = 0; i < t.columns; i++) {
+    for (int64_t i = 0; i < t->columns; i++) {
         right[0][i] = cos((double)(i * i + 1));
         right[1][i] = sin((double)(i * i + 1));
     }
     for (int turn = 0; turn < POWER; turn++) {
-        const double length = sqrt(dot(right[0], right[0], t.columns) + dot(right[1], right[1], t.columns));
-        for (int64_t i = 0; i < t.columns && length > 0.0; i++) {
+        const double length = sqrt(dot(right[0], right[0], t->columns) + dot(right[1], right[1], t->columns));
+        for (int64_t i = 0; i < t->columns && length > 0.0; i++) {
             right[0][i] /= length;
             right[1][i] /= length;
         }
-        multiply(&t, &s, right[0], right[1], left[0], left[1]);
+        multiply(t, s, right[0], right[1], left[0], left[1]);
         if (turn + 1 < POWER)
-            multiply_adjoint(&t, &s, left[0], left[1], right[0], right[1]);
+            multiply_adjoint(t, s, left[0], left[1], right[0], right[1]);
     }
-    write_wave(&t, &peak, outputs ? left[0] : right[0], outputs ? left[1] : right[1], outputs, vector);
+    add_wave(t, peak, outputs ? left[0] : right[0], outputs ? left[1] : right[1], outputs, vector);
+}
+
+falt_status falt_fourier_start(const struct falt_operator *op, bool outputs, float *vector)
+{
+    const struct problem *p = &op->problem;
+    struct torus t;
+    const falt_status status = torus_make(&t, op, p->stride, p->stride, START_STEPS, 1);
+    if (status != FALT_OK)
+        return status;
+    int64_t grid[3];
+    for (int k = 0; k < 3; k++) { /* a kernel of r taps has as many oscillations at most: four points for each */
+        const int64_t fine = 4 * (p->kernel[k] < 8 ? p->kernel[k] : 8);
+        grid[k] = p->kernel[k] == 1 || p->out[k] == 1 ? 1 : fine < p->out[k] ? fine : p->out[k];
+    }
+    double *values = falt_allocate(&op->allocator, grid[0] * grid[1] * grid[2], sizeof *values);
+    if (!values) {
+        torus_free(&t);
+        return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a grid of frequencies");
+    }
+    const struct scratch s = scratch_of(&t, 0);
+    struct peak peaks[PEAKS];
+    int count = 0;
+    set_grid(&t, grid);
+    for (int64_t group = 0; group < p->groups; group++)
+        count = find_maxima(&t, &s, group, values, peaks, count);
+    memset(vector, 0, (size_t)(outputs ? p->y_count : p->x_count) * sizeof *vector);
+    for (int i = 0; i < count; i++) {
+        refine(&t, &s, &peaks[i]);
+        add_peak(&t, &s, &peaks[i], outputs, vector);
+    }
+    falt_release(&op->allocator, values);
     torus_free(&t);
     return FALT_OK;
 }

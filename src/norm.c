@@ -269,7 +269,7 @@ static void change_basis(const struct lanczos *l, int64_t size, int64_t count)
     }
 }
 
-/* The wave that Fourier analysis recommends, which saves most of the steps, and a tenth of noise in case that it errs. */
+/* The waves that Fourier analysis recommends, which save most of the steps, and a tenth of noise in case that it errs. */
 static falt_status start(const struct lanczos *l)
 {
     float *v = l->basis, *noise = v + l->n;
@@ -311,6 +311,33 @@ static double relative_error(const struct lanczos *l, int64_t size, double beta)
     return 0.5 * error / top;
 }
 
+/*
+ * Makes next, a product of this length, orthogonal to the basis up to vector j; the coefficients are the projected matrix's column j.
+ * Where much cancels, what remains has lost its accuracy, and it is done again (Daniel, Gragg, Kaufman, Stewart, 1976).
+ * Returns the remaining length; 0 if there is nothing but rounding left.
+ */
+static double orthogonalise(const struct lanczos *l, int64_t j, float *next, double stretch, double before)
+{
+    const double rounding = 4e-7 * before;
+    double length = before;
+    for (int turn = 0; turn < 4; turn++) {
+        const double last = length;
+        for (int64_t i = 0; i <= j; i++) {
+            const double h = dot(l->basis + i * l->n, next, l->n);
+            double *entry = &l->projected[i * l->most + j];
+            *entry = (turn == 0 ? 0.0 : *entry) + stretch * h;
+            l->projected[j * l->most + i] = *entry;
+            add_scaled(next, -h, l->basis + i * l->n, l->n);
+        }
+        length = length_of(next, l->n);
+        if (!(length > rounding))
+            return length <= rounding ? 0.0 : length; /* NaN stays */
+        if (length > 0.1 * last)
+            return length;
+    }
+    return 0.0;
+}
+
 /* Leaves the largest Ritz vector in the place of the first of the basis. */
 static falt_status iterate(struct lanczos *l)
 {
@@ -328,15 +355,10 @@ static falt_status iterate(struct lanczos *l)
         if (status != FALT_OK)
             break;
         const double before = length_of(next, n);
-        for (int64_t i = 0; i <= j; i++) {
-            const double h = dot(l->basis + i * n, next, n);
-            l->projected[i * most + j] = l->projected[j * most + i] = stretch * h;
-            add_scaled(next, -h, l->basis + i * n, n);
-        }
-        const double beta = length_of(next, n);
+        const double beta = orthogonalise(l, j, next, stretch, before);
         if (!isfinite(stretch * beta))
             return falt_fail(FALT_INVALID_ARGUMENT, "the weights are so large that products overflow");
-        const bool exhausted = beta <= 1e-6 * before || j + 1 == n, full = j + 1 == most, last = norm->used + 2 > limit;
+        const bool exhausted = !(beta > 0.0) || j + 1 == n, full = j + 1 == most, last = norm->used + 2 > limit;
         if (!exhausted && !full && !last && j % 4 != 3) {
             scale(next, 1.0 / beta, n);
             continue;

@@ -33,8 +33,8 @@ struct falt_operator {
  * torus of that size, stride 1. NULL: of op itself, which must be circular with in == stride * out. */
 falt_status falt_fourier_norm(const struct falt_operator *op, const int64_t *embedding, double *norm);
 
-/* A vector at the normal form's side of x, or of y, that is nearly a singular one of the largest singular value: the wave that the
- * kernel amplifies most, fading towards borders of zeros. It may be zero. */
+/* A vector at the normal form's side of x, or of y, that is rich in the singular vectors of the largest singular values: the waves
+ * that the kernel amplifies most, fading towards borders of zeros. It may be zero. The operator has a batch of 1. */
 falt_status falt_fourier_start(const struct falt_operator *op, bool outputs, float *vector);
 
 int64_t falt_greatest_divisor(int64_t a, int64_t b);
