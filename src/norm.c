@@ -313,7 +313,7 @@ static double relative_error(const struct lanczos *l, int64_t size, double beta)
 
 /*
  * Makes next, a product of this length, orthogonal to the basis up to vector j; the coefficients are the projected matrix's column j.
- * Where much cancels, what remains has lost its accuracy, and it is done again (Daniel, Gragg, Kaufman, Stewart, 1976).
+ * What cancels takes accuracy with it, so it is done again until hardly anything does (Daniel, Gragg, Kaufman, Stewart, 1976).
  * Returns the remaining length; 0 if there is nothing but rounding left.
  */
 static double orthogonalise(const struct lanczos *l, int64_t j, float *next, double stretch, double before)
@@ -332,7 +332,7 @@ static double orthogonalise(const struct lanczos *l, int64_t j, float *next, dou
         length = length_of(next, l->n);
         if (!(length > rounding))
             return length <= rounding ? 0.0 : length; /* NaN stays */
-        if (length > 0.1 * last)
+        if (length > 0.7 * last)
             return length;
     }
     return 0.0;
