@@ -329,7 +329,7 @@ falt_status falt_fourier_norm(const struct falt_operator *op, const int64_t *emb
 
 /* Where K is large: the highest local maxima of a coarse grid of frequencies, and about each of them ever finer grids. More than
  * one, because the last percent decides which is the highest, and it takes many steps to get from one peak to another. */
-enum { PEAKS = 6, START_STEPS = 12, POWER = 24 };
+enum { PEAKS = 12, START_STEPS = 12, POWER = 24 };
 
 struct peak {
     int64_t group, frequency[3], grid[3];

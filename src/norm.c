@@ -365,7 +365,7 @@ static falt_status iterate(struct lanczos *l)
         }
         solve_projected(l, j + 1);
         norm->estimate = sqrt(fmax(0.0, l->values[0]));
-        norm->converged = exhausted || (norm->used >= 2 * LEAST_STEPS && relative_error(l, j + 1, stretch * beta) <= norm->tolerance);
+        norm->converged = exhausted || (norm->used >= 2 * LEAST_STEPS && relative_error(l, j + 1, stretch * beta) <= 0.25 * norm->tolerance);
         if (norm->converged || last) {
             change_basis(l, j + 1, 1);
             return FALT_OK;
