@@ -70,6 +70,22 @@ static const struct {
       EXIT_STATUS,
       NHWC},
      run_explain},
+    {{"matrix", MATRIX, "the convolution as a matrix: symbols, values, files, pictures", "[OPTION]... [--batch FILE | PROBLEM]...",
+      PROBLEMS "\n"
+      "Prints A of dst = A src for one image, both as vectors in the order of the layout (nchw if not told). W12 is the\n"
+      "weight in row 1, column 2 of the kernel; with channels W2,1,12 is that from input channel 1 to output channel 2.\n"
+      "Dots are zeros. With a circular boundary, taps that meet are added: W1+W4.\n"
+      EXIT_STATUS,
+      1 << FALT_NCHW},
+     run_matrix},
+    {{"sizes", SIZES, "output sizes, and the transposed convolution that goes the way back", selection_synopsis,
+      PROBLEMS "\n"
+      "Prints the output size and how it comes about, the padding that would keep the size, the transposed convolution\n"
+      "that gives back the input size (and for a transposed one, the convolution), and the convolution over an input with\n"
+      "zeros inserted that is the same. What has no solution is refused with its reason.\n"
+      EXIT_STATUS,
+      NHWC},
+     run_sizes},
 };
 /* clang-format on */
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -192,6 +192,53 @@ static bool set_format(struct selection *s, const char *option, const char *valu
     return true;
 }
 
+static bool set_boundary(struct selection *s, const char *option, const char *value)
+{
+    static const char *const names[] = {[FALT_BOUNDARY_ZERO] = "zero", [FALT_BOUNDARY_CIRCULAR] = "circular"};
+    const int choice = choose(s, option, value, names, 2);
+    s->matrix.boundary = (falt_boundary)choice;
+    return choice < 2;
+}
+
+static bool set_entries(struct selection *s, const char *option, const char *value)
+{
+    static const char *const names[] = {"symbols", "values"};
+    const int choice = choose(s, option, value, names, 2);
+    s->matrix.numbers = choice == 1;
+    return choice < 2;
+}
+
+static bool set_values(struct selection *s, const char *option, const char *value)
+{
+    (void)option;
+    s->matrix.values = value;
+    return true;
+}
+
+static bool set_output(struct selection *s, const char *option, const char *value)
+{
+    (void)option;
+    s->matrix.output = value;
+    return true;
+}
+
+static bool set_out_channel(struct selection *s, const char *option, const char *value)
+{
+    return integer(s, option, value, 0, INT64_MAX, &s->matrix.out_channel);
+}
+
+static bool set_in_channel(struct selection *s, const char *option, const char *value)
+{
+    return integer(s, option, value, 0, INT64_MAX, &s->matrix.in_channel);
+}
+
+static bool set_matrix_format(struct selection *s, const char *option, const char *value)
+{
+    static const char *const names[MATRIX_FORMATS] = {"text", "csv", "mtx", "svg", "png"};
+    s->matrix.format = (enum matrix_format)choose(s, option, value, names, MATRIX_FORMATS);
+    return s->matrix.format < MATRIX_FORMATS;
+}
+
 static bool set_versus(struct selection *s, const char *option, const char *value)
 {
     s->versus = peer_name();
@@ -248,14 +295,14 @@ static const struct option_row {
     bool (*set)(struct selection *selection, const char *option, const char *value);
     const char *help;
 } rows[] = {
-    {"net", "NAME", BENCH | CHECK | EXPLAIN, set_source,
+    {"net", "NAME", BENCH | CHECK | EXPLAIN | SIZES, set_source,
      "the layers of a built-in network; may be repeated. --net list lists them"},
-    {"batch", "FILE", BENCH | CHECK | EXPLAIN, set_source, "a problem a line, # begins a comment; may be repeated"},
-    {"transposed", NULL, BENCH | CHECK | EXPLAIN, set_transposed,
+    {"batch", "FILE", BENCH | CHECK | EXPLAIN | MATRIX | SIZES, set_source, "a problem a line, # begins a comment; may be repeated"},
+    {"transposed", NULL, BENCH | CHECK | EXPLAIN | MATRIX | SIZES, set_transposed,
      "read PROBLEMs and files as transposed convolutions, i -> o all the same"},
     {"pass", "PASS", BENCH | CHECK | EXPLAIN, set_pass, "fwd (default), bwd_d, bwd_w or all"},
-    {"layout", "LAYOUT", BENCH | CHECK | EXPLAIN, set_layout, "nhwc, nchw (and their 1-D and 3-D forms) or all"},
-    {"weights-layout", "LAYOUT", BENCH | CHECK | EXPLAIN, set_weights_layout, "oihw (default) or ohwi"},
+    {"layout", "LAYOUT", BENCH | CHECK | EXPLAIN | MATRIX, set_layout, "nhwc, nchw (and their 1-D and 3-D forms) or all"},
+    {"weights-layout", "LAYOUT", BENCH | CHECK | EXPLAIN | MATRIX, set_weights_layout, "oihw (default) or ohwi"},
     {"algo", "ALGO", BENCH | CHECK | EXPLAIN, set_algorithm, "auto (default), reference, direct, im2col, winograd, depthwise"},
     {"isa", "ISA", BENCH | CHECK | EXPLAIN, set_isa, "nothing beyond scalar, avx2, avx512 or neon; auto: the best there is"},
     {"threads", "N", BENCH | CHECK | EXPLAIN | INFO, set_threads, "0 (default): as many as OpenMP would use"},
@@ -273,9 +320,16 @@ static const struct option_row {
      "the peer's: best (default; the faster of the others), direct, winograd"},
     {"versus-layout", "LAYOUT", BENCH, set_versus_layout,
      "the peer's src and dst: same (default) as ours, or any: its choice, reordering not counted"},
-    {"seed", "N", BENCH | CHECK, set_seed, "of the random data (default 1)"},
+    {"boundary", "BOUNDARY", MATRIX, set_boundary, "zero (default) or circular: the image goes on with itself"},
+    {"entries", "WHAT", MATRIX, set_entries, "symbols (default in text and csv): W11, W12, ...; values: random ones"},
+    {"values", "W,W,...", MATRIX, set_values, "the weights, in the order of their layout; implies --entries values"},
+    {"out-channel", "N", MATRIX, set_out_channel, "the rows of output channel N (from 0) only"},
+    {"in-channel", "N", MATRIX, set_in_channel, "the columns of input channel N (from 0) only"},
+    {"format", "FORMAT", MATRIX, set_matrix_format, "text (default), csv, mtx (Matrix Market), svg or png: a picture of the entries"},
+    {"output", "FILE", MATRIX, set_output, "instead of standard output"},
+    {"seed", "N", BENCH | CHECK | MATRIX, set_seed, "of the random data (default 1)"},
     {"format", "FORMAT", BENCH | CHECK | EXPLAIN | INFO, set_format, "table (default), csv or json"},
-    {"help", NULL, BENCH | CHECK | EXPLAIN | INFO, NULL, "this text"},
+    {"help", NULL, BENCH | CHECK | EXPLAIN | INFO | MATRIX | SIZES, NULL, "this text"},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -321,6 +375,7 @@ int options_parse(struct selection *s, const struct command *command, int argc, 
                             .passes = 1u << FALT_FORWARD,
                             .layouts = command->default_layouts,
                             .min_time = 0.2,
+                            .matrix = {.out_channel = FALT_ALL_CHANNELS, .in_channel = FALT_ALL_CHANNELS},
                             .seed = 1};
     s->options.warm_weights = command->bit == BENCH;
     struct option options[ROWS + 1] = {{NULL, 0, NULL, 0}};

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include "faltung.h"
+#include "faltung_operator.h"
 #include "peer.h"
 #include "report.h"
 
@@ -24,7 +25,9 @@ struct job {
 };
 
 /* Subcommands as bits, for the table of options. */
-enum { INFO = 1, BENCH = 2, CHECK = 4, EXPLAIN = 8 };
+enum { INFO = 1, BENCH = 2, CHECK = 4, EXPLAIN = 8, MATRIX = 16, SIZES = 32 };
+
+enum matrix_format { MATRIX_TEXT, MATRIX_CSV, MATRIX_MTX, MATRIX_SVG, MATRIX_PNG, MATRIX_FORMATS };
 
 struct command {
     const char *name;
@@ -52,6 +55,15 @@ struct selection {
     const char *versus; /* the peer's name, or NULL */
     struct peer_options peer;
     bool cold_weights;
+
+    struct {
+        falt_boundary boundary;
+        enum matrix_format format;
+        bool numbers;       /* even without --values */
+        const char *values; /* of the weights, or NULL */
+        const char *output; /* a file, or NULL */
+        int64_t out_channel, in_channel;
+    } matrix;
 
     /* how jobs are made out of layers */
     unsigned passes, layouts; /* 1 << falt_pass, 1 << falt_layout */

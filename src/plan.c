@@ -3,10 +3,10 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "adjoint.h"
+#include "allocator.h"
 #include "arithmetic.h"
 #include "bias.h"
 #include "error.h"
@@ -34,21 +34,6 @@ struct falt_plan {
     int64_t main, steps;      /* the step that takes longest; their number */
     struct step step[];
 };
-
-/* ------------------------------------------------------------------------------------------------------------- allocation */
-
-static void *allocate_default(void *context, size_t size, size_t alignment)
-{
-    (void)context;
-    (void)alignment;
-    return malloc(size); /* what we ask for is aligned by hand */
-}
-
-static void release_default(void *context, void *pointer)
-{
-    (void)context;
-    free(pointer);
-}
 
 static char *align(void *pointer)
 {
@@ -180,9 +165,7 @@ falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass 
     if (!resources.kernels)
         return falt_fail(FALT_UNSUPPORTED, "this CPU or this build lacks %s", falt_isa_name(options->isa));
 
-    falt_allocator allocator = options->allocator;
-    if (!allocator.allocate)
-        allocator = (falt_allocator){allocate_default, release_default, NULL};
+    const falt_allocator allocator = falt_allocator_of(options);
     const int64_t steps = count_steps(&problem, options->algorithm);
     const size_t size = sizeof(falt_plan) + (size_t)steps * sizeof(struct step);
     falt_plan *made = allocator.allocate(allocator.context, size, _Alignof(falt_plan));

@@ -1,13 +1,16 @@
 #!/bin/sh
-# exports.sh NM LIBRARY HEADER: the shared library exports the functions that the header declares, and nothing else.
+# exports.sh NM LIBRARY HEADER...: the shared library exports the functions that the headers declare, and nothing else.
 set -eu
 LC_ALL=C
 export LC_ALL
-declared=$(sed -n 's/^FALT_API .*[ *]\(falt_[a-z_0-9]*\)(.*/\1/p' "$3" | sort)
-exported=$("$1" -D --defined-only "$2" | awk '{ sub(/@.*/, "", $NF); print $NF }' | sort)
+nm=$1
+library=$2
+shift 2
+declared=$(sed -n 's/^FALT_API .*[ *]\(falt_[a-z_0-9]*\)(.*/\1/p' "$@" | sort)
+exported=$("$nm" -D --defined-only "$library" | awk '{ sub(/@.*/, "", $NF); print $NF }' | sort)
 [ -n "$declared" ]
 if [ "$declared" != "$exported" ]; then
-    echo "declared in $3:" $declared
-    echo "exported by $2:" $exported
+    echo "declared in $*:" $declared
+    echo "exported by $library:" $exported
     exit 1
 fi

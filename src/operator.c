@@ -1,0 +1,277 @@
+/*
+ * operator.c - y = A x and x = A^T y through the fast passes.
+ *
+ * The engine knows only zeros beyond the border. A circular boundary is had by writing out the periodic image as far as the outputs
+ * see it, E x, and a convolution without padding, K: C = K E. Its transpose is C^T = E^T K^T: backward data, then E^T, which adds
+ * what belongs to the same pixel. Both E and E^T are done row by row of what they write, so threads never meet.
+ *
+ *     image      a b c d            pad_begin 2, pad_end 1
+ *     E image    c d a b c d a      E^T adds columns 2 and 6 into a, 3 into b, 0 and 4 into c, 1 and 5 into d
+ */
+#include "operator.h"
+
+#include <string.h>
+
+#include "arithmetic.h"
+#include "error.h"
+#include "parallel.h"
+#include "solver.h"
+
+/* -------------------------------------------------------------------------------------------------- the periodic image */
+
+/* Images and, with channels first, channels form `planes` of three dimensions; with channels last they are in the pixel. */
+struct extension {
+    const struct falt_operator *op;
+    const float *from;
+    float *to;
+    int64_t planes, pixel; /* floats of a pixel */
+};
+
+static struct extension extension_of(const struct falt_operator *op, const float *from, float *to)
+{
+    const struct problem *p = &op->problem;
+    const bool last = p->layout == FALT_CHANNELS_LAST;
+    return (struct extension){op, from, to, p->batch * (last ? 1 : p->x_channels), last ? p->x_channels : 1};
+}
+
+static int64_t remainder_of(int64_t a, int64_t b)
+{
+    const int64_t r = a % b;
+    return r < 0 ? r + b : r;
+}
+
+static void extend_member(void *context, int member, int members)
+{
+    const struct extension *e = context;
+    const struct problem *p = &e->op->problem;
+    const int64_t *extent = e->op->extent, *in = p->in;
+    int64_t item, end;
+    falt_share(e->planes * extent[0] * extent[1], member, members, &item, &end);
+    for (; item < end; item++) {
+        const int64_t h = remainder_of(item % extent[1] - p->pad[1], in[1]), rest = item / extent[1];
+        const int64_t d = remainder_of(rest % extent[0] - p->pad[0], in[0]), plane = rest / extent[0];
+        const float *from = e->from + ((plane * in[0] + d) * in[1] + h) * in[2] * e->pixel;
+        float *to = e->to + item * extent[2] * e->pixel;
+        int64_t w = remainder_of(-p->pad[2], in[2]);
+        for (int64_t done = 0, run; done < extent[2]; done += run, w = 0) {
+            run = smaller(in[2] - w, extent[2] - done);
+            memcpy(to + done * e->pixel, from + w * e->pixel, (size_t)(run * e->pixel) * sizeof(float));
+        }
+    }
+}
+
+static void fold_member(void *context, int member, int members)
+{
+    const struct extension *e = context;
+    const struct problem *p = &e->op->problem;
+    const int64_t *extent = e->op->extent, *in = p->in;
+    int64_t item, end;
+    falt_share(e->planes * in[0] * in[1], member, members, &item, &end);
+    for (; item < end; item++) {
+        const int64_t row = item % in[1], slice = item / in[1] % in[0], plane = item / in[1] / in[0];
+        float *to = e->to + item * in[2] * e->pixel;
+        memset(to, 0, (size_t)(in[2] * e->pixel) * sizeof(float));
+        for (int64_t d = remainder_of(slice + p->pad[0], in[0]); d < extent[0]; d += in[0])
+            for (int64_t h = remainder_of(row + p->pad[1], in[1]); h < extent[1]; h += in[1]) {
+                const float *from = e->from + ((plane * extent[0] + d) * extent[1] + h) * extent[2] * e->pixel;
+                int64_t w = remainder_of(-p->pad[2], in[2]);
+                for (int64_t done = 0, run; done < extent[2]; done += run, w = 0) {
+                    run = smaller(in[2] - w, extent[2] - done);
+                    for (int64_t i = 0; i < run * e->pixel; i++)
+                        to[w * e->pixel + i] += from[done * e->pixel + i];
+                }
+            }
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------------- creation */
+
+/* The convolution without padding that sees the extended image. What its outputs do not see (end padding that a stride skips) is
+ * left out; what they see beyond the end padding (output_padding) is in. */
+static void plan_extended(struct falt_operator *op)
+{
+    const struct problem *p = &op->problem;
+    falt_conv *planned = &op->planned;
+    planned->transposed = 0;
+    planned->in_channels = p->x_channels;
+    planned->out_channels = p->y_channels;
+    for (int k = 0; k < 3; k++)
+        op->extent[k] = (p->out[k] - 1) * p->stride[k] + (p->kernel[k] - 1) * p->dilation[k] + 1;
+    for (int i = 0; i < p->dims; i++) {
+        planned->in[i] = op->extent[FALT_MAX_DIMS - p->dims + i];
+        planned->pad_begin[i] = planned->pad_end[i] = planned->output_padding[i] = 0;
+    }
+}
+
+static falt_status plan_direction(struct falt_operator *op, struct direction *d, falt_pass pass)
+{
+    d->pass = pass;
+    falt_status status = falt_plan_create(&d->plan, &op->planned, pass, &op->options);
+    if (status != FALT_OK)
+        return status;
+    const size_t size = falt_plan_packed_weights_size(d->plan);
+    if (size == 0)
+        return FALT_OK;
+    d->packed = op->allocator.allocate(op->allocator.context, size, SOLVER_ALIGN);
+    if (!d->packed)
+        return falt_fail(FALT_OUT_OF_MEMORY, "no memory for packed weights of %zu bytes", size);
+    return falt_pack_weights(d->plan, op->weights, d->packed, size);
+}
+
+static falt_status fill(struct falt_operator *op, const float *weights)
+{
+    const struct problem *p = &op->problem;
+    const bool circular = op->boundary == FALT_BOUNDARY_CIRCULAR;
+    op->weights = falt_allocate(&op->allocator, p->w_count, sizeof(float));
+    if (!op->weights)
+        return falt_fail(FALT_OUT_OF_MEMORY, "no memory for %lld weights", (long long)p->w_count);
+    memcpy(op->weights, weights, (size_t)p->w_count * sizeof(float));
+    if (circular)
+        plan_extended(op);
+    const bool backward = circular && p->transposed; /* the plans know C only */
+    falt_status status = plan_direction(op, &op->direction[0], backward ? FALT_BACKWARD_DATA : FALT_FORWARD);
+    if (status == FALT_OK)
+        status = plan_direction(op, &op->direction[1], backward ? FALT_FORWARD : FALT_BACKWARD_DATA);
+    if (status != FALT_OK)
+        return status;
+    falt_plan_info info = {.struct_size = sizeof info};
+    status = falt_plan_get_info(op->direction[0].plan, &info);
+    op->threads = info.threads;
+    if (circular) /* the plans have found that this fits */
+        op->extended = p->batch * p->x_channels * op->extent[0] * op->extent[1] * op->extent[2];
+    return status;
+}
+
+falt_status falt_operator_create(falt_operator **op, const falt_conv *conv, falt_boundary boundary, const float *weights,
+                                 const falt_options *options)
+{
+    if (!op)
+        return falt_fail(FALT_INVALID_ARGUMENT, "op is NULL");
+    *op = NULL;
+    if (!weights)
+        return falt_fail(FALT_INVALID_ARGUMENT, "weights is NULL");
+    if (boundary != FALT_BOUNDARY_ZERO && boundary != FALT_BOUNDARY_CIRCULAR)
+        return falt_fail(FALT_INVALID_ARGUMENT, "boundary %d is neither zero (0) nor circular (1)", (int)boundary);
+    const falt_options defaults = FALT_OPTIONS_INIT;
+    if (!options)
+        options = &defaults;
+    if (options->struct_size != sizeof *options || !options->allocator.allocate != !options->allocator.release) {
+        falt_plan *none; /* has the words for it */
+        return falt_plan_create(&none, conv, FALT_FORWARD, options);
+    }
+    struct problem problem;
+    falt_status status = falt_problem_init(&problem, conv, FALT_FORWARD, NULL);
+    if (status != FALT_OK)
+        return status;
+    if (conv->activation != FALT_ACT_NONE)
+        return falt_fail(FALT_INVALID_ARGUMENT, "activation %d is not linear", (int)conv->activation);
+
+    const falt_allocator allocator = falt_allocator_of(options);
+    falt_operator *made = falt_allocate(&allocator, 1, sizeof *made);
+    if (!made)
+        return falt_fail(FALT_OUT_OF_MEMORY, "no memory for an operator of %zu bytes", sizeof *made);
+    memset(made, 0, sizeof *made);
+    made->allocator = allocator;
+    made->problem = problem;
+    made->boundary = boundary;
+    made->conv = made->planned = *conv;
+    made->options = *options;
+    status = fill(made, weights);
+    if (status != FALT_OK) {
+        falt_operator_destroy(made);
+        return status;
+    }
+    *op = made;
+    return FALT_OK;
+}
+
+void falt_operator_destroy(falt_operator *op)
+{
+    if (!op)
+        return;
+    const falt_allocator allocator = op->allocator;
+    for (int i = 0; i < 2; i++) {
+        falt_plan_destroy(op->direction[i].plan);
+        falt_release(&allocator, op->direction[i].packed);
+    }
+    falt_release(&allocator, op->weights);
+    falt_release(&allocator, op);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ application */
+
+/* The extended image comes first in the workspace, the plan's own workspace after it. */
+static size_t extended_bytes(const falt_operator *op)
+{
+    return round_to_lines((size_t)op->extended * sizeof(float));
+}
+
+size_t falt_operator_workspace_size(const falt_operator *op)
+{
+    if (!op)
+        return 0;
+    const size_t a = falt_plan_workspace_size(op->direction[0].plan, 1), b = falt_plan_workspace_size(op->direction[1].plan, 1);
+    return falt_with_slack(extended_bytes(op)) + (a > b ? a : b);
+}
+
+static falt_status run(const falt_operator *op, const struct direction *d, const float *from, float *to, char *workspace,
+                       size_t size)
+{
+    float *extended = NULL;
+    if (op->extended) {
+        const size_t skip = (size_t)(-(uintptr_t)workspace % SOLVER_ALIGN), used = falt_with_slack(extended_bytes(op));
+        extended = (float *)(void *)(workspace + skip);
+        workspace += used;
+        size -= used;
+    }
+    falt_tensors t = {.weights = op->weights, .packed_weights = d->packed, .workspace = size ? workspace : NULL,
+                      .workspace_size = size};
+    if (d->pass == FALT_FORWARD) {
+        t.src = extended ? extended : from;
+        t.dst = to;
+    } else {
+        t.diff_dst = from;
+        t.diff_src = extended ? extended : to;
+    }
+    struct extension extension = extension_of(op, d->pass == FALT_FORWARD ? from : extended,
+                                              d->pass == FALT_FORWARD ? extended : to);
+    if (extended && d->pass == FALT_FORWARD)
+        falt_parallel(op->threads, extend_member, &extension);
+    const falt_status status = falt_execute(d->plan, &t);
+    if (status == FALT_OK && extended && d->pass == FALT_BACKWARD_DATA)
+        falt_parallel(op->threads, fold_member, &extension);
+    return status;
+}
+
+static falt_status apply(const falt_operator *op, int direction, const float *from, float *to, void *workspace, size_t size)
+{
+    if (!op)
+        return falt_fail(FALT_INVALID_ARGUMENT, "op is NULL");
+    if (op->problem.batch == 0)
+        return FALT_OK;
+    if (!from || !to)
+        return falt_fail(FALT_INVALID_ARGUMENT, "%s is NULL", !from == !direction ? "x" : "y");
+    const size_t needed = falt_operator_workspace_size(op);
+    if (workspace && size < needed)
+        return falt_fail(FALT_WORKSPACE, "workspace needs %zu bytes, has %zu", needed, size);
+    void *own = NULL;
+    if (!workspace && needed) {
+        workspace = own = op->allocator.allocate(op->allocator.context, needed, SOLVER_ALIGN);
+        if (!own)
+            return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a workspace of %zu bytes", needed);
+    }
+    const falt_status status = run(op, &op->direction[direction], from, to, workspace, needed);
+    falt_release(&op->allocator, own);
+    return status;
+}
+
+falt_status falt_operator_apply(const falt_operator *op, const float *x, float *y, void *workspace, size_t workspace_size)
+{
+    return apply(op, 0, x, y, workspace, workspace_size);
+}
+
+falt_status falt_operator_apply_transposed(const falt_operator *op, const float *y, float *x, void *workspace,
+                                           size_t workspace_size)
+{
+    return apply(op, 1, y, x, workspace, workspace_size);
+}
