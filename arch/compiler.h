@@ -13,6 +13,8 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
+#define LIKELY(condition) __builtin_expect(!!(condition), 1)
+
 /* What memory holds may have changed: nothing loaded before is kept. Stops gcc from hoisting more loads out of a loop than there
  * are registers. */
 #define FORGET_MEMORY() __asm__ volatile("" ::: "memory")

@@ -164,8 +164,8 @@ struct winograd_kernels {
  *     GROUPS    the same, several groups side by side; permute_i brings channel i of its group into each output channel's lane.
  *     ROWS      pixels of a row of one channel; m runs down the image. Weights and bias are single floats.
  *
- * Each C[m][n] is one chain of multiply-adds in the order of the formula. A call does `units` of such tiles a step apart: the next
- * channels of the same pixels, or the next image row.
+ * Each C[m][n] is one chain of multiply-adds in the order of the formula. A call does `units` of such tiles side by side, the next
+ * channels of the same pixels or the next pixels of the same rows, and `repeats` of these below each other.
  */
 enum depthwise_kind { DEPTHWISE_CHANNELS, DEPTHWISE_GROUPS, DEPTHWISE_ROWS, DEPTHWISE_KINDS };
 enum depthwise_height { DEPTHWISE_TALL, DEPTHWISE_SHORT, DEPTHWISE_HEIGHTS_COUNT };
@@ -191,6 +191,8 @@ struct depthwise_args {
     int rows;          /* to store: 1 ... tile */
     int64_t units;     /* >= 1; floats from one to the next: */
     ptrdiff_t unit_offset, unit_w, unit_bias, unit_c;
+    int64_t repeats; /* >= 1: all of it again further down the image; from one to the next, in floats: */
+    ptrdiff_t repeat_offset, repeat_c;
     ptrdiff_t down_c; /* blocks: floats from an output row to the next */
     struct epilogue epilogue;
 };

@@ -45,6 +45,12 @@ INLINE __m256i vec_mask(int64_t n)
     return _mm256_loadu_si256((const __m256i *)(const void *)(window + VEC - n));
 }
 
+INLINE vec vec_keep(vec a)
+{
+    __asm__("" : "+x"(a));
+    return a;
+}
+
 INLINE vec vec_load_n(const float *p, int64_t n)
 {
     return _mm256_maskload_ps(p, vec_mask(n));

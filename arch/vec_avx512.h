@@ -42,6 +42,12 @@ INLINE __mmask16 vec_mask(int64_t n)
     return (__mmask16)(n <= 0 ? 0u : n >= VEC ? 0xffffu : (1u << n) - 1u);
 }
 
+INLINE vec vec_keep(vec a)
+{
+    __asm__("" : "+v"(a));
+    return a;
+}
+
 INLINE vec vec_load_n(const float *p, int64_t n)
 {
     return _mm512_maskz_loadu_ps(vec_mask(n), p);

@@ -37,6 +37,12 @@ INLINE void vec_store(float *p, vec a)
     vst1q_f32(p, a);
 }
 
+INLINE vec vec_keep(vec a)
+{
+    __asm__("" : "+w"(a));
+    return a;
+}
+
 INLINE vec vec_load_n(const float *p, int64_t n)
 {
     if (n >= VEC)

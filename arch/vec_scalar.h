@@ -7,6 +7,7 @@
  *     vec, VEC                      a vector, of VEC floats
  *     vec_load_n, vec_store_n       the first n floats; n <= 0 is none, n >= VEC is all. Memory beyond them is not touched, the
  *                                   other lanes are loaded as 0
+ *     vec_keep(x)                   x, in a register from now on: gcc would rather load it again for each use
  *     vec_load_lanes(p, lanes)      the lanes of vec_lanes_between(begin, end), 0 <= begin <= end <= VEC, likewise
  *     vec_permute(x, index)         lane i becomes x's lane index[i]; vec_index_load reads the VEC int32_t of an index
  *     vec_clamp(x, lo, hi)          a NaN in x stays NaN
@@ -67,6 +68,11 @@ INLINE vec vec_load(const float *p)
 INLINE void vec_store(float *p, vec a)
 {
     memcpy(p, &a, sizeof a);
+}
+
+INLINE vec vec_keep(vec a)
+{
+    return a;
 }
 
 INLINE vec vec_load_n(const float *p, int64_t n)

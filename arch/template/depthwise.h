@@ -14,8 +14,8 @@ enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_MAX_DOWN = DE
 #define EACH_TAP UNROLL for (int k = 0; k < DEPTHWISE_MAX_WIDTH; k++) if (k < width)
 #define EACH_DOWN UNROLL for (int r = 0; r < DEPTHWISE_MAX_DOWN; r++) if (r >= top && r < bottom)
 
-/* What of a line lies inside of the image: everything, some columns, or some columns and some lanes of them. */
-enum extent { WHOLE, SOME_COLUMNS, SOME_LANES };
+/* What of a line lies inside of the image: nothing, everything, some columns, or some columns and some lanes of them. */
+enum extent { NOTHING, WHOLE, SOME_COLUMNS, SOME_LANES };
 
 /* One line of x, all of its depth: a window of `width` slides over the tile. Output rows
  * [top, bottom) of a block of them see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. */
@@ -40,8 +40,8 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
             {
                 const int j = at * stride + phase;
                 if (j < (tile - 1) * stride + width) {
-                    if (extent == WHOLE || (uint32_t)j - begin < inside) {
-                        vec xj = extent == SOME_LANES ? vec_load_lanes(base, lanes) : vec_load(base);
+                    if (extent == WHOLE || LIKELY((uint32_t)j - begin < inside)) {
+                        vec xj = vec_keep(extent == SOME_LANES ? vec_load_lanes(base, lanes) : vec_load(base));
                         if (kind == DEPTHWISE_GROUPS)
                             xj = vec_permute(xj, vec_index_load(args->index + i * VEC));
                         EACH_DOWN EACH_OUTPUT
@@ -59,6 +59,8 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
 
 INLINE enum extent extent_of(const struct depthwise_line *line, int columns)
 {
+    if (line->begin >= line->end)
+        return NOTHING;
     if (line->lane_begin != 0 || line->lane_end != VEC)
         return SOME_LANES;
     return line->begin != 0 || line->end != columns ? SOME_COLUMNS : WHOLE;
@@ -123,83 +125,97 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
     }
 }
 
-INLINE void depthwise(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile)
+/* One unit of a tile. */
+INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repeat, const int64_t unit, const int plain,
+                           const int kind, const int width, const int stride, const int tile)
 {
     const int columns = (tile - 1) * stride + width, each = kind == DEPTHWISE_ROWS ? 1 : VEC;
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
+    const ptrdiff_t offset = args->offset + repeat * args->repeat_offset + unit * args->unit_offset;
     const ptrdiff_t step = width == 1 ? args->tap_step : args->step;
-    const int plain = plain_tile(args, tile);
-    const float *bias = args->bias;
-    for (int64_t unit = 0; unit < args->units; unit++) {
-        const ptrdiff_t offset = args->offset + unit * args->unit_offset;
-        const struct depthwise_line *line = args->x;
-        const float *w = args->w + unit * args->unit_w;
-        vec sum[1][DEPTHWISE_MAX_TILE];
-        EACH_OUTPUT sum[0][m] = vec_zero();
-        for (int64_t l = 0; l < args->lines; l++, line++, w += depth * width * each) {
-            const enum extent extent = extent_of(line, columns);
+    const struct depthwise_line *line = args->x;
+    const float *w = args->w + unit * args->unit_w;
+    vec sum[1][DEPTHWISE_MAX_TILE];
+    EACH_OUTPUT sum[0][m] = vec_zero();
+    for (int64_t l = 0; l < args->lines; l++, line++, w += depth * width * each) {
+        const enum extent extent = extent_of(line, columns);
+        if (extent == WHOLE)
+            slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
+        else if (extent == SOME_COLUMNS)
+            slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
+        else if (extent == SOME_LANES)
+            slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
+    }
+    if (width > 1) {
+        for (int64_t t = 0; t < args->taps; t++, line++, w += depth * each) {
+            const enum extent extent = extent_of(line, tile);
             if (extent == WHOLE)
-                slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
+                slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, WHOLE);
             else if (extent == SOME_COLUMNS)
-                slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
-            else
-                slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
+                slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_COLUMNS);
+            else if (extent == SOME_LANES)
+                slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_LANES);
         }
-        if (width > 1) {
-            for (int64_t t = 0; t < args->taps; t++, line++, w += depth * each) {
-                const enum extent extent = extent_of(line, tile);
-                if (extent == WHOLE)
-                    slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, WHOLE);
-                else if (extent == SOME_COLUMNS)
-                    slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_COLUMNS);
-                else
-                    slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_LANES);
-            }
-        }
-        depthwise_store(args, sum[0], bias, unit * args->unit_c, plain, kind, tile);
-        bias = bias ? bias + args->unit_bias : NULL;
+    }
+    depthwise_store(args, sum[0], args->bias ? args->bias + unit * args->unit_bias : NULL,
+                    repeat * args->repeat_c + unit * args->unit_c, plain, kind, tile);
+}
+
+INLINE void depthwise(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile)
+{
+    const int plain = plain_tile(args, tile);
+    for (int64_t repeat = 0; repeat < args->repeats; repeat++) {
+        for (int64_t unit = 0; unit < args->units; unit++)
+            depthwise_unit(args, repeat, unit, plain, kind, width, stride, tile);
     }
 }
 
-/* A block of `down` output rows: each line is loaded once for all of the rows that see it. */
 #if DEPTHWISE_DOWN > 1
-INLINE void depthwise_block(const struct depthwise_args *args, const int width, const int stride, const int tile, const int down)
+/* One unit of a block of `down` output rows: each line is loaded once for all of the rows that see it. */
+INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_t repeat, const int64_t unit, const int plain,
+                                 const int width, const int stride, const int tile, const int down)
 {
-    const int columns = (tile - 1) * stride + width;
+    const int kind = DEPTHWISE_CHANNELS, columns = (tile - 1) * stride + width;
     const ptrdiff_t row_w = width * VEC;
-    const int plain = plain_tile(args, tile);
-    const float *bias = args->bias;
-    for (int64_t unit = 0; unit < args->units; unit++) {
-        const ptrdiff_t offset = args->offset + unit * args->unit_offset;
-        const struct depthwise_line *line = args->x;
-        const float *w = args->w + unit * args->unit_w;
-        vec sum[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_TILE];
-        UNROLL for (int r = 0; r < down; r++) EACH_OUTPUT sum[r][m] = vec_zero();
-        for (int64_t l = 0; l < args->lines + down - 1; l++, line++, w += width * VEC) {
-            const int64_t from = l < args->lines ? 0 : l - args->lines + 1, to = l < down ? l + 1 : down; /* rows that see it */
-            const enum extent extent = extent_of(line, columns);
-            UNROLL for (int top = 0; top < down; top++)
+    const ptrdiff_t offset = args->offset + repeat * args->repeat_offset + unit * args->unit_offset;
+    const struct depthwise_line *line = args->x;
+    const float *w = args->w + unit * args->unit_w;
+    vec sum[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_TILE];
+    UNROLL for (int r = 0; r < down; r++) EACH_OUTPUT sum[r][m] = vec_zero();
+    for (int64_t l = 0; l < args->lines + down - 1; l++, line++, w += width * VEC) {
+        const int64_t from = l < args->lines ? 0 : l - args->lines + 1, to = l < down ? l + 1 : down; /* rows that see it */
+        const enum extent extent = extent_of(line, columns);
+        UNROLL for (int top = 0; top < down; top++)
+        {
+            UNROLL for (int bottom = top + 1; bottom <= down; bottom++)
             {
-                UNROLL for (int bottom = top + 1; bottom <= down; bottom++)
-                {
-                    if (from != top || to != bottom)
-                        continue;
-                    if (extent == WHOLE)
-                        slide(args, line, offset, args->step, w, row_w, sum, top, bottom, DEPTHWISE_CHANNELS, width, stride, tile, WHOLE);
-                    else if (extent == SOME_COLUMNS)
-                        slide(args, line, offset, args->step, w, row_w, sum, top, bottom, DEPTHWISE_CHANNELS, width, stride, tile,
-                              SOME_COLUMNS);
-                    else
-                        slide(args, line, offset, args->step, w, row_w, sum, top, bottom, DEPTHWISE_CHANNELS, width, stride, tile,
-                              SOME_LANES);
-                }
+                if (from != top || to != bottom)
+                    continue;
+                if (extent == WHOLE)
+                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, WHOLE);
+                else if (extent == SOME_COLUMNS)
+                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, SOME_COLUMNS);
+                else if (extent == SOME_LANES)
+                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, SOME_LANES);
             }
         }
-        UNROLL for (int r = 0; r < down; r++)
-            depthwise_store(args, sum[r], bias, unit * args->unit_c + r * args->down_c, plain, DEPTHWISE_CHANNELS, tile);
-        bias = bias ? bias + args->unit_bias : NULL;
+    }
+    UNROLL for (int r = 0; r < down; r++)
+        depthwise_store(args, sum[r], args->bias ? args->bias + unit * args->unit_bias : NULL,
+                        repeat * args->repeat_c + unit * args->unit_c + r * args->down_c, plain, kind, tile);
+}
+
+static void depthwise_block_3x3(const struct depthwise_args *args)
+{
+    const int plain = plain_tile(args, DEPTHWISE_SHORT_ROWS);
+    for (int64_t repeat = 0; repeat < args->repeats; repeat++) {
+        for (int64_t unit = 0; unit < args->units; unit++)
+            depthwise_block_unit(args, repeat, unit, plain, 3, 1, DEPTHWISE_SHORT_ROWS, DEPTHWISE_DOWN);
     }
 }
+#define DEPTHWISE_BLOCK depthwise_block_3x3
+#else
+#define DEPTHWISE_BLOCK NULL
 #endif
 
 /* X(kind, width, stride, height) */
@@ -224,13 +240,3 @@ DEPTHWISE_ALL(DEPTHWISE_DEFINE)
 
 #define DEPTHWISE_ENTRY(kind, width, stride, height)                                                                           \
     [DEPTHWISE_##kind][width / 2][stride - 1][DEPTHWISE_##height] = depthwise_##kind##_##width##_##stride##_##height,
-
-#if DEPTHWISE_DOWN > 1
-static void depthwise_block_3x3(const struct depthwise_args *args)
-{
-    depthwise_block(args, 3, 1, DEPTHWISE_SHORT_ROWS, DEPTHWISE_DOWN);
-}
-#define DEPTHWISE_BLOCK depthwise_block_3x3
-#else
-#define DEPTHWISE_BLOCK NULL
-#endif

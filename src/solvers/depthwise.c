@@ -578,9 +578,10 @@ static void run_block(const struct job *job, const struct thread_space *space, c
         .c_step = d->vec,
         .bias = job->operands->bias ? job->operands->bias + channels.y : NULL,
         .columns = channels.outputs,
-        .units = smaller(d->block_rows, p->out[1] - at->y),
-        .unit_offset = p->stride[1] * d->strip_pitch * d->vec,
-        .unit_c = outputs * d->vec,
+        .units = 1,
+        .repeats = smaller(d->block_rows, p->out[1] - at->y),
+        .repeat_offset = p->stride[1] * d->strip_pitch * d->vec,
+        .repeat_c = outputs * d->vec,
         .epilogue = job->epilogue,
     };
     for (int64_t x = 0; x < outputs; x += d->tile) {
@@ -612,15 +613,18 @@ static void run_blocks(const struct job *job, const struct thread_space *space, 
     }
 }
 
-/* All units of a tile, of `down` output rows at once. args: what all of the tiles have in common. */
-static void run_tile(const struct job *job, const struct thread_space *space, struct depthwise_args *args, const struct place *at,
-                     int64_t down, int64_t begin, int64_t end)
+/* All units of `repeats` tiles below each other, of `down` output rows at once. args: what all of the tiles have in common. */
+static void run_tiles(const struct job *job, const struct thread_space *space, struct depthwise_args *args, const struct place *at,
+                      int64_t down, int64_t repeats, int64_t begin, int64_t end)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
     const ptrdiff_t to = at->n * job->y.n + ((at->z * p->out[1] + at->y) * p->out[2] + at->first) * job->y.pixel;
     const float *packed = (const float *)job->operands->packed + d->depth * d->vec;
     aim(job, space, at, down);
+    args->repeats = repeats;
+    args->repeat_offset = down * p->stride[1] * p->in[2] * job->x.pixel;
+    args->repeat_c = down * p->out[2] * job->y.pixel;
     for (int64_t unit = begin; unit < end;) {
         const struct unit channels = unit_of(p, d, unit);
         /* those that are alike: of one group, or all but a narrower last one */
@@ -663,17 +667,30 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         .down_c = p->out[2] * job->y.pixel,
         .epilogue = job->epilogue,
     };
+    /* rows of the output whose windows are inside of the image */
+    const int64_t inner = divide_up(p->pad[1], p->stride[1]);
+    const int64_t room = p->in[1] + p->pad[1] - (p->kernel[1] - 1) * p->dilation[1];
+    const int64_t outer = room <= 0 ? 0 : smaller(p->out[1], divide_up(room, p->stride[1]));
     set_lanes(d, space->lines, NULL, 0);
     const int64_t height = divide_up(p->out[1], d->down), column = tile / height, plane = column / d->row_tiles;
     struct place at = {plane / p->out[0], plane % p->out[0], tile % height * d->down, column % d->row_tiles * d->tile, 0};
-    for (bool next = true; tile < last; tile++) {
+    for (bool next = true; tile < last;) {
         if (next) {
             cut(job, space, at.first);
             args.rows = (int)smaller(d->tile, p->out[2] - at.first);
         }
-        const int64_t rows = smaller(d->down, p->out[1] - at.y), down = rows == d->down ? rows : 1, below = at.y + rows;
-        for (; at.y < below; at.y += down)
-            run_tile(job, space, &args, &at, down, begin, end);
+        const int64_t rows = smaller(d->down, p->out[1] - at.y), below = at.y + rows;
+        if (rows < d->down) {
+            for (; at.y < below; at.y++)
+                run_tiles(job, space, &args, &at, 1, 1, begin, end);
+            tile++;
+        } else {
+            /* tiles that are inside of the image differ by an offset only */
+            const int64_t tiles = at.y >= inner && below <= outer ? smaller(last - tile, (outer - at.y) / d->down) : 1;
+            run_tiles(job, space, &args, &at, d->down, tiles, begin, end);
+            at.y += tiles * d->down;
+            tile += tiles;
+        }
         next = at.y == p->out[1];
         if (!next)
             continue;
@@ -729,6 +746,7 @@ static void run_rows_tile(const struct job *job, const struct thread_space *spac
         .units = 1,
         .unit_offset = d->vec,
         .unit_c = d->vec,
+        .repeats = 1,
         .epilogue = job->epilogue,
     };
     for (int64_t o = at->group * p->y_group; o < (at->group + 1) * p->y_group; o++, args.w += p->x_group * p->taps) {

@@ -99,8 +99,9 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
         d->strip_height = (d->block - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
         strip = (double)p->kernel[0] * (double)d->strip_height * (double)d->strip_width * (double)p->x_group;
     }
-    const double rows = (double)d->block * (double)d->unit;
-    if (strip > 1e15 || rows * (double)p->taps > 1e15)
+    const double rows = (double)d->block * (double)d->unit, image = (double)p->x_group * (double)p->in_pixels;
+    const double most_strip = 8.0 * image + (1 << 20); /* beyond, it is all padding and skipped pixels */
+    if (strip > most_strip || rows * (double)p->taps > 1e15)
         return false;
     const int64_t most = r->kernels->gemm_rows[d->panels.vectors];
     d->zeros = round_to_lines((size_t)p->x_group * sizeof(float));
@@ -141,7 +142,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         choose_block(p, r, d);
     }
     if (!choose_workspace(p, r, d)) {
-        snprintf(reason, SOLVER_REASON, "an output row needs more workspace than can be addressed");
+        snprintf(reason, SOLVER_REASON, "a row of the input with its padding is out of all proportion to the image");
         return false;
     }
     c->threads = (int)(d->pixel_ranges * d->panel_ranges);
