@@ -100,7 +100,7 @@ static void print_help(FILE *file)
     fputs("\n'faltung COMMAND --help' says more. 'faltung --version' prints the version.\n", file);
 }
 
-int main(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
     if (argc < 2) {
         print_help(stderr);
@@ -123,12 +123,18 @@ int main(int argc, char **argv)
         if (code < 0)
             code = commands[i].run(&selection);
         select_free(&selection);
-        if (fflush(stdout) != 0 || ferror(stdout)) {
-            perror("faltung: standard output");
-            return 1;
-        }
         return code;
     }
     fprintf(stderr, "faltung: unknown command '%s'\nTry 'faltung --help'.\n", name);
     return 2;
+}
+
+int main(int argc, char **argv)
+{
+    const int code = run_command(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fputs("faltung: cannot write to standard output\n", stderr);
+        return 1;
+    }
+    return code;
 }

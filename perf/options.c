@@ -168,8 +168,10 @@ static bool set_act(struct selection *s, const char *option, const char *value)
                 break;
             rest = end;
         }
-        if (*rest != 0 || given < activations[i].parameters)
+        if (*rest != 0 || given < activations[i].parameters || !isfinite(parameters[0]) || !isfinite(parameters[1]))
             break;
+        if (activations[i].activation == FALT_ACT_CLAMP && parameters[0] > parameters[1])
+            return usage_error(s, "--%s: '%s' is an empty range", option, value);
         s->activation = activations[i].activation;
         s->alpha = parameters[0];
         s->beta = parameters[1];

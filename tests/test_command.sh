@@ -81,6 +81,8 @@ wrong "--min-time: 'soon'" bench --min-time soon $tiny
 wrong "--act: 'leaky'" bench --act leaky $tiny
 wrong "--act: 'clamp:1'" bench --act clamp:1 $tiny
 wrong "--act: 'relu:1'" bench --act relu:1 $tiny
+wrong "--act: 'leaky:inf'" check --act leaky:inf $tiny
+wrong "--act: 'clamp:2:1' is an empty range" check --act clamp:2:1 $tiny
 wrong "--format: 'xml'" bench --format xml $tiny
 wrong "no network 'resnet51'" bench --net resnet51
 wrong "nowhere" bench --batch nowhere
@@ -179,6 +181,17 @@ if "$faltung" check --format json $tiny >check.json 2>err; then
 else
     what="json"
     says err "built without cJSON"
+fi
+
+# What cannot be written is no success.
+if [ -c /dev/full ]; then
+    for arguments in --help --version "check --help" "explain $tiny" "check --format csv $tiny"; do
+        what="faltung $arguments >/dev/full"
+        : >out
+        "$faltung" $arguments >/dev/full 2>err
+        [ $? -eq 1 ] || fail "the exit status is not 1"
+        says err "cannot write to standard output"
+    done
 fi
 
 [ $failures -eq 0 ] && echo "all of the command's tests passed"
