@@ -70,27 +70,27 @@ for candidate in python3 /usr/bin/python3; do
     [ -n "$python" ] || ! "$candidate" -c 'import scipy.io' 2>/dev/null || python=$candidate
 done
 if [ -n "$python" ]; then
-    for arguments in "ic2ih4iw5oc3kh3ph1" "--boundary circular ic2ih4iw5oc3kh3ph1" "--transposed ic2iw5oc3kw3sw2" \
+    for arguments in "ic2ih4iw5oc3kh3kw3ph1pw1" "--boundary circular ic2ih4iw5oc3kh3kw3ph1pw1" "--transposed ic2iw5oc3kw3sw2" \
         "--layout nhwc g2ic4ih5oc4kh2sh2ph0dh1"; do
         run 0 "$faltung" matrix --format mtx --output a.mtx $arguments
-        run 0 "$faltung" matrix --format csv --entries values $arguments
+        run 0 "$faltung" matrix --format csv --entries values --output b.csv $arguments
         run 0 "$python" -c '
-import sys, numpy, scipy.io
+import numpy, scipy.io
 a = scipy.io.mmread("a.mtx").tocsr()
-b = numpy.atleast_2d(numpy.genfromtxt("out", delimiter=","))
+b = numpy.atleast_2d(numpy.genfromtxt("b.csv", delimiter=","))
 x = numpy.arange(a.shape[1], dtype=float)
 assert a.shape == b.shape and (a.toarray() == b).all() and abs(a @ x - b @ x).max() < 1e-9 and a.nnz > 0
 '
     done
     # A of one channel is what SciPy calls correlation.
-    run 0 "$faltung" matrix --format mtx --output a.mtx --values 1,2,3,4,5,6,7,8,9 ic1ih5iw4oc1kh3ph1
+    run 0 "$faltung" matrix --format mtx --output a.mtx --values 1,2,3,4,5,6,7,8,9 ic1ih5iw4oc1kh3kw3ph1pw1
     run 0 "$python" -c '
 import numpy, scipy.io, scipy.signal, scipy.ndimage
 x = numpy.arange(20.0).reshape(5, 4) ** 2
 w = numpy.arange(1.0, 10.0).reshape(3, 3)
 a = scipy.io.mmread("a.mtx")
 assert (a @ x.ravel() == scipy.signal.correlate2d(x, w, "same").ravel()).all()'
-    run 0 "$faltung" matrix --boundary circular --format mtx --output a.mtx --values 1,2,3,4,5,6,7,8,9 ic1ih5iw4oc1kh3ph1
+    run 0 "$faltung" matrix --boundary circular --format mtx --output a.mtx --values 1,2,3,4,5,6,7,8,9 ic1ih5iw4oc1kh3kw3ph1pw1
     run 0 "$python" -c '
 import numpy, scipy.io, scipy.ndimage
 x = numpy.arange(20.0).reshape(5, 4) ** 2
