@@ -46,12 +46,16 @@ static bool sparse_make(const struct selection *s, const struct job *job, const 
         a->value = malloc((size_t)a->info.nonzeros * sizeof *a->value + 1);
     }
     const bool room = a->start != NULL && a->column != NULL && a->value != NULL;
-    if (status == FALT_OK && (room || a->info.csr_bytes < 0))
-        status = falt_operator_csr(op, o, i, a->start, a->column, a->value, a->info.nonzeros);
-    else if (status == FALT_OK)
+    if (status == FALT_OK && !room) {
+        complain(s, job, "%" PRId64 " x %" PRId64 " with %" PRId64 " nonzeros does not fit the memory", a->info.rows,
+                 a->info.columns, a->info.nonzeros);
         status = FALT_OUT_OF_MEMORY;
-    if (status != FALT_OK)
-        complain(s, job, "%s", room ? falt_last_error() : "the matrix does not fit the memory");
+    } else {
+        if (status == FALT_OK)
+            status = falt_operator_csr(op, o, i, a->start, a->column, a->value, a->info.nonzeros);
+        if (status != FALT_OK)
+            complain(s, job, "%s", falt_last_error());
+    }
     falt_operator_destroy(op);
     if (status != FALT_OK)
         sparse_free(a);

@@ -494,8 +494,9 @@ falt_status falt_fourier_start(const struct falt_operator *op, bool outputs, flo
     if (status != FALT_OK)
         return status;
     int64_t grid[3];
-    for (int k = 0; k < 3; k++) { /* a kernel of r taps has as many oscillations at most: four points for each */
-        const int64_t fine = 4 * (p->kernel[k] < 8 ? p->kernel[k] : 8);
+    const int64_t points = p->dims < 3 ? 8 : 4;
+    for (int k = 0; k < 3; k++) { /* K has as many oscillations as the kernel has taps; its singular values have a few more */
+        const int64_t fine = points * (p->kernel[k] < 8 ? p->kernel[k] : 8);
         grid[k] = p->kernel[k] == 1 || p->out[k] == 1 ? 1 : fine < p->out[k] ? fine : p->out[k];
     }
     double *values = falt_allocate(&op->allocator, grid[0] * grid[1] * grid[2], sizeof *values);

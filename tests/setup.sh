@@ -1,6 +1,6 @@
 # Sourced by tests/run, perf/run and .ci/run from the top of the tree: packages, builds, and the sum of a test log.
 
-base_packages="gcc g++ meson ninja-build pkg-config libcmocka-dev libbenchmark-dev libcjson-dev"
+base_packages="gcc g++ meson ninja-build pkg-config libcmocka-dev libbenchmark-dev libcjson-dev libpng-dev"
 
 as_root()
 {

@@ -45,7 +45,7 @@ silent()
 # Help and version
 run 0 --version; says out "faltung 0."
 run 0 --help; says out "explain"
-for command in info bench check explain; do
+for command in info bench check explain matrix sizes; do
     run 0 $command --help; says out "usage: faltung $command"; silent err
 done
 run 0 bench --net list; says out "resnet50"

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "faltung.h"
+#include "faltung_operator.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -363,6 +364,84 @@ static void test_refusals(void **state)
     }
 }
 
+/* ------------------------------------------------------------------------------------------------------------ the operator */
+
+/* Everything that an operator can do, `what` of it; FALT_OK or the failure. */
+static falt_status use_operator(const falt_operator *op, int what, const struct data *d)
+{
+    falt_norm norm = FALT_NORM_INIT;
+    falt_matrix_info info = {.struct_size = sizeof info};
+    assert_int_equal(falt_operator_matrix(op, 0, FALT_ALL_CHANNELS, &info), FALT_OK);
+    int64_t *start = NULL, *column = NULL;
+    float *value = NULL;
+    falt_status status = FALT_OK;
+    switch (what) {
+    case 0:
+        return falt_operator_apply(op, d->src, d->dst, NULL, 0);
+    case 1:
+        return falt_operator_apply_transposed(op, d->dst, d->result, NULL, 0);
+    case 2:
+        start = malloc((size_t)(info.rows + 1) * sizeof *start);
+        column = malloc((size_t)info.nonzeros * sizeof *column);
+        assert_true(start && column);
+        status = falt_operator_csr(op, 0, FALT_ALL_CHANNELS, start, column, NULL, info.nonzeros);
+        break;
+    case 3:
+        value = malloc((size_t)info.dense_bytes);
+        assert_non_null(value);
+        status = falt_operator_dense(op, 0, FALT_ALL_CHANNELS, value, info.rows * info.columns);
+        break;
+    default:
+        norm.method = what == 4 ? FALT_NORM_AUTO : FALT_NORM_LANCZOS;
+        norm.applications = 20;
+        norm.embed = 1;
+        status = falt_operator_norm(op, &norm);
+    }
+    free(start);
+    free(column);
+    free(value);
+    return status;
+}
+
+static void test_operator(void **state)
+{
+    (void)state;
+    for (int number = 0; number < CASES; number++)
+        for (falt_boundary boundary = FALT_BOUNDARY_ZERO; boundary <= FALT_BOUNDARY_CIRCULAR; boundary++) {
+            const falt_conv conv = case_of(number);
+            struct data d = data_of(&conv);
+            struct strict strict = {.owner = pthread_self(), .fail_at = -1};
+            const falt_options options = options_of(&strict, FALT_ALGO_AUTO, 2);
+            falt_operator *op = NULL;
+            falt_status status = FALT_OUT_OF_MEMORY;
+            for (int64_t n = 0; status != FALT_OK; n++) {
+                strict.calls = 0;
+                strict.fail_at = n;
+                status = falt_operator_create(&op, &conv, boundary, d.weights, &options);
+                if (status != FALT_OK) {
+                    assert_int_equal(status, FALT_OUT_OF_MEMORY);
+                    assert_null(op);
+                    assert_int_equal(strict.live, 0);
+                }
+            }
+            const int own = strict.live;
+            for (int what = 0; what < 6; what++) {
+                status = FALT_OUT_OF_MEMORY;
+                for (int64_t n = 0; status != FALT_OK; n++) {
+                    strict.calls = 0;
+                    strict.fail_at = n;
+                    status = use_operator(op, what, &d);
+                    assert_true(status == FALT_OK || status == FALT_OUT_OF_MEMORY);
+                    assert_int_equal(strict.live, own);
+                }
+            }
+            falt_operator_destroy(op);
+            assert_int_equal(strict.live, 0);
+            assert_int_equal(strict.mistakes, 0);
+            data_free(&d);
+        }
+}
+
 /* A plan may be made in one thread, executed in another and destroyed in a third; its allocator is called by whoever calls. */
 static void *execute_elsewhere(void *context)
 {
@@ -401,6 +480,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create),   cmocka_unit_test(test_execute),      cmocka_unit_test(test_no_memory_needed),
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_other_thread),
+        cmocka_unit_test(test_operator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
