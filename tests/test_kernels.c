@@ -509,6 +509,175 @@ static void test_gemm_special(void **state)
     }
 }
 
+/* ------------------------------------------------------------------------------------------------------------ outer, window
+ */
+
+static int64_t sign_of(bool negative)
+{
+    return negative ? -1 : 1;
+}
+
+/* Segments of several lengths, an empty one too, in no order, the first flush against the end of A or B. */
+static void outer_run(const struct kernels *kernels, int rows, int vectors, int64_t columns, bool accumulate, bool integers,
+                      enum guard_side side, struct random *random)
+{
+    enum { SEGMENTS = 4 };
+    static const int64_t lengths[SEGMENTS] = {3, 0, 7, 1};
+    const int64_t a_step = rows + random_between(random, 0, 3), b_step = columns + random_between(random, 0, 3);
+    const int64_t count = random_between(random, 0, SEGMENTS), c_step = columns + random_between(random, 0, 2);
+    struct outer_segment segments[SEGMENTS];
+    int64_t pixels = 0;
+    for (int s = 0; s < SEGMENTS; s++)
+        pixels += lengths[s];
+    int64_t end = pixels;
+    for (int s = 0; s < SEGMENTS; s++) {
+        end -= lengths[s];
+        segments[s] = (struct outer_segment){end * a_step, end * b_step, lengths[s]};
+    }
+    const int64_t a_count = (pixels - 1) * a_step + rows, b_count = (pixels - 1) * b_step + columns;
+    const int64_t c_count = (rows - 1) * c_step + columns;
+    float *a = guarded(a_count, side), *b = guarded(b_count, side), *c = guarded(c_count, side), *c_rows[GEMM_MAX_ROWS];
+    fill(random, integers, a, a_count);
+    fill(random, integers, b, b_count);
+    double expected[GEMM_MAX_ROWS * 256], tolerance[GEMM_MAX_ROWS * 256];
+    for (int m = 0; m < rows; m++) {
+        c_rows[m] = c + (rows - 1 - m) * c_step;
+        for (int64_t n = 0; n < columns; n++) {
+            double sum = 0.0, magnitude = 0.0;
+            if (accumulate) {
+                fill(random, integers, c_rows[m] + n, 1);
+                sum = (double)c_rows[m][n];
+                magnitude = fabs(sum);
+            }
+            for (int64_t s = 0; s < count; s++)
+                for (int64_t k = 0; k < lengths[s]; k++) {
+                    const double product = (double)a[segments[s].a + k * a_step + m] * (double)b[segments[s].b + k * b_step + n];
+                    sum += product;
+                    magnitude += fabs(product);
+                }
+            expected[m * columns + n] = sum;
+            tolerance[m * columns + n] = integers ? 0.0 : 20.0 * FLT_EPSILON * magnitude;
+        }
+    }
+    kernels->outer[vectors][rows](&(struct outer_args){.a = a,
+                                                       .b = b,
+                                                       .segments = segments,
+                                                       .count = count,
+                                                       .a_step = a_step,
+                                                       .b_step = b_step,
+                                                       .c = c_rows,
+                                                       .columns = columns,
+                                                       .accumulate = accumulate});
+    for (int m = 0; m < rows; m++) {
+        check_within(c_rows[m], expected + m * columns, tolerance + m * columns, columns,
+                     "%s outer %dx%d, columns %d, segments %d, accumulate %d, row %d", kernels->name, rows, vectors, (int)columns,
+                     (int)count, accumulate, m);
+        if (m > 0) /* rows lie in reverse */
+            check_canary(c_rows[m] + columns, c_step - columns, "%s outer %dx%d, after row %d", kernels->name, rows, vectors, m);
+    }
+    guarded_free(a);
+    guarded_free(b);
+    guarded_free(c);
+}
+
+static void test_outer(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(7);
+        const int vec = (*table)->vec;
+        for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++)
+            for (int rows = 1; rows <= (*table)->gemm_rows[vectors]; rows++)
+                for (int64_t columns = (vectors - 1) * vec + 1; columns <= vectors * vec; columns++)
+                    for (int choice = 0; choice < 6; choice++)
+                        outer_run(*table, rows, vectors, columns, choice & 1, random_bits(&random) & 1,
+                                  (enum guard_side)(choice % GUARD_SIDES), &random);
+    }
+}
+
+/* With an index: some lanes only, permuted. Rows, taps and lines run forwards and backwards in memory. */
+static void window_run(const struct kernels *kernels, int rows, int width, bool whole, bool backwards, enum guard_side side,
+                       struct random *random)
+{
+    enum { LINES = 3, LENGTH = 5, VEC_MAX = 64 };
+    const int vec = kernels->vec;
+    const int x_lanes = whole ? vec : (int)random_between(random, 1, vec), y_lanes = whole ? vec : (int)random_between(random, 1, vec);
+    const int64_t lines = random_between(random, 0, LINES), stride = random_between(random, 1, 2);
+    const int64_t x_pitch = x_lanes + random_between(random, 0, 3), y_pitch = y_lanes + random_between(random, 0, 3);
+    const int64_t x_width = (LENGTH - 1) * stride + width, x_height = (LINES - 1) * stride + rows;
+    const int64_t x_count = (x_height * x_width - 1) * x_pitch + x_lanes, y_count = (LINES * LENGTH - 1) * y_pitch + y_lanes;
+    const int64_t c_row = width * vec + random_between(random, 0, 2), c_count = (rows - 1) * c_row + width * vec;
+    float *x = guarded(x_count, side), *y = guarded(y_count, side), *c = guarded(c_count, side);
+    const bool integers = random_bits(random) & 1;
+    fill(random, integers, x, x_count);
+    fill(random, integers, y, y_count);
+    int32_t index[VEC_MAX];
+    for (int n = 0; n < vec; n++)
+        index[n] = (int32_t)random_between(random, 0, vec - 1);
+    const int64_t direction = sign_of(backwards);
+    const struct window_args args = {
+        .x = backwards ? x + (x_height * x_width - 1) * x_pitch : x,
+        .y = backwards ? y + (LINES * LENGTH - 1) * y_pitch : y,
+        .lines = lines,
+        .length = LENGTH,
+        .x_line = direction * stride * x_width * x_pitch,
+        .y_line = direction * LENGTH * y_pitch,
+        .x_step = direction * stride * x_pitch,
+        .y_step = direction * y_pitch,
+        .row_step = direction * x_width * x_pitch,
+        .tap_step = direction * x_pitch,
+        .index = whole ? NULL : index,
+        .x_lanes = x_lanes,
+        .y_lanes = y_lanes,
+        .c = c,
+        .c_row = c_row,
+    };
+    double expected[WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH][VEC_MAX], tolerance[WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH][VEC_MAX];
+    for (int r = 0; r < rows; r++)
+        for (int k = 0; k < width; k++) {
+            fill(random, integers, c + r * c_row + k * vec, vec);
+            for (int n = 0; n < vec; n++) {
+                double sum = (double)c[r * c_row + k * vec + n], magnitude = fabs(sum);
+                const int from = whole ? n : index[n];
+                for (int64_t l = 0; l < lines && n < y_lanes && from < x_lanes; l++)
+                    for (int64_t j = 0; j < LENGTH; j++) {
+                        const double product =
+                            (double)args.x[l * args.x_line + j * args.x_step + r * args.row_step + k * args.tap_step + from] *
+                            (double)args.y[l * args.y_line + j * args.y_step + n];
+                        sum += product;
+                        magnitude += fabs(product);
+                    }
+                expected[r][k][n] = sum;
+                tolerance[r][k][n] = integers ? 0.0 : 20.0 * FLT_EPSILON * magnitude;
+            }
+        }
+    kernels->window[rows][width](&args);
+    for (int r = 0; r < rows; r++) {
+        for (int k = 0; k < width; k++)
+            check_within(c + r * c_row + k * vec, expected[r][k], tolerance[r][k], vec,
+                         "%s window %dx%d, whole %d, lanes %d and %d, lines %d, row %d, tap %d", kernels->name, rows, width, whole,
+                         x_lanes, y_lanes, (int)lines, r, k);
+        if (r + 1 < rows)
+            check_canary(c + r * c_row + width * vec, c_row - width * vec, "%s window %dx%d, between rows", kernels->name, rows,
+                         width);
+    }
+    guarded_free(x);
+    guarded_free(y);
+    guarded_free(c);
+}
+
+static void test_window(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(8);
+        for (int rows = 1; rows <= WINDOW_MAX_ROWS; rows++)
+            for (int width = 1; width <= WINDOW_MAX_WIDTH; width++)
+                for (int choice = 0; choice < 48; choice++)
+                    window_run(*table, rows, width, choice % 4 == 0, choice & 4, (enum guard_side)(choice % GUARD_SIDES), &random);
+    }
+}
+
 /* What callers rely on without looking. */
 static void test_tables(void **state)
 {
@@ -523,7 +692,13 @@ static void test_tables(void **state)
             assert_in_range(kernels->gemm_rows[vectors], 1, GEMM_MAX_ROWS);
             for (int rows = 1; rows <= GEMM_MAX_ROWS; rows++)
                 assert_int_equal(kernels->gemm[vectors][rows] != NULL, rows <= kernels->gemm_rows[vectors]);
+            for (int rows = 1; rows <= GEMM_MAX_ROWS; rows++)
+                assert_int_equal(kernels->outer[vectors][rows] != NULL, rows <= kernels->gemm_rows[vectors]);
         }
+        for (int rows = 1; rows <= WINDOW_MAX_ROWS; rows++)
+            for (int width = 1; width <= WINDOW_MAX_WIDTH; width++)
+                assert_non_null(kernels->window[rows][width]);
+        assert_true(kernels->window_sums >= WINDOW_MAX_WIDTH);
         assert_true(kernels->transpose && kernels->finish && kernels->burn);
     }
     assert_true(scalar); /* the last one runs everywhere */
@@ -535,7 +710,7 @@ int main(void)
         cmocka_unit_test(test_tables),       cmocka_unit_test(test_finish_accuracy), cmocka_unit_test(test_finish_limits),
         cmocka_unit_test(test_finish_sizes), cmocka_unit_test(test_transpose),       cmocka_unit_test(test_burn),
         cmocka_unit_test(test_gemm),         cmocka_unit_test(test_gemm_options),    cmocka_unit_test(test_gemm_same_bits),
-        cmocka_unit_test(test_gemm_special),
+        cmocka_unit_test(test_gemm_special), cmocka_unit_test(test_outer),           cmocka_unit_test(test_window),
     };
     random_seed();
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);

@@ -113,7 +113,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     s->groups = smaller(s->vec / widest, p->groups);
     s->units = divide_up(p->groups, s->groups);
     s->plain = widest == 1;
-    s->strip = p->layout == FALT_CHANNELS_FIRST;
+    /* Pixels that are a large power of two apart meet in few sets of the cache: a copy pays where they are read again and again. */
+    s->strip = p->layout == FALT_CHANNELS_FIRST || (p->x_group > 1 && p->x_channels % 128 == 0);
 
     const int64_t sums = r->kernels->window_sums, widths = smaller(p->kernel[2], WINDOW_MAX_WIDTH);
     for (s->rows = smaller(p->kernel[1], WINDOW_MAX_ROWS); s->rows > 1 && s->rows * widths > sums;)
@@ -268,6 +269,18 @@ static struct range seen(const struct problem *p, int dimension, struct range q)
     return (struct range){begin, larger(begin, smaller(p->in[dimension], (q.end - 1) * stride - pad + extent(p, dimension)))};
 }
 
+/* Some pixels of a row to a strip. */
+static void fill(const struct job *job, const float *from, struct tensor_strides stride, int64_t lanes, int64_t pixels, float *to)
+{
+    const int64_t vec = job->s->vec;
+    if (stride.c != 1) {
+        job->kernels->transpose(from, stride.c, lanes, pixels, to, vec);
+    } else {
+        for (int64_t i = 0; i < pixels; i++)
+            memcpy(to + i * vec, from + i * stride.pixel, (size_t)lanes * sizeof(float));
+    }
+}
+
 /* A band of rows of one plane: [rows) x [columns) of plane z of image n. */
 static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
 {
@@ -290,8 +303,8 @@ static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
         item->x_first[0] = h.begin;
         item->x_first[1] = v.begin;
         for (int64_t i = item->rows.begin; i < item->rows.end; i++)
-            job->kernels->transpose(y + i * p->out[2] + item->columns.begin, job->y.c, item->y_lanes, length(item->columns),
-                                    item->y_strip + (i - item->rows.begin) * item->y_row, s->vec);
+            fill(job, y + (i * p->out[2] + item->columns.begin) * job->y.pixel, job->y, item->y_lanes, length(item->columns),
+                 item->y_strip + (i - item->rows.begin) * item->y_row);
     }
     for (int64_t d = 0; d < p->kernel[0]; d++) {
         const int64_t plane = z * p->stride[0] - p->pad[0] + d * p->dilation[0];
@@ -307,8 +320,8 @@ static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
             item->x_stride.pixel = s->vec;
             item->x_row = length(v) * s->vec;
             for (int64_t i = h.begin; i < h.end; i++)
-                job->kernels->transpose(x + i * p->in[2] + v.begin, job->x.c, item->x_lanes, length(v),
-                                        item->x_strip + (i - h.begin) * item->x_row, s->vec);
+                fill(job, x + (i * p->in[2] + v.begin) * job->x.pixel, job->x, item->x_lanes, length(v),
+                     item->x_strip + (i - h.begin) * item->x_row);
         }
         for (int64_t channel = 0; channel < p->x_group; channel++)
             sum_band(item, channel, item->sums + (channel * p->taps + d * p->kernel[1] * p->kernel[2]) * s->vec);
