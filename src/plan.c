@@ -18,7 +18,7 @@ enum { MOST_THREADS = 1024 }; /* whatever the caller asks for: an OpenMP runtime
 struct step {
     struct problem problem;
     struct candidate chosen;
-    size_t packed; /* offset of its packed weights */
+    size_t packed;  /* offset of its packed weights */
     bool exchanged; /* x and y have changed sides against the plan's problem */
 };
 
@@ -312,7 +312,7 @@ static falt_status take_operands(const falt_plan *plan, const falt_tensors *t, s
         operands->residual = t->residual;
     }
     if (p->batch == 0)
-        return FALT_OK; /* tensors of no elements may be NULL */
+        return FALT_OK;                                                 /* tensors of no elements may be NULL */
     if (!in && !(p->pass == FALT_BACKWARD_WEIGHTS && !t->diff_weights)) /* diff_bias alone needs no src */
         return missing(p->pass == FALT_BACKWARD_WEIGHTS || is_forward(plan) ? "src" : "diff_src");
     if (!out)
@@ -500,7 +500,8 @@ falt_status falt_plan_error_bound(const falt_plan *plan, const falt_tensors *ten
         added = largest(operands.bias, forward ? p->y_channels : p->x_channels) +
                 largest(operands.residual, forward ? p->y_count : p->x_count);
     }
-    const double unit = ldexp(1.0, -24), terms = main_choice(plan)->error_terms + 1.0 + 2.0; /* bias and residual are terms, too */
+    const double unit = ldexp(1.0, -24),
+                 terms = main_choice(plan)->error_terms + 1.0 + 2.0; /* bias and residual are terms, too */
     *bound = (terms * unit / (1.0 - terms * unit) * main_choice(plan)->error_growth * size + 3.0 * unit * (size + added)) *
              lipschitz(p);
     return FALT_OK;
@@ -541,13 +542,14 @@ struct text {
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
-static void put(struct text *text, const char *format, ...)
+static void
+put(struct text *text, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     const bool room = text->length < text->size;
-    const int length = vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format,
-                                 arguments);
+    const int length =
+        vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format, arguments);
     va_end(arguments);
     text->length += length > 0 ? (size_t)length : 0;
 }
@@ -583,8 +585,8 @@ static void describe_json(const falt_plan *plan, const char *problem, struct tex
     const struct candidate *c = main_choice(plan);
     put(text, "{\"problem\":\"%s\",\"algorithm\":\"%s\",\"forced\":%s,\"kernel\":\"%s\",\"schedule\":\"%s\"", problem,
         c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
-    put(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g", plan->resources.kernels->name, c->threads,
-        predicted(plan) * 1e3, c->accuracy);
+    put(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g", plan->resources.kernels->name,
+        c->threads, predicted(plan) * 1e3, c->accuracy);
     put(text, ",\"phases\":%lld", (long long)plan->steps);
     put(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[", falt_plan_workspace_size(plan, 1),
         falt_plan_packed_weights_size(plan));

@@ -99,11 +99,12 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double input = tiles * chunks_in * cost_winograd_input * w->points;
     const double output = tiles * chunks_out * cost_winograd_output * w->points;
     const double gemm = panels * depth * w->points * blocks * panel_step(r->kernels, w, (int64_t)ceil(tiles / blocks));
+    const double calls = panels * w->points * ceil(tiles / r->kernels->gemm_rows[w->vectors]) * cost_tile;
     const double weights = panels * depth * w->points * (double)w->nr * sizeof(float);
     const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
     const double once = r->warm_weights ? cost_l3_bytes : cost_memory_bytes;
     const double again = weights > (double)r->cpu->l2 / 2.0 ? cost_l3_bytes : 1e9;
-    return input + gemm + output + weights / once + (blocks - 1.0) * weights / again + pixels / cost_l3_bytes;
+    return input + gemm + calls + output + weights / once + (blocks - 1.0) * weights / again + pixels / cost_l3_bytes;
 }
 
 /* The block: V and M within L2, balanced. */
