@@ -15,14 +15,17 @@ static const double cost_memory_bytes = 5.0;  /* per cycle and core */
 static const int cost_nominal_threads = 4; /* for choices that change the rounding, and so must not know the real number */
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 
-static const double cost_tile = 60.0;   /* cycles of a call of a register tile beyond its k-steps */
-static const double cost_collect = 1.5; /* cycles for each vector, or less, that is copied into a patch */
+/* Cycles beside the k-steps: of a call of a register tile, for each pointer of a tile's table, for each vector of a tile that
+ * is scattered over channels (planes apart, or within a pixel), and for each vector that is copied, transposed, or collected
+ * into patches; the way of one to L2 and back; and of a call that copies a short piece. */
+static const double cost_tile = 60.0, cost_pointer = 2.0, cost_scatter = 25.0, cost_scatter_near = 10.0;
+static const double cost_copy = 2.0, cost_transpose = 5.0, cost_collect = 2.0, cost_l2_vector = 3.0, cost_piece = 15.0;
 
 /* Winograd transforms: cycles for each point of a tile and vector of channels. */
 static const double cost_winograd_input = 3.0, cost_winograd_output = 3.0;
 
-/* Cycles of one k-step of a register tile: bound by FMAs, by loads (one broadcast a row, one load a vector), or, where the tile is
- * small, by the latency of the accumulators' chains. */
+/* Cycles of one k-step of a register tile: bound by FMAs, by loads (one broadcast a row, one load a vector), or, where the tile
+ * is small, by the latency of the accumulators' chains. */
 static inline double cost_tile_step(int64_t rows, int vectors)
 {
     const double fma = (double)rows * vectors / cost_fma_per_cycle;

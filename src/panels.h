@@ -2,8 +2,8 @@
  * panels.h - output channels in panels: how solvers on the register tile cut and pack weights.
  *
  *     group 0                            group 1
- *     | panel 0 | panel 1 | last |       | panel 0 | ...         a panel is nr = vectors * vec channels wide, the last of a group
- *     [tap][x channel][width]                                    may be fewer vectors; lanes beyond the last channel are zero
+ *     | panel 0 | panel 1 | last |       | panel 0 | ...         a panel is nr = vectors * vec channels wide, the last of a
+ * group [tap][x channel][width]                                    may be fewer vectors; lanes beyond the last channel are zero
  */
 #ifndef FALT_PANELS_H
 #define FALT_PANELS_H

@@ -19,7 +19,7 @@ enum { MOST_THREADS = 1024 }; /* whatever the caller asks for: an OpenMP runtime
 struct step {
     struct problem problem;
     struct candidate chosen;
-    size_t packed; /* offset of its packed weights */
+    size_t packed;  /* offset of its packed weights */
     bool exchanged; /* x and y have changed sides against the plan's problem */
 };
 
@@ -296,7 +296,7 @@ static falt_status take_operands(const falt_plan *plan, const falt_tensors *t, s
         operands->residual = t->residual;
     }
     if (p->batch == 0)
-        return FALT_OK; /* tensors of no elements may be NULL */
+        return FALT_OK;                                                 /* tensors of no elements may be NULL */
     if (!in && !(p->pass == FALT_BACKWARD_WEIGHTS && !t->diff_weights)) /* diff_bias alone needs no src */
         return missing(p->pass == FALT_BACKWARD_WEIGHTS || is_forward(plan) ? "src" : "diff_src");
     if (!out)
@@ -539,13 +539,14 @@ struct text {
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
-static void put(struct text *text, const char *format, ...)
+static void
+put(struct text *text, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     const bool room = text->length < text->size;
-    const int length = vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format,
-                                 arguments);
+    const int length =
+        vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format, arguments);
     va_end(arguments);
     text->length += length > 0 ? (size_t)length : 0;
 }

@@ -129,6 +129,43 @@ static void test_finish_sizes(void **state)
     }
 }
 
+/* ------------------------------------------------------------------------------------------------------------------- collect
+ */
+
+/* Rows that overlap and end at the guard page, into a matrix with gaps. */
+static void collect_case(const struct kernels *kernels, int64_t rows, int64_t columns, int64_t gap, enum guard_side side)
+{
+    const int64_t pitch = columns + gap, reach = columns + 2 * (rows - 1);
+    float *src = guarded(reach, side), *dst = guarded((rows - 1) * pitch + columns, side);
+    ptrdiff_t offset[40];
+    for (int64_t r = 0; r < rows; r++)
+        offset[r] = 2 * (rows - 1 - r);
+    for (int64_t i = 0; i < reach; i++)
+        src[i] = (float)i;
+    kernels->collect(src, offset, rows, columns, dst, pitch);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t i = 0; i < columns; i++)
+            if (dst[r * pitch + i] != src[offset[r] + i])
+                fail_msg("%s collect of %d x %d: wrong at %d, %d", kernels->name, (int)rows, (int)columns, (int)r, (int)i);
+        if (r < rows - 1)
+            check_canary(dst + r * pitch + columns, gap, "%s collect of %d x %d, between rows", kernels->name, (int)rows,
+                         (int)columns);
+    }
+    guarded_free(src);
+    guarded_free(dst);
+}
+
+static void test_collect(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++)
+        for (int64_t columns = 1; columns <= 5 * (*table)->vec; columns++)
+            for (int side = 0; side < GUARD_SIDES; side++) {
+                collect_case(*table, 1, columns, 0, (enum guard_side)side);
+                collect_case(*table, 7, columns, columns % 4, (enum guard_side)side);
+            }
+}
+
 /* ----------------------------------------------------------------------------------------------------------------- transpose
  */
 
@@ -195,7 +232,7 @@ struct gemm_case {
     int64_t columns, depth, taps;
     enum placement placement;
     enum guard_side side;
-    bool accumulate, bias, residual, integers;
+    bool accumulate, bias, row_bias, residual, integers;
     const struct epilogue *epilogue;
 };
 
@@ -232,7 +269,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
     const ptrdiff_t row = at->placement == ROWS ? columns + gap : at->placement == CHANNELS_FIRST ? 1 : 2;
     const int64_t count = (rows - 1) * row + (columns - 1) * step + 1;
     float *c = guarded(count, at->side), *residual = at->residual ? guarded(count, at->side) : NULL;
-    float *bias = at->bias ? guarded(columns, at->side) : NULL;
+    float *bias = at->bias ? guarded(columns, at->side) : NULL, *row_bias = at->row_bias ? guarded(rows, at->side) : NULL;
     float *c_rows[GEMM_MAX_ROWS];
     const float *residual_rows[GEMM_MAX_ROWS];
     bool *touched = calloc((size_t)count, sizeof *touched);
@@ -240,6 +277,8 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
     assert_true(touched && expected && tolerance);
     if (bias)
         fill(random, at->integers, bias, columns);
+    if (row_bias)
+        fill(random, at->integers, row_bias, rows);
     for (int m = 0; m < rows; m++) {
         c_rows[m] = c + m * row;
         residual_rows[m] = residual ? residual + m * row : NULL;
@@ -263,6 +302,10 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                 sum += (double)bias[n];
                 magnitude += fabs((double)bias[n]);
             }
+            if (row_bias) {
+                sum += (double)row_bias[m];
+                magnitude += fabs((double)row_bias[m]);
+            }
             if (residual) {
                 fill(random, at->integers, residual + i, 1);
                 sum += (double)residual[i];
@@ -284,6 +327,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .c = c_rows,
                                                              .residual = residual ? residual_rows : NULL,
                                                              .bias = bias,
+                                                             .row_bias = row_bias,
                                                              .step = step,
                                                              .columns = columns,
                                                              .accumulate = at->accumulate,
@@ -291,10 +335,10 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
 
     char text[256];
     snprintf(text, sizeof text,
-             "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, accumulate %d, bias %d, residual %d, "
+             "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, accumulate %d, bias %d, row bias %d, residual %d, "
              "epilogue %d, integers %d",
              at->kernels->name, rows, at->vectors, (int)columns, (int)depth, (int)taps, (int)at->placement, (int)at->side,
-             at->accumulate, at->bias, at->residual, (int)(at->epilogue - epilogues), at->integers);
+             at->accumulate, at->bias, at->row_bias, at->residual, (int)(at->epilogue - epilogues), at->integers);
     for (int64_t i = 0; i < count; i++) {
         if (touched[i] && !is_close(c[i], expected[i], tolerance[i]))
             check_close(c + i, expected + i, 1, tolerance[i], "%s, element %d", text, (int)i);
@@ -310,6 +354,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
     guarded_free(c);
     guarded_free(residual);
     guarded_free(bias);
+    guarded_free(row_bias);
 }
 
 /* Every tile and every number of columns; the rest varies with the case and at random. */
@@ -341,6 +386,7 @@ static void test_gemm(void **state)
                                 .accumulate = bits & 1,
                                 .bias = bits >> 1 & 1,
                                 .residual = bits >> 2 & 1,
+                                .row_bias = bits >> 5 & 1,
                                 .integers = bits >> 3 & 1,
                                 .epilogue = &epilogues[bits >> 4 & 1 ? random_between(&random, 0, EPILOGUES - 1) : 0],
                             };
@@ -699,7 +745,7 @@ static void test_tables(void **state)
             for (int width = 1; width <= WINDOW_MAX_WIDTH; width++)
                 assert_non_null(kernels->window[rows][width]);
         assert_true(kernels->window_sums >= WINDOW_MAX_WIDTH);
-        assert_true(kernels->transpose && kernels->finish && kernels->burn);
+        assert_true(kernels->collect && kernels->transpose && kernels->finish && kernels->burn);
     }
     assert_true(scalar); /* the last one runs everywhere */
 }
@@ -711,6 +757,7 @@ int main(void)
         cmocka_unit_test(test_finish_sizes), cmocka_unit_test(test_transpose),       cmocka_unit_test(test_burn),
         cmocka_unit_test(test_gemm),         cmocka_unit_test(test_gemm_options),    cmocka_unit_test(test_gemm_same_bits),
         cmocka_unit_test(test_gemm_special), cmocka_unit_test(test_outer),           cmocka_unit_test(test_window),
+        cmocka_unit_test(test_collect),
     };
     random_seed();
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);

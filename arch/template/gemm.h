@@ -2,8 +2,8 @@
  * gemm.h - the batch-reduce GEMM of kernels.h, written once and instantiated for every tile of the instruction set.
  *
  * The tile's sums stay in registers for all taps and all of the depth; per k the inner loop loads one row of B and broadcasts
- * one float of each row of A. Whole tiles with unit step finish in registers. All others (fewer columns, channels first, an
- * activation beyond a clamp) go through a copy of the tile on the stack, whose lanes beyond the last column hold zeros.
+ * one float of each row of A. Tiles with unit step finish in registers. All others (channels first, an activation
+ * beyond a clamp) go through a copy of the tile on the stack, whose lanes beyond the last column hold zeros.
  */
 
 enum { TILE_FLOATS = GEMM_MAX_ROWS * GEMM_MAX_VECTORS * VEC };
@@ -90,13 +90,13 @@ NOINLINE void tile_finish(const struct gemm_args *args, float *tile, int rows, i
 INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors)
 {
     const int nr = vectors * VEC;
-    const int whole = args->step == 1 && args->columns == nr && args->epilogue.activation == ACTIVATE_NONE;
+    const int whole = args->columns == nr, in_registers = args->step == 1 && args->epilogue.activation == ACTIVATE_NONE;
     _Alignas(64) float tile[TILE_FLOATS];
     vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
 
     if (!args->accumulate) {
         EACH_ROW EACH_VECTOR sum[m][v] = vec_zero();
-    } else if (whole) {
+    } else if (whole && in_registers) {
         EACH_ROW EACH_VECTOR sum[m][v] = vec_load(args->c[m] + v * VEC);
     } else {
         tile_read((const float *const *)args->c, args->step, rows, args->columns, tile, nr);
@@ -120,7 +120,7 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
         }
     }
 
-    if (!whole) {
+    if (!in_registers) {
         EACH_ROW EACH_VECTOR vec_store(tile + m * nr + v * VEC, sum[m][v]);
         tile_finish(args, tile, rows, nr);
         return;
@@ -128,19 +128,25 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
     if (args->bias) {
         EACH_VECTOR
         {
-            const vec bias = vec_load(args->bias + v * VEC);
+            const vec bias = vec_load_n(args->bias + v * VEC, args->columns - v * VEC);
             EACH_ROW sum[m][v] = vec_add(sum[m][v], bias);
         }
     }
     if (args->row_bias)
         EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_broadcast(args->row_bias[m]));
-    if (args->residual)
+    if (args->residual && whole)
         EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_load(args->residual[m] + v * VEC));
+    if (args->residual && !whole)
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_load_n(args->residual[m] + v * VEC, args->columns - v * VEC));
     if (epilogue_clamps(&args->epilogue)) {
         const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
         EACH_ROW EACH_VECTOR sum[m][v] = vec_clamp(sum[m][v], lo, hi);
     }
-    EACH_ROW EACH_VECTOR vec_store(args->c[m] + v * VEC, sum[m][v]);
+    if (whole) {
+        EACH_ROW EACH_VECTOR vec_store(args->c[m] + v * VEC, sum[m][v]);
+    } else {
+        EACH_ROW EACH_VECTOR vec_store_n(args->c[m] + v * VEC, sum[m][v], args->columns - v * VEC);
+    }
 }
 
 /* X(rows, vectors) for 1 ... n rows. */

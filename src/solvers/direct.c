@@ -17,6 +17,7 @@
  * first copied into a channels-last strip with its padding. Then, and wherever a tile touches no padding, the taps of a kernel
  * row are contiguous in memory and are summed as one run of width * channels.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,14 +28,14 @@
 #include "../solver.h"
 
 struct direct {
-    struct panels panels;   /* of output channels */
-    int64_t pixels;         /* batch * out_pixels */
-    int64_t unit;           /* pixels that are never separated: 1, or with strips an output row */
-    int64_t block;          /* units in a block, at most */
+    struct panels panels; /* of output channels */
+    int64_t pixels;       /* batch * out_pixels */
+    int64_t unit;         /* pixels that are never separated: 1, or with strips an output row */
+    int64_t block;        /* units in a block, at most */
     int64_t pixel_ranges, panel_ranges;
     bool strip;
-    bool edges; /* some windows reach out of the image, and no strip has the padding for them */
-    int64_t strip_width, strip_height; /* pixels of one depth slice of the strip */
+    bool edges;                              /* some windows reach out of the image, and no strip has the padding for them */
+    int64_t strip_width, strip_height;       /* pixels of one depth slice of the strip */
     size_t zeros, strip_bytes, table, tiles; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;                       /* their sum */
 };
@@ -50,6 +51,20 @@ struct tile {
 _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must fit");
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
+
+/* Cycles beside the k-steps of `panels` panels for `rows` pixels: pointers, strips, calls, and stores where channels are apart.
+ */
+static double overhead(const struct problem *p, const struct resources *r, const struct direct *d, double rows, double panels)
+{
+    const double groups = panels > (double)d->panels.count ? panels / (double)d->panels.count : 1.0;
+    const double vectors = (double)d->panels.padded / (double)(d->panels.count * d->panels.vec); /* of a panel, on average */
+    const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) ? (double)p->kernel[2] : 1.0;
+    const double seen = d->strip ? (double)p->in_pixels / (double)p->out_pixels * (double)(p->kernel[0] * p->x_group) : 0.0;
+    const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_transpose : cost_copy;
+    return panels * ceil(rows / r->kernels->gemm_rows[d->panels.vectors]) * cost_tile +
+           (p->y.c == 1 ? 0.0 : panels * rows * vectors * cost_scatter) + groups * rows * (double)p->taps / run * cost_pointer +
+           groups * rows * seen / d->panels.vec * copy;
+}
 
 /* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
 static double choose_grid(const struct problem *p, const struct resources *r, struct direct *d)
@@ -67,7 +82,8 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
         const double weights = panels / (double)all_panels * (double)p->w_count * sizeof(float);
         const double region = pixel_ranges * panel_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
-        const double cycles = panels * depth * step + input / cost_l3_bytes + weights / weights_rate + region;
+        const double cycles = panels * depth * step + overhead(p, r, d, (double)rows, panels) + input / cost_l3_bytes +
+                              weights / weights_rate + region;
         if (least < 0.0 || cycles < least) {
             least = cycles;
             d->pixel_ranges = pixel_ranges;
@@ -120,8 +136,10 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         return false;
     }
     d->pixels = p->batch * p->out_pixels;
-    /* A run of few channels leaves the inner loop no time to amortise its pointers: strips make it kernel width times as long. */
-    d->strip = p->taps > 0 && (p->layout == FALT_CHANNELS_FIRST || (p->x_group < 16 && p->kernel[2] > 1 && p->dilation[2] == 1));
+    /* A run of few channels leaves the inner loop no time to amortise its pointers: strips make it kernel width times as long.
+     */
+    d->strip =
+        p->taps > 0 && (p->layout == FALT_CHANNELS_FIRST || (p->x_group < 16 && p->kernel[2] > 1 && p->dilation[2] == 1));
     d->unit = d->strip && d->pixels ? p->out[2] : 1;
     for (int i = 0; i < 3 && !d->strip; i++)
         d->edges = d->edges || p->pad[i] > 0 ||
@@ -175,8 +193,8 @@ struct job {
     struct tensor_strides x;
 };
 
-/* One thread's view of the block at hand: where a pixel's window begins, n * image + z * plane + ... from base on, and how to step
- * from one tap to the next. */
+/* One thread's view of the block at hand: where a pixel's window begins, n * image + z * plane + ... from base on, and how to
+ * step from one tap to the next. */
 struct view {
     const float *base;
     int64_t image, plane, row, pixel;
@@ -227,7 +245,8 @@ static bool window_inside(const struct problem *p, int dimension, int64_t begin)
     return begin >= 0 && begin + (p->kernel[dimension] - 1) * p->dilation[dimension] < p->in[dimension];
 }
 
-/* Fills in a tile from `at` on, and its pointers: [tap][row], or [kernel row][row] where all taps of a kernel row are one run. */
+/* Fills in a tile from `at` on, and its pointers: [tap][row], or [kernel row][row] where all taps of a kernel row are one run.
+ */
 static void point(const struct job *job, const struct view *view, const float *zeros, struct place *at, struct tile *tile)
 {
     const struct problem *p = job->p;
@@ -237,7 +256,8 @@ static void point(const struct job *job, const struct view *view, const float *z
     for (int64_t m = 0, count; m < tile->rows; m += count, advance(p, at, count)) { /* the pixels of one output row */
         count = smaller(tile->rows - m, p->out[2] - at->x);
         const float *first = view->base + at->n * view->image + at->z * view->plane + at->y * view->row + at->x * view->pixel;
-        const int64_t output = p->y.base + at->n * p->y.n + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->x * p->y.pixel[2];
+        const int64_t output =
+            p->y.base + at->n * p->y.n + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->x * p->y.pixel[2];
         for (int64_t i = 0; i < count; i++) {
             window[m + i] = first + i * view->pixel;
             tile->output[m + i] = output + i * p->y.pixel[2];
@@ -264,7 +284,8 @@ static void point(const struct job *job, const struct view *view, const float *z
             const int64_t offset = d * view->tap[0] + r * view->tap[1];
             bool line[GEMM_MAX_ROWS];
             for (int64_t m = 0; m < rows && !whole; m++)
-                line[m] = inside(begin[m][0] + d * p->dilation[0], p->in[0]) && inside(begin[m][1] + r * p->dilation[1], p->in[1]);
+                line[m] =
+                    inside(begin[m][0] + d * p->dilation[0], p->in[0]) && inside(begin[m][1] + r * p->dilation[1], p->in[1]);
             for (int64_t s = 0; s < width; s++, entry += rows) {
                 if (whole) {
                     for (int64_t m = 0; m < rows; m++)

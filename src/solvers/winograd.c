@@ -118,6 +118,7 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double input = tiles * chunks_in * cost_winograd_input * w->points;
     const double output = tiles * chunks_out * cost_winograd_output * w->points;
     const double gemm = panels * depth * w->points * blocks * panel_step(r->kernels, w, (int64_t)ceil(tiles / blocks));
+    const double calls = panels * w->points * ceil(tiles / r->kernels->gemm_rows[w->vectors]) * cost_tile;
     const double weights = panels * depth * w->points * (double)w->nr * sizeof(float);
     const double v = (double)block * w->points * (double)(p->kernel[0] * w->v_row) * sizeof(float);
     const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
@@ -126,7 +127,7 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     add_fetch(&fetch, r, (blocks - 1.0) * weights, weights, false); /* each block reads the weights */
     add_fetch(&fetch, r, blocks * panels * v, v, false);            /* each panel reads V */
     add_fetch(&fetch, r, pixels, pixels, false);
-    return input + output + (gemm + fetch.exposed > fetch.all ? gemm + fetch.exposed : fetch.all);
+    return input + output + calls + (gemm + fetch.exposed > fetch.all ? gemm + fetch.exposed : fetch.all);
 }
 
 /* Few blocks read the weights seldom, small ones leave V in L2. About three register tiles are a good compromise (measured: 56x56x64
