@@ -299,8 +299,16 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         snprintf(reason, SOLVER_REASON, "it computes only the forward pass of a convolution");
         return false;
     }
-    if (!falt_has_dense_views(p)) {
-        snprintf(reason, SOLVER_REASON, "the problem is a phase of a backward pass");
+    if (p->layout == FALT_CHANNELS_FIRST && (p->y.pixel[2] != 1 || p->y.pixel[1] != p->out[2])) {
+        snprintf(reason, SOLVER_REASON, "the output pixels are not neighbours");
+        return false;
+    }
+    if (p->groups == 1 && p->y_group > r->kernels->vec) {
+        snprintf(reason, SOLVER_REASON, "there is one group of many channels");
+        return false;
+    }
+    if (p->taps == 0) {
+        snprintf(reason, SOLVER_REASON, "there is nothing to compute");
         return false;
     }
     /* With a single channel the layouts are the same. */
@@ -337,20 +345,26 @@ static struct unit unit_of(const struct problem *p, const struct depthwise *d, i
     return (struct unit){group * p->x_group, group * p->y_group + begin, d->depth, smaller(d->vec, p->y_group - begin)};
 }
 
-/* Tap t of the weights at the given outer index ([channel or part][depth][the other dimension]) and position of the kernel. */
+/* Where the tap at the given outer index ([channel or part][depth][the other dimension]) and position of the kernel is in the view of
+ * the weights, counted from its base. */
 static int64_t tap_of(const struct problem *p, const struct depthwise *d, int64_t outer, int64_t position)
 {
     const int64_t other = d->slide == 2 ? p->kernel[1] : p->kernel[2];
     const int64_t k = outer / other % p->kernel[0];
     const int64_t row = d->slide == 2 ? outer % other : position, column = d->slide == 2 ? position : outer % other;
-    return (k * p->kernel[1] + row) * p->kernel[2] + column;
+    return k * p->w.tap[0] + row * p->w.tap[1] + column * p->w.tap[2];
+}
+
+/* Likewise of an output channel, counted over all groups. */
+static int64_t channel_of(const struct problem *p, int64_t channel)
+{
+    return channel / p->y_group * p->w.group + channel % p->y_group * p->w.o;
 }
 
 struct packer {
     const struct problem *p;
     const struct depthwise *d;
     const float *weights;
-    struct weight_strides stride;
     float *out;
 };
 
@@ -362,23 +376,22 @@ static void pack_window(struct packer *k, int64_t unit, int64_t outer, int64_t p
     const int64_t line = outer / (d->outer / (d->kind == DEPTHWISE_ROWS ? p->x_group : d->parts)); /* input channel or part */
     if (d->kind == DEPTHWISE_ROWS) {
         for (int64_t i = 0; i < count; i++)
-            *k->out++ = k->weights[unit * k->stride.o + line * k->stride.i + tap_of(p, d, outer, position + i) * k->stride.t];
+            *k->out++ = k->weights[channel_of(p, unit) + line * p->w.i + tap_of(p, d, outer, position + i)];
         return;
     }
     const struct unit at = unit_of(p, d, unit);
     for (int64_t depth = 0; depth < d->depth; depth++)
         for (int64_t i = 0; i < count; i++) {
-            const float *in = k->weights + at.y * k->stride.o + (line * d->vec + depth) * k->stride.i +
-                              tap_of(p, d, outer, position + i) * k->stride.t;
+            const float *in = k->weights + (line * d->vec + depth) * p->w.i + tap_of(p, d, outer, position + i);
             for (int64_t n = 0; n < d->vec; n++)
-                *k->out++ = n < at.outputs ? in[n * k->stride.o] : 0.0f;
+                *k->out++ = n < at.outputs ? in[channel_of(p, at.y + n)] : 0.0f;
         }
 }
 
 static void pack(const struct problem *p, const struct candidate *c, const float *weights, void *packed)
 {
     const struct depthwise *d = (const struct depthwise *)(const void *)c->state;
-    struct packer k = {p, d, weights, falt_weight_strides(p), packed};
+    struct packer k = {p, d, weights + p->w.base, packed};
     const int64_t units = d->kind == DEPTHWISE_ROWS ? p->y_channels : d->units;
     if (d->kind != DEPTHWISE_ROWS) {
         int32_t *index = packed; /* channel i of its group in each output channel's lane */
@@ -408,7 +421,7 @@ struct job {
     depthwise_kernel *kernel, *block; /* of one output row, of d->down */
     const struct kernels *kernels;
     struct epilogue epilogue;
-    struct tensor_strides x, y;
+    struct tensor_strides x;
     ptrdiff_t pitch; /* floats from one position of the sliding dimension to the next */
 };
 
@@ -546,12 +559,12 @@ static void move_block(const struct job *job, const struct place *at, const stru
     const bool whole = d->column_blocks == 1;
     const int64_t height = smaller(d->block_rows, p->out[1] - at->y), width = smaller(d->block_tiles * d->tile, p->out[2] - at->first);
     const int64_t rows = whole ? 1 : height, pixels = whole ? height * width : width;
-    ptrdiff_t offset = at->n * job->y.n + channels->y * job->y.c + (at->z * p->out[1] + at->y) * p->out[2] + at->first;
+    ptrdiff_t offset = p->y.base + at->n * p->y.n + channels->y * p->y.c + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->first;
     for (int64_t row = 0; row < rows; row++, offset += p->out[2], result += width * d->vec) {
         if (from)
-            job->kernels->transpose(from + offset, job->y.c, channels->outputs, pixels, result, d->vec);
+            job->kernels->transpose(from + offset, p->y.c, channels->outputs, pixels, result, d->vec);
         else
-            job->kernels->transpose(result, d->vec, pixels, channels->outputs, to + offset, job->y.c);
+            job->kernels->transpose(result, d->vec, pixels, channels->outputs, to + offset, p->y.c);
     }
 }
 
@@ -619,12 +632,12 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    const ptrdiff_t to = at->n * job->y.n + ((at->z * p->out[1] + at->y) * p->out[2] + at->first) * job->y.pixel;
+    const ptrdiff_t to = p->y.base + at->n * p->y.n + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->first * p->y.pixel[2];
     const float *packed = (const float *)job->operands->packed + d->depth * d->vec;
     aim(job, space, at, down);
     args->repeats = repeats;
     args->repeat_offset = down * p->stride[1] * p->in[2] * job->x.pixel;
-    args->repeat_c = down * p->out[2] * job->y.pixel;
+    args->repeat_c = down * p->y.pixel[1];
     for (int64_t unit = begin; unit < end;) {
         const struct unit channels = unit_of(p, d, unit);
         /* those that are alike: of one group, or all but a narrower last one */
@@ -659,12 +672,12 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         .lines = d->lines,
         .taps = d->taps,
         .depth = d->depth,
-        .c_step = job->y.pixel,
+        .c_step = p->y.pixel[2],
         .unit_offset = d->unit_groups * p->x_group,
         .unit_w = d->depth * d->vec * (d->lines * d->width + d->taps),
         .unit_bias = unit_y,
         .unit_c = unit_y,
-        .down_c = p->out[2] * job->y.pixel,
+        .down_c = p->y.pixel[1],
         .epilogue = job->epilogue,
     };
     /* rows of the output whose windows are inside of the image */
@@ -750,7 +763,7 @@ static void run_rows_tile(const struct job *job, const struct thread_space *spac
         .epilogue = job->epilogue,
     };
     for (int64_t o = at->group * p->y_group; o < (at->group + 1) * p->y_group; o++, args.w += p->x_group * p->taps) {
-        const ptrdiff_t plane = at->n * job->y.n + o * job->y.c + at->z * p->out[1] * p->out[2];
+        const ptrdiff_t plane = p->y.base + at->n * p->y.n + o * p->y.c + at->z * p->y.pixel[0];
         args.bias = job->operands->bias ? job->operands->bias + o : NULL;
         args.c_step = p->out[2];
         args.rows = (int)smaller(d->tile, p->out[1] - at->first);
@@ -821,7 +834,6 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .kernels = kernels,
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
-        .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
     };
     job.pitch = d->slide == 2 ? job.x.pixel : p->in[2];
     falt_parallel(threads, run_member, &job);
