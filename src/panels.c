@@ -25,7 +25,8 @@ static int choose_vectors(const struct kernels *kernels, int64_t channels, int64
     double least = falt_panels_step(kernels, channels, best, rows);
     for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
         const double cycles = falt_panels_step(kernels, channels, vectors, rows);
-        const bool wide = vectors == GEMM_MAX_VECTORS && depth <= SHORT && kernels->gemm_rows[vectors] >= vectors;
+        const bool wide = vectors == GEMM_MAX_VECTORS && depth <= SHORT && kernels->gemm_rows[vectors] >= vectors &&
+                          divide_up(channels, kernels->vec) % vectors == 0;
         if (cycles < least * 0.97 || (wide && cycles <= least * 1.02)) {
             best = vectors;
             least = cycles;
