@@ -70,17 +70,25 @@ static void fold_member(void *context, int member, int members)
     for (; item < end; item++) {
         const int64_t row = item % in[1], slice = item / in[1] % in[0], plane = item / in[1] / in[0];
         float *to = e->to + item * in[2] * e->pixel;
-        memset(to, 0, (size_t)(in[2] * e->pixel) * sizeof(float));
+        bool fresh = true; /* what comes first is copied, so that most is written once */
         for (int64_t d = remainder_of(slice + p->pad[0], in[0]); d < extent[0]; d += in[0])
-            for (int64_t h = remainder_of(row + p->pad[1], in[1]); h < extent[1]; h += in[1]) {
+            for (int64_t h = remainder_of(row + p->pad[1], in[1]); h < extent[1]; h += in[1], fresh = false) {
                 const float *from = e->from + ((plane * extent[0] + d) * extent[1] + h) * extent[2] * e->pixel;
+                if (fresh && extent[2] < in[2])
+                    memset(to, 0, (size_t)(in[2] * e->pixel) * sizeof(float));
                 int64_t w = remainder_of(-p->pad[2], in[2]);
-                for (int64_t done = 0, run; done < extent[2]; done += run, w = 0) {
-                    run = smaller(in[2] - w, extent[2] - done);
-                    for (int64_t i = 0; i < run * e->pixel; i++)
-                        to[w * e->pixel + i] += from[done * e->pixel + i];
+                for (int64_t done = 0, run; done < extent[2]; done += run, w = w + run < in[2] ? w + run : 0) {
+                    const bool first = fresh && done < in[2];
+                    run = smaller(in[2] - w, (first ? smaller(extent[2], in[2]) : extent[2]) - done);
+                    if (first)
+                        memcpy(to + w * e->pixel, from + done * e->pixel, (size_t)(run * e->pixel) * sizeof(float));
+                    else
+                        for (int64_t i = 0; i < run * e->pixel; i++)
+                            to[w * e->pixel + i] += from[done * e->pixel + i];
                 }
             }
+        if (fresh)
+            memset(to, 0, (size_t)(in[2] * e->pixel) * sizeof(float));
     }
 }
 
