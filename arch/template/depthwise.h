@@ -41,9 +41,10 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                 const int j = at * stride + phase;
                 if (j < (tile - 1) * stride + width) {
                     if (extent == WHOLE || LIKELY((uint32_t)j - begin < inside)) {
-                        vec xj = vec_keep(extent == SOME_LANES ? vec_load_lanes(base, lanes) : vec_load(base));
+                        vec xj = extent == SOME_LANES ? vec_load_lanes(base, lanes) : vec_load(base);
                         if (kind == DEPTHWISE_GROUPS)
                             xj = vec_permute(xj, vec_index_load(args->index + i * VEC));
+                        xj = vec_keep(xj);
                         EACH_DOWN EACH_OUTPUT
                         {
                             if (j >= m * stride && j - m * stride < width)

@@ -299,7 +299,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         snprintf(reason, SOLVER_REASON, "it computes only the forward pass of a convolution");
         return false;
     }
-    if (p->layout == FALT_CHANNELS_FIRST && (p->y.pixel[2] != 1 || p->y.pixel[1] != p->out[2])) {
+    /* With a single channel the layouts are the same. */
+    const bool first = p->layout == FALT_CHANNELS_FIRST || (p->x_channels == 1 && p->y_channels == 1);
+    if (first && (p->y.pixel[2] != 1 || p->y.pixel[1] != p->out[2])) {
         snprintf(reason, SOLVER_REASON, "the output pixels are not neighbours");
         return false;
     }
@@ -311,8 +313,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         snprintf(reason, SOLVER_REASON, "there is nothing to compute");
         return false;
     }
-    /* With a single channel the layouts are the same. */
-    if (p->layout == FALT_CHANNELS_LAST && (p->x_channels > 1 || p->y_channels > 1))
+    if (!first)
         return consider_way(consider_channels, p, r, c, reason);
 
     /* The two sum in different orders: the choice must not depend on the number of threads. */

@@ -58,7 +58,7 @@ static double overhead(const struct problem *p, const struct resources *r, const
 {
     const double groups = panels > (double)d->panels.count ? panels / (double)d->panels.count : 1.0;
     const double vectors = (double)d->panels.padded / (double)(d->panels.count * d->panels.vec); /* of a panel, on average */
-    const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) ? (double)p->kernel[2] : 1.0;
+    const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
     const double seen = d->strip ? (double)p->in_pixels / (double)p->out_pixels * (double)(p->kernel[0] * p->x_group) : 0.0;
     const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_transpose : cost_copy;
     return panels * ceil(rows / r->kernels->gemm_rows[d->panels.vectors]) * cost_tile +
