@@ -33,6 +33,8 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
         if (kind == DEPTHWISE_GROUPS)
             FORGET_MEMORY(); /* x is the same for all i */
         EACH_DOWN EACH_TAP weights[r][k] = kind == DEPTHWISE_ROWS ? vec_broadcast(w[k]) : vec_load(w - r * row_w + k * VEC);
+        static const int32_t unused[VEC];
+        const vec_index index = vec_index_load(kind == DEPTHWISE_GROUPS ? args->index + i * VEC : unused);
         /* Two loops over the columns j = at * stride + phase: no compiler unrolls one of more than 32. */
         UNROLL for (int at = 0; at < DEPTHWISE_MAX_TILE + DEPTHWISE_MAX_WIDTH; at++)
         {
@@ -43,7 +45,7 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                     if (extent == WHOLE || LIKELY((uint32_t)j - begin < inside)) {
                         vec xj = extent == SOME_LANES ? vec_load_lanes(base, lanes) : vec_load(base);
                         if (kind == DEPTHWISE_GROUPS)
-                            xj = vec_permute(xj, vec_index_load(args->index + i * VEC));
+                            xj = vec_permute(xj, index);
                         xj = vec_keep(xj);
                         EACH_DOWN EACH_OUTPUT
                         {

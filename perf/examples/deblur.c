@@ -36,11 +36,13 @@ static bool complain(const char *path, const char *reason)
     return false;
 }
 
+#ifdef HAVE_PNG
 static bool ends_with(const char *text, const char *end)
 {
     const size_t a = strlen(text), b = strlen(end);
     return a >= b && strcmp(text + a - b, end) == 0;
 }
+#endif
 
 /* A number of a PGM header, behind white space and comments; -1 if there is none. */
 static int header_number(FILE *file)

@@ -1,0 +1,242 @@
+/*
+ * test_depthwise.c - the sliding kernels of depthwise and grouped convolution, each kind, width, stride and height of every
+ * instruction set that this CPU runs, against double precision.
+ *
+ * Each line of x lies by itself, flush against an inaccessible page, with NaN wherever a kernel must not read; outputs start as NaN
+ * and must stay so where nothing is to be stored. Whole numbers as data: every sum is exact.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MOST_LINES = 8, MOST_VEC = 64 };
+
+struct sliding {
+    const struct kernels *kernels;
+    depthwise_kernel *kernel;
+    enum depthwise_kind kind;
+    int width, stride, tile;
+    int64_t down; /* output rows of a block, or 1 */
+};
+
+struct line {
+    float *memory;
+    int64_t step;
+};
+
+/* What a kernel reads of a line, floats from its x. */
+static int64_t first_of(const struct depthwise_line *line, int64_t step)
+{
+    return line->begin * step + line->lane_begin;
+}
+
+static int64_t count_of(const struct depthwise_args *args, const struct depthwise_line *line, int64_t step)
+{
+    if (line->begin >= line->end || line->lane_begin >= line->lane_end)
+        return 0;
+    return (line->end - 1 - line->begin) * step + (line->lane_end - line->lane_begin) + (args->units - 1) * args->unit_offset +
+           (args->repeats - 1) * args->repeat_offset;
+}
+
+static struct line line_make(struct random *random, const struct depthwise_args *args, struct depthwise_line *line, int64_t step)
+{
+    const int64_t count = count_of(args, line, step);
+    struct line made = {guarded(count, (enum guard_side)random_between(random, 0, GUARD_SIDES - 1)), step};
+    line->x = made.memory - first_of(line, step) - args->offset;
+    for (int64_t repeat = 0; repeat < args->repeats && count; repeat++)
+        for (int64_t unit = 0; unit < args->units; unit++)
+            for (int64_t j = line->begin; j < line->end; j++)
+                fill_integer(random,
+                             made.memory + (j - line->begin) * step + unit * args->unit_offset + repeat * args->repeat_offset,
+                             line->lane_end - line->lane_begin);
+    return made;
+}
+
+static double pixel(const struct depthwise_args *args, const struct depthwise_line *line, int64_t step, int64_t repeat, int64_t unit,
+                    int64_t j, int64_t lane)
+{
+    if (j < line->begin || j >= line->end || lane < line->lane_begin || lane >= line->lane_end)
+        return 0.0;
+    return (double)line->x[args->offset + repeat * args->repeat_offset + unit * args->unit_offset + j * step + lane];
+}
+
+/* Terms of C[m][n] of row r that line l contributes through its window of `width` taps. */
+static double contribution(const struct sliding *at, const struct depthwise_args *args, int64_t l, int64_t step, int64_t width,
+                           int64_t stride, const float *w, int64_t repeat, int64_t unit, int64_t m, int64_t n)
+{
+    const int vec = at->kernels->vec;
+    double sum = 0.0;
+    for (int64_t i = 0; i < (at->kind == DEPTHWISE_GROUPS ? args->depth : 1); i++)
+        for (int64_t k = 0; k < width; k++) {
+            const int64_t lane = at->kind == DEPTHWISE_GROUPS ? args->index[i * vec + n] : n;
+            const double weight = (double)(at->kind == DEPTHWISE_ROWS ? w[k] : w[(i * width + k) * vec + n]);
+            sum += weight * pixel(args, &args->x[l], step, repeat, unit, m * stride + k, lane);
+        }
+    return sum;
+}
+
+static void run_case(const struct sliding *at, struct random *random)
+{
+    static const struct epilogue epilogues[] = {{-INFINITY, INFINITY, ACTIVATE_NONE, 0.0f},
+                                                {-INFINITY, INFINITY, ACTIVATE_NONE, 0.0f},
+                                                {0.0f, 6.0f, ACTIVATE_NONE, 0.0f},
+                                                {-INFINITY, INFINITY, ACTIVATE_LEAKY, 0.5f}};
+    const int vec = at->kernels->vec, columns = (at->tile - 1) * at->stride + at->width;
+    const bool rows = at->kind == DEPTHWISE_ROWS, bias = random_bits(random) & 1, residual = random_between(random, 0, 3) == 0;
+    const bool whole = random_bits(random) & 1; /* nothing outside of the image, all of the tile stored */
+    const int64_t each = rows ? 1 : vec;
+    struct depthwise_line lines[MOST_LINES];
+    struct line made[MOST_LINES];
+    int32_t index[4 * MOST_VEC];
+    for (int i = 0; i < 4 * vec; i++)
+        index[i] = (int32_t)random_between(random, 0, vec - 1);
+
+    struct depthwise_args args = {
+        .x = lines,
+        .offset = random_between(random, -3, 3),
+        .step = vec + random_between(random, 0, 3),
+        .index = index,
+        .lines = random_between(random, 1, 3),
+        .taps = at->width > 1 && at->down == 1 ? random_between(random, 0, 2) : 0,
+        .depth = at->kind == DEPTHWISE_GROUPS ? random_between(random, 1, 4) : 1,
+        .columns = whole ? vec : random_between(random, 1, vec),
+        .rows = whole ? at->tile : (int)random_between(random, 1, at->tile),
+        .units = random_between(random, 1, 3),
+        .unit_offset = random_between(random, 0, vec + 2),
+        .repeats = random_between(random, 1, 2),
+        .repeat_offset = random_between(random, 0, 2 * vec),
+        .epilogue = epilogues[random_between(random, 0, 3)],
+    };
+    args.tap_step = at->width == 1 ? args.step : args.step * at->stride;
+    const int64_t all = args.lines + args.taps + at->down - 1;
+    for (int64_t l = 0; l < all; l++) {
+        const bool tap = l >= args.lines + at->down - 1;
+        const int32_t most = tap ? at->tile : columns;
+        struct depthwise_line *line = &lines[l];
+        *line = (struct depthwise_line){.end = most, .lane_end = vec};
+        if (!whole && random_bits(random) & 1) {
+            line->begin = (int32_t)random_between(random, 0, most);
+            line->end = (int32_t)random_between(random, line->begin, most);
+        }
+        if (!whole && random_bits(random) & 1) {
+            line->lane_begin = rows ? (int32_t)random_between(random, 0, vec) : 0;
+            line->lane_end = (int32_t)random_between(random, line->lane_begin, vec);
+        }
+        made[l] = line_make(random, &args, line, tap ? args.tap_step : args.step);
+    }
+
+    const int64_t taps = args.lines * at->width + args.taps, unit_w = rows ? 0 : taps * args.depth * each;
+    const int64_t weights = taps * args.depth * each + (args.units - 1) * unit_w;
+    float *w = guarded(weights, AT_END), *b = bias ? guarded(rows ? 1 : args.units * vec, AT_END) : NULL;
+    fill_integer(random, w, weights);
+    if (b)
+        fill_integer(random, b, rows ? 1 : args.units * vec);
+    args.w = w;
+    args.bias = b;
+    args.unit_w = unit_w;
+    args.unit_bias = rows ? 0 : vec;
+    args.unit_c = vec + random_between(random, 0, 2);
+    args.c_step = args.units * args.unit_c;
+    args.down_c = at->tile * args.c_step;
+    args.repeat_c = at->down * args.down_c;
+    const int64_t count = (args.repeats - 1) * args.repeat_c + (at->down - 1) * args.down_c + (args.rows - 1) * args.c_step +
+                          (args.units - 1) * args.unit_c + args.columns;
+    const enum guard_side side = (enum guard_side)random_between(random, 0, GUARD_SIDES - 1);
+    float *c = guarded(count, side), *added = residual ? guarded(count, side) : NULL;
+    bool *touched = calloc((size_t)count, sizeof *touched);
+    double *expected = calloc((size_t)count, sizeof *expected);
+    assert_true(touched && expected);
+    if (added)
+        fill_integer(random, added, count);
+    args.c = c;
+    args.residual = added;
+
+    for (int64_t repeat = 0; repeat < args.repeats; repeat++)
+        for (int64_t r = 0; r < at->down; r++)
+            for (int64_t unit = 0; unit < args.units; unit++)
+                for (int64_t m = 0; m < args.rows; m++)
+                    for (int64_t n = 0; n < args.columns; n++) {
+                        const float *at_w = w + unit * unit_w;
+                        double sum = 0.0;
+                        for (int64_t l = 0; l < args.lines; l++, at_w += args.depth * at->width * each)
+                            sum += contribution(at, &args, l + r, args.step, at->width, at->stride, at_w, repeat, unit, m, n);
+                        for (int64_t t = 0; t < args.taps; t++, at_w += args.depth * each)
+                            sum += contribution(at, &args, args.lines + t, args.tap_step, 1, 1, at_w, repeat, unit, m, n);
+                        const int64_t i = repeat * args.repeat_c + r * args.down_c + unit * args.unit_c + m * args.c_step + n;
+                        sum += b ? (double)b[rows ? 0 : unit * vec + n] : 0.0;
+                        sum += added ? (double)added[i] : 0.0;
+                        sum = fmin(fmax(sum, (double)args.epilogue.lo), (double)args.epilogue.hi);
+                        touched[i] = true;
+                        expected[i] = args.epilogue.activation == ACTIVATE_LEAKY && sum < 0.0 ? (double)args.epilogue.alpha * sum : sum;
+                    }
+    at->kernel(&args);
+
+    char text[256];
+    snprintf(text, sizeof text, "%s kind %d, width %d, stride %d, tile %dx%d, %s, lines %d, taps %d, depth %d, columns %d, rows %d",
+             at->kernels->name, (int)at->kind, at->width, at->stride, (int)at->down, at->tile, whole ? "whole" : "cut",
+             (int)args.lines, (int)args.taps, (int)args.depth, (int)args.columns, args.rows);
+    for (int64_t i = 0; i < count; i++) {
+        if (touched[i] && !is_close(c[i], expected[i], 0.0))
+            check_close(c + i, expected + i, 1, 0.0, "%s, element %d", text, (int)i);
+        else if (!touched[i] && !is_canary(c[i]))
+            check_canary(c + i, 1, "%s, element %d", text, (int)i);
+    }
+    free(expected);
+    free(touched);
+    for (int64_t l = 0; l < all; l++)
+        guarded_free(made[l].memory);
+    guarded_free(w);
+    guarded_free(b);
+    guarded_free(c);
+    guarded_free(added);
+}
+
+static int width_at(int i)
+{
+    return 2 * i + 1;
+}
+
+static void test_sliding(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(1);
+        for (int kind = 0; kind < DEPTHWISE_KINDS; kind++)
+            for (int width = 0; width < DEPTHWISE_WIDTHS_COUNT; width++)
+                for (int stride = 1; stride <= (width ? DEPTHWISE_STRIDES_COUNT : 1); stride++)
+                    for (int height = 0; height < DEPTHWISE_HEIGHTS_COUNT; height++) {
+                        const struct sliding at = {*table,
+                                                   (*table)->depthwise[kind][width][stride - 1][height],
+                                                   (enum depthwise_kind)kind,
+                                                   width_at(width),
+                                                   stride,
+                                                   (*table)->depthwise_rows[height],
+                                                   1};
+                        assert_non_null(at.kernel);
+                        for (int i = 0; i < 150; i++)
+                            run_case(&at, &random);
+                    }
+    }
+}
+
+static void test_blocks(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(2);
+        const struct sliding at = {*table, (*table)->depthwise_block, DEPTHWISE_CHANNELS, 3, 1,
+                                   (*table)->depthwise_rows[DEPTHWISE_SHORT], (*table)->depthwise_down};
+        assert_true((at.kernel != NULL) == (at.down > 1));
+        for (int i = 0; i < 500 && at.kernel; i++)
+            run_case(&at, &random);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sliding), cmocka_unit_test(test_blocks)};
+    random_seed();
+    return cmocka_run_group_tests_name("depthwise kernels", tests, NULL, NULL);
+}
