@@ -79,7 +79,7 @@ static falt_status plan_steps(falt_plan *plan, falt_algorithm forced)
 {
     const bool phases = plan->problem.pass == FALT_BACKWARD_DATA &&
                         (plan->steps > 1 || (forced != FALT_ALGO_REFERENCE && falt_phases(&plan->problem) == 1));
-    double most = -1.0;
+    double most = 0.0;
     for (int64_t i = 0; i < plan->steps; i++) {
         struct step *step = &plan->step[i];
         struct verdict verdicts[PLANNER_SOLVERS];
@@ -95,7 +95,7 @@ static falt_status plan_steps(falt_plan *plan, falt_algorithm forced)
         plan->packed += round_to_lines(step->chosen.packed);
         if (step->chosen.workspace > plan->workspace)
             plan->workspace = step->chosen.workspace;
-        if (step->chosen.seconds > most) {
+        if (i == 0 || step->chosen.seconds > most) {
             most = step->chosen.seconds;
             plan->main = i;
             memcpy(plan->verdicts, verdicts, sizeof verdicts);

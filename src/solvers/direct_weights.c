@@ -258,7 +258,7 @@ static bool consider(const struct problem *problem, const struct resources *r, s
     g->x_strip = g->merged || needs_strip(p, p->x_channels * p->stride[2], p->in_pixels);
     g->y_strip = needs_strip(p, p->y_channels, p->out_pixels);
     const double cycles = choose_ranges(p, r, g, step);
-    if (!choose_workspace(p, g)) {
+    if (g->items == 0 || !choose_workspace(p, g)) {
         snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
         return false;
     }
