@@ -93,7 +93,7 @@ static falt_status plan_steps(falt_plan *plan, falt_algorithm forced)
             return status;
         step->packed = plan->packed;
         plan->packed += round_to_lines(step->chosen.packed);
-        if (step->chosen.workspace > plan->workspace)
+        if (step->chosen.workspace > plan->workspace && plan->problem.batch > 0)
             plan->workspace = step->chosen.workspace;
         if (i == 0 || step->chosen.seconds > most) {
             most = step->chosen.seconds;
