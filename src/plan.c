@@ -1,7 +1,6 @@
 /* plan.c - a plan's life: every public entry point that has to do with one. */
 #include <float.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "error.h"
 #include "parallel.h"
 #include "planner.h"
+#include "text.h"
 
 enum { MOST_THREADS = 1024 }; /* whatever the caller asks for: an OpenMP runtime aborts when it cannot make a thread */
 
@@ -531,48 +531,28 @@ falt_status falt_plan_get_info(const falt_plan *plan, falt_plan_info *info)
     return FALT_OK;
 }
 
-struct text {
-    char *buffer;
-    size_t size, length;
-};
-
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-static void
-put(struct text *text, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    const bool room = text->length < text->size;
-    const int length =
-        vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format, arguments);
-    va_end(arguments);
-    text->length += length > 0 ? (size_t)length : 0;
-}
-
 static void describe_text(const falt_plan *plan, const char *problem, struct text *text)
 {
     const struct candidate *c = main_choice(plan);
-    put(text, "problem    %s\n", problem);
-    put(text, "algorithm  %s%s\n", c->solver->name, plan->forced ? " (forced)" : "");
-    put(text, "kernel     %s\n", c->kernel);
-    put(text, "schedule   %s\n", c->schedule);
+    falt_text_append(text, "problem    %s\n", problem);
+    falt_text_append(text, "algorithm  %s%s\n", c->solver->name, plan->forced ? " (forced)" : "");
+    falt_text_append(text, "kernel     %s\n", c->kernel);
+    falt_text_append(text, "schedule   %s\n", c->schedule);
     if (plan->steps > 1)
-        put(text, "phases     %lld, one for each residue class of the stride; this is the longest\n", (long long)plan->steps);
-    put(text, "threads    %d of %d\n", c->threads, plan->resources.threads);
-    put(text, "predicted  %.4g ms\n", predicted(plan) * 1e3);
-    put(text, "accuracy   %.3g x direct summation\n", accuracy(plan));
-    put(text, "workspace  %zu bytes, packed weights %zu bytes\n", falt_plan_workspace_size(plan, 1),
+        falt_text_append(text, "phases     %lld, one for each residue class of the stride; this is the longest\n", (long long)plan->steps);
+    falt_text_append(text, "threads    %d of %d\n", c->threads, plan->resources.threads);
+    falt_text_append(text, "predicted  %.4g ms\n", predicted(plan) * 1e3);
+    falt_text_append(text, "accuracy   %.3g x direct summation\n", accuracy(plan));
+    falt_text_append(text, "workspace  %zu bytes, packed weights %zu bytes\n", falt_plan_workspace_size(plan, 1),
         falt_plan_packed_weights_size(plan));
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
         const struct verdict *v = &plan->verdicts[i];
         if (v->solver == c->solver)
             continue;
         if (v->applies)
-            put(text, "not        %s: predicted %.4g ms\n", v->solver->name, v->seconds * 1e3);
+            falt_text_append(text, "not        %s: predicted %.4g ms\n", v->solver->name, v->seconds * 1e3);
         else
-            put(text, "not        %s: %s\n", v->solver->name, v->reason);
+            falt_text_append(text, "not        %s: %s\n", v->solver->name, v->reason);
     }
 }
 
@@ -580,26 +560,26 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
 static void describe_json(const falt_plan *plan, const char *problem, struct text *text)
 {
     const struct candidate *c = main_choice(plan);
-    put(text, "{\"problem\":\"%s\",\"algorithm\":\"%s\",\"forced\":%s,\"kernel\":\"%s\",\"schedule\":\"%s\"", problem,
+    falt_text_append(text, "{\"problem\":\"%s\",\"algorithm\":\"%s\",\"forced\":%s,\"kernel\":\"%s\",\"schedule\":\"%s\"", problem,
         c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
-    put(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g", plan->resources.kernels->name, c->threads,
+    falt_text_append(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g", plan->resources.kernels->name, c->threads,
         predicted(plan) * 1e3, accuracy(plan));
-    put(text, ",\"phases\":%lld", (long long)plan->steps);
-    put(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[", falt_plan_workspace_size(plan, 1),
+    falt_text_append(text, ",\"phases\":%lld", (long long)plan->steps);
+    falt_text_append(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[", falt_plan_workspace_size(plan, 1),
         falt_plan_packed_weights_size(plan));
     const char *separator = "";
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
         const struct verdict *v = &plan->verdicts[i];
         if (v->solver == c->solver)
             continue;
-        put(text, "%s{\"algorithm\":\"%s\",", separator, v->solver->name);
+        falt_text_append(text, "%s{\"algorithm\":\"%s\",", separator, v->solver->name);
         if (v->applies)
-            put(text, "\"predicted_ms\":%.6g}", v->seconds * 1e3);
+            falt_text_append(text, "\"predicted_ms\":%.6g}", v->seconds * 1e3);
         else
-            put(text, "\"refused\":\"%s\"}", v->reason);
+            falt_text_append(text, "\"refused\":\"%s\"}", v->reason);
         separator = ",";
     }
-    put(text, "]}");
+    falt_text_append(text, "]}");
 }
 
 size_t falt_plan_describe(const falt_plan *plan, falt_format format, char *buffer, size_t size)

@@ -3,12 +3,12 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include "arithmetic.h"
 #include "error.h"
 #include "solver.h"
+#include "text.h"
 
 /* No spatial field is larger, so that sums of a few of them need no test. The largest address space of today has 2^57 bytes. */
 static const int64_t LARGEST = INT64_C(1) << 56;
@@ -262,32 +262,11 @@ falt_status falt_output_shape(const falt_conv *conv, int64_t *out)
     return FALT_OK;
 }
 
-/* A text that grows in a buffer which may be too small; as with snprintf, length counts what there is no room for too. */
-struct text {
-    char *buffer;
-    size_t size, length;
-};
-
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-static void
-append(struct text *text, const char *format, ...)
-{
-    const size_t used = text->length < text->size ? text->length : text->size;
-    va_list arguments;
-    va_start(arguments, format);
-    const int length = vsnprintf(used < text->size ? text->buffer + used : NULL, text->size - used, format, arguments);
-    va_end(arguments);
-    if (length > 0)
-        text->length += (size_t)length;
-}
-
 static void append_sizes(struct text *text, const char *before, const int64_t sizes[3], int dims)
 {
-    append(text, "%s", before);
+    falt_text_append(text, "%s", before);
     for (int k = FALT_MAX_DIMS - dims; k < FALT_MAX_DIMS; k++)
-        append(text, "%s%" PRId64, k > FALT_MAX_DIMS - dims ? "x" : "", sizes[k]);
+        falt_text_append(text, "%s%" PRId64, k > FALT_MAX_DIMS - dims ? "x" : "", sizes[k]);
 }
 
 /* ", stride 2" or ", stride 2x1", and nothing where all are what one expects. */
@@ -312,18 +291,18 @@ int falt_problem_print(const struct problem *p, char *buffer, size_t size)
 
     const bool t = p->transposed;
     struct text text = {buffer, size, 0};
-    append(&text, "%s %" PRId64 "x%" PRId64, (t ? transposed_passes : passes)[p->pass], p->batch,
+    falt_text_append(&text, "%s %" PRId64 "x%" PRId64, (t ? transposed_passes : passes)[p->pass], p->batch,
            t ? p->y_channels : p->x_channels);
     append_sizes(&text, "x", t ? p->out : p->in, p->dims);
-    append(&text, " -> %" PRId64, t ? p->x_channels : p->y_channels);
+    falt_text_append(&text, " -> %" PRId64, t ? p->x_channels : p->y_channels);
     append_sizes(&text, "x", t ? p->in : p->out, p->dims);
     append_sizes(&text, ", ", p->kernel, p->dims);
     append_unless(&text, ", stride ", p->stride, p->dims, 1);
     append_unless(&text, ", dilation ", p->dilation, p->dims, 1);
     append_unless(&text, ", pad ", p->pad, p->dims, 0);
     if (p->groups > 1)
-        append(&text, ", groups %" PRId64, p->groups);
-    append(&text, ", %s%s%s", layouts[p->layout][p->dims - 1], activations[p->activation], p->accumulate ? ", accumulate" : "");
+        falt_text_append(&text, ", groups %" PRId64, p->groups);
+    falt_text_append(&text, ", %s%s%s", layouts[p->layout][p->dims - 1], activations[p->activation], p->accumulate ? ", accumulate" : "");
     return (int)text.length;
 }
 
