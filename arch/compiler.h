@@ -15,8 +15,8 @@
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 
-/* What memory holds may have changed: nothing loaded before is kept. Stops gcc from hoisting more loads out of a loop than there
- * are registers. */
+/* What memory holds may have changed: nothing loaded before is kept. Stops gcc from hoisting more loads out of a loop than
+ * there are registers. */
 #define FORGET_MEMORY() __asm__ volatile("" ::: "memory")
 
 /* The value of x is not to be known: nothing computed from it is shared with, or moved to, another place. */

@@ -17,8 +17,8 @@ static uint32_t saved_state(void)
 
 uint32_t falt_cpu_features(char name[64])
 {
-    enum { FMA = 1 << 12, OSXSAVE = 1 << 27 };                                              /* leaf 1, ecx */
-    enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 };                        /* leaf 7, ebx */
+    enum { FMA = 1 << 12, OSXSAVE = 1 << 27 };                       /* leaf 1, ecx */
+    enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 }; /* leaf 7, ebx */
     const uint32_t VL = UINT32_C(1) << 31, YMM = 0x6, ZMM = 0xe6;
     uint32_t a, b, c, d, features = 0;
 

@@ -47,7 +47,7 @@ struct epilogue {
  * how the work was cut into tiles.
  */
 struct gemm_args {
-    const float *const *a;        /* [taps][rows] */
+    const float *const *a; /* [taps][rows] */
     const float *b;
     int64_t taps, depth;          /* >= 0 */
     float *const *c;              /* [rows]: address of C[m][0] */
@@ -70,8 +70,8 @@ typedef void gemm_kernel(const struct gemm_args *args);
  *     A[s][k] --> rows contiguous floats at a + segment[s].a + k * a_step, each broadcast
  *     B[s][k] --> columns contiguous floats at b + segment[s].b + k * b_step, loaded as vectors, unpacked
  *
- * A segment is a piece of an image row that a tap sees; padding makes it shorter. Each sum is one chain of fused multiply-adds in
- * the order of s and k that starts from zero, whatever the tile; C is added at the end.
+ * A segment is a piece of an image row that a tap sees; padding makes it shorter. Each sum is one chain of fused multiply-adds
+ * in the order of s and k that starts from zero, whatever the tile; C is added at the end.
  */
 struct outer_segment {
     ptrdiff_t a, b;
@@ -94,33 +94,33 @@ typedef void outer_kernel(const struct outer_args *args);
  * Winograd transforms of one tile, channels in the vector lanes. A tile of m_h x m_w outputs reads alpha_h x alpha_w inputs,
  * alpha = m + r - 1, and multiplies at alpha_h * alpha_w points. A dimension that is not transformed has m = alpha = 1.
  *
- *     d (pixels, by pointer)  -- input -->  V[point][channel]  -- one GEMM for each point -->  M[point][channel]  -- output -->  y
+ *     d (pixels, by pointer) -- input --> V[point][channel] -- a GEMM for each point --> M[point][channel] -- output --> y
  */
 enum { WINOGRAD_MAX_POINTS = 64, WINOGRAD_MAX_OUTPUTS = 36 };
 
 /*            name   m_h alpha_h m_w alpha_w */
-#define WINOGRAD_TILES(X)                                                                                                   \
-    X(F2x2_3x3, 2, 4, 2, 4)                                                                                                 \
-    X(F4x4_3x3, 4, 6, 4, 6)                                                                                                 \
-    X(F6x6_3x3, 6, 8, 6, 8)                                                                                                 \
-    X(F2x2_5x5, 2, 6, 2, 6)                                                                                                 \
-    X(F4x4_5x5, 4, 8, 4, 8)                                                                                                 \
-    X(F1x2_1x3, 1, 1, 2, 4)                                                                                                 \
-    X(F2x1_3x1, 2, 4, 1, 1)                                                                                                 \
-    X(F1x4_1x3, 1, 1, 4, 6)                                                                                                 \
-    X(F4x1_3x1, 4, 6, 1, 1)                                                                                                 \
-    X(F1x2_1x5, 1, 1, 2, 6)                                                                                                 \
-    X(F2x1_5x1, 2, 6, 1, 1)                                                                                                 \
-    X(F1x4_1x5, 1, 1, 4, 8)                                                                                                 \
-    X(F4x1_5x1, 4, 8, 1, 1)                                                                                                 \
-    X(F1x2_1x7, 1, 1, 2, 8)                                                                                                 \
+#define WINOGRAD_TILES(X)                                                                                                      \
+    X(F2x2_3x3, 2, 4, 2, 4)                                                                                                    \
+    X(F4x4_3x3, 4, 6, 4, 6)                                                                                                    \
+    X(F6x6_3x3, 6, 8, 6, 8)                                                                                                    \
+    X(F2x2_5x5, 2, 6, 2, 6)                                                                                                    \
+    X(F4x4_5x5, 4, 8, 4, 8)                                                                                                    \
+    X(F1x2_1x3, 1, 1, 2, 4)                                                                                                    \
+    X(F2x1_3x1, 2, 4, 1, 1)                                                                                                    \
+    X(F1x4_1x3, 1, 1, 4, 6)                                                                                                    \
+    X(F4x1_3x1, 4, 6, 1, 1)                                                                                                    \
+    X(F1x2_1x5, 1, 1, 2, 6)                                                                                                    \
+    X(F2x1_5x1, 2, 6, 1, 1)                                                                                                    \
+    X(F1x4_1x5, 1, 1, 4, 8)                                                                                                    \
+    X(F4x1_5x1, 4, 8, 1, 1)                                                                                                    \
+    X(F1x2_1x7, 1, 1, 2, 8)                                                                                                    \
     X(F2x1_7x1, 2, 8, 1, 1)
 
 enum winograd_tile {
 #define WINOGRAD_NAME(name, mh, ah, mw, aw) WINOGRAD_##name,
     WINOGRAD_TILES(WINOGRAD_NAME)
 #undef WINOGRAD_NAME
-    WINOGRAD_COUNT
+        WINOGRAD_COUNT
 };
 
 struct winograd_input_args {
@@ -156,35 +156,35 @@ struct winograd_kernels {
  *               |--- C[0] --|
  *                   |--- C[1] --|                        width 3, stride 1: a column is loaded once for all outputs that see it
  *
- * followed by `taps` lines that each output sees once: what is left of a kernel whose width is no multiple of the window's; and with
- * width 1 the lines, too, are single taps, for any stride and dilation. Columns and lanes outside of the image count as zeros.
- * In the lanes of a vector are
+ * followed by `taps` lines that each output sees once: what is left of a kernel whose width is no multiple of the window's; and
+ * with width 1 the lines, too, are single taps, for any stride and dilation. Columns and lanes outside of the image count as
+ * zeros. In the lanes of a vector are
  *
  *     CHANNELS  channels of a pixel; m runs along the image's row. One input channel for each output channel.
  *     GROUPS    the same, several groups side by side; permute_i brings channel i of its group into each output channel's lane.
  *     ROWS      pixels of a row of one channel; m runs down the image. Weights and bias are single floats.
  *
- * Each C[m][n] is one chain of multiply-adds in the order of the formula. A call does `units` of such tiles side by side, the next
- * channels of the same pixels or the next pixels of the same rows, and `repeats` of these below each other.
+ * Each C[m][n] is one chain of multiply-adds in the order of the formula. A call does `units` of such tiles side by side, the
+ * next channels of the same pixels or the next pixels of the same rows, and `repeats` of these below each other.
  */
 enum depthwise_kind { DEPTHWISE_CHANNELS, DEPTHWISE_GROUPS, DEPTHWISE_ROWS, DEPTHWISE_KINDS };
 enum depthwise_height { DEPTHWISE_TALL, DEPTHWISE_SHORT, DEPTHWISE_HEIGHTS_COUNT };
 enum { DEPTHWISE_WIDTHS_COUNT = 4, DEPTHWISE_STRIDES_COUNT = 2 };
 
 struct depthwise_line {
-    const float *x;            /* column j is at x + offset + j * step */
-    int32_t begin, end;        /* columns inside of the image: [begin, end) of (tile - 1) * stride + width, or of a tap's `tile` */
+    const float *x;               /* column j is at x + offset + j * step */
+    int32_t begin, end;           /* columns inside of the image, of (tile - 1) * stride + width, or of a tap's `tile` */
     int32_t lane_begin, lane_end; /* lanes that may be read: [0, vec) is all */
 };
 
 struct depthwise_args {
-    const struct depthwise_line *x; /* [lines + taps] */
+    const struct depthwise_line *x;   /* [lines + taps] */
     ptrdiff_t offset, step, tap_step; /* tap_step: of the taps, and of lines of width 1 */
-    const float *w;            /* [lines][depth][width], then [taps][depth]; each a vector, or of ROWS a float */
-    const int32_t *index;      /* GROUPS: [depth][vec], lane n of permute_i(x) is lane index[i][n] of x */
-    int64_t lines, taps, depth; /* depth: input channels of a group; used by GROUPS only */
-    float *c;                  /* C[m][n] is c[m * c_step + n] */
-    const float *residual;     /* likewise, or NULL */
+    const float *w;                   /* [lines][depth][width], then [taps][depth]; each a vector, or of ROWS a float */
+    const int32_t *index;             /* GROUPS: [depth][vec], lane n of permute_i(x) is lane index[i][n] of x */
+    int64_t lines, taps, depth;       /* depth: input channels of a group; used by GROUPS only */
+    float *c;                         /* C[m][n] is c[m * c_step + n] */
+    const float *residual;            /* likewise, or NULL */
     ptrdiff_t c_step;
     const float *bias; /* [columns], of ROWS [1]; or NULL */
     int64_t columns;   /* lanes to store: 1 ... vec */
@@ -241,13 +241,15 @@ struct kernels {
     int depthwise_rows[DEPTHWISE_HEIGHTS_COUNT];
     depthwise_kernel *depthwise[DEPTHWISE_KINDS][DEPTHWISE_WIDTHS_COUNT][DEPTHWISE_STRIDES_COUNT][DEPTHWISE_HEIGHTS_COUNT];
 
-    /* Of CHANNELS, width 3, stride 1 both ways, short: `down` output rows at once, so that a line comes from L2 once for all the
-     * rows that see it. x has lines + down - 1 lines, row r sees `lines` of them from r on; no taps. NULL where down is 1. */
+    /* Of CHANNELS, width 3, stride 1 both ways, short: `down` output rows at once, so that a line comes from L2 once for all
+     * the rows that see it. x has lines + down - 1 lines, row r sees `lines` of them from r on; no taps. NULL where down is 1.
+     */
     int depthwise_down;
     depthwise_kernel *depthwise_block;
 
     /* dst[r * dst_stride + i] = base[offset[r] + i],  r < rows, i < columns: patches for im2col. */
-    void (*collect)(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride);
+    void (*collect)(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst,
+                    ptrdiff_t dst_stride);
 
     /* window[rows][width]: fast where rows * width <= window_sums, which stay in registers. */
     int window_sums;

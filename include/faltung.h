@@ -3,10 +3,12 @@
  *
  * Convolution here is the layer of a neural network (cross-correlation: the kernel is not flipped). For 2-D, one group:
  *
- *     dst[n,o,y,x]      = act( bias[o] + residual[n,o,y,x] + sum_{i,r,s} src[n, i, y*sh + r*dh - ph, x*sw + s*dw - pw] * w[o,i,r,s] )
- *     diff_src[n,i,h,v] = sum of diff_dst[n,o,y,x] * w[o,i,r,s]   over all (o,y,x,r,s) with  h = y*sh + r*dh - ph,  v = x*sw + s*dw - pw
- *     diff_w[o,i,r,s]   = sum_{n,y,x} src[n, i, y*sh + r*dh - ph, x*sw + s*dw - pw] * diff_dst[n,o,y,x]
+ *     dst[n,o,y,x]      = act( bias[o] + residual[n,o,y,x] + sum_{i,r,s} src[n,i,h,v] * w[o,i,r,s] )
+ *     diff_src[n,i,h,v] = sum_{o,y,x,r,s} diff_dst[n,o,y,x] * w[o,i,r,s]
+ *     diff_w[o,i,r,s]   = sum_{n,y,x} src[n,i,h,v] * diff_dst[n,o,y,x]
  *     diff_bias[o]      = sum_{n,y,x} diff_dst[n,o,y,x]
+ *
+ * over all (y,r,h) with h = y*sh + r*dh - ph and all (x,s,v) with v = x*sw + s*dw - pw
  *
  * (Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016.) Pixels outside of src count as zero: as
  * 0 times the weight, or as no term at all, which differ only where a weight is Inf or NaN.
@@ -24,9 +26,9 @@
  *     falt_plan_destroy(plan);
  *
  * Promises: a plan is immutable and may be executed by many threads at once (each with its own workspace). Results are the
- * same, bit for bit, for any number of threads and from run to run on one instruction set. Nothing outside of the tensors is read
- * or written. The library never prints, exits, aborts, or makes executable memory, and keeps no global mutable state but the
- * one-time detection of the CPU; the text of falt_last_error belongs to the calling thread.
+ * same, bit for bit, for any number of threads and from run to run on one instruction set. Nothing outside of the tensors is
+ * read or written. The library never prints, exits, aborts, or makes executable memory, and keeps no global mutable state but
+ * the one-time detection of the CPU; the text of falt_last_error belongs to the calling thread.
  */
 #ifndef FALTUNG_H
 #define FALTUNG_H
@@ -60,7 +62,7 @@ extern "C" {
 
 typedef enum falt_status {
     FALT_OK = 0,
-    FALT_INVALID_ARGUMENT = 1, /* a null pointer, a wrong struct_size, an unknown enum value, a size that makes no convolution */
+    FALT_INVALID_ARGUMENT = 1, /* a null pointer, wrong struct_size, unknown enum value, a size that makes no convolution */
     FALT_TOO_LARGE = 2,        /* a size or a product of sizes does not fit into 63 bits, or into size_t */
     FALT_UNSUPPORTED = 3,      /* a forced algorithm or instruction set that does not apply here */
     FALT_OUT_OF_MEMORY = 4,    /* the allocator returned NULL */
@@ -109,26 +111,26 @@ typedef enum falt_weights_layout {
 /* Applied last in the forward pass. For the others alpha and beta are ignored. */
 typedef enum falt_activation {
     FALT_ACT_NONE = 0,
-    FALT_ACT_RELU = 1,      /* max(x, 0) */
-    FALT_ACT_CLAMP = 2,     /* min(max(x, alpha), beta), alpha <= beta; ReLU6 is 0, 6 */
-    FALT_ACT_LEAKY = 3,     /* x < 0 ? alpha * x : x */
-    FALT_ACT_SIGMOID = 4,   /* 1 / (1 + exp(-x)) */
-    FALT_ACT_SILU = 5,      /* x / (1 + exp(-x)) */
-    FALT_ACT_HARDSWISH = 6  /* x * min(max(x + 3, 0), 6) / 6 */
+    FALT_ACT_RELU = 1,     /* max(x, 0) */
+    FALT_ACT_CLAMP = 2,    /* min(max(x, alpha), beta), alpha <= beta; ReLU6 is 0, 6 */
+    FALT_ACT_LEAKY = 3,    /* x < 0 ? alpha * x : x */
+    FALT_ACT_SIGMOID = 4,  /* 1 / (1 + exp(-x)) */
+    FALT_ACT_SILU = 5,     /* x / (1 + exp(-x)) */
+    FALT_ACT_HARDSWISH = 6 /* x * min(max(x + 3, 0), 6) / 6 */
 } falt_activation;
 
 /* A convolution layer. Start from FALT_CONV_INIT (2-D, batch 1, one channel, 1x1 kernel on a 1x1 image, channels last) and set
  * what differs. Spatial arrays run from the outermost dimension to the innermost ({height, width} in 2-D); entries from
  * spatial_dims on are ignored. The struct grows only at its end; struct_size tells the library which one the caller knows. */
 typedef struct falt_conv {
-    size_t struct_size;  /* sizeof(falt_conv) */
-    int32_t spatial_dims; /* 1, 2 or 3 */
-    int32_t transposed;   /* 0: convolution; 1: transposed (fractionally strided) convolution, the adjoint map of a convolution */
-    int64_t batch;        /* >= 0; 0 is an empty problem and does nothing (a weight gradient is then zero) */
-    int64_t in_channels;  /* > 0, a multiple of groups */
-    int64_t out_channels; /* > 0, a multiple of groups */
-    int64_t groups;       /* > 0; groups == in_channels is a depthwise convolution */
-    int64_t in[FALT_MAX_DIMS];             /* input size, > 0 */
+    size_t struct_size;        /* sizeof(falt_conv) */
+    int32_t spatial_dims;      /* 1, 2 or 3 */
+    int32_t transposed;        /* 0: convolution; 1: transposed (fractionally strided) convolution, the adjoint map of one */
+    int64_t batch;             /* >= 0; 0 is an empty problem and does nothing (a weight gradient is then zero) */
+    int64_t in_channels;       /* > 0, a multiple of groups */
+    int64_t out_channels;      /* > 0, a multiple of groups */
+    int64_t groups;            /* > 0; groups == in_channels is a depthwise convolution */
+    int64_t in[FALT_MAX_DIMS]; /* input size, > 0 */
     int64_t kernel[FALT_MAX_DIMS];         /* > 0 */
     int64_t stride[FALT_MAX_DIMS];         /* > 0 */
     int64_t dilation[FALT_MAX_DIMS];       /* > 0; 1: dense */
@@ -141,10 +143,10 @@ typedef struct falt_conv {
     float alpha, beta;          /* parameters of the activation */
 } falt_conv;
 
-#define FALT_CONV_INIT                                                                                                      \
-    {                                                                                                                       \
-        sizeof(falt_conv), 2, 0, 1, 1, 1, 1, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0},  \
-            FALT_CHANNELS_LAST, FALT_OIHW, FALT_ACT_NONE, 0.0f, 0.0f                                                       \
+#define FALT_CONV_INIT                                                                                                         \
+    {                                                                                                                          \
+        sizeof(falt_conv), 2, 0, 1, 1, 1, 1, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0},      \
+            FALT_CHANNELS_LAST, FALT_OIHW, FALT_ACT_NONE, 0.0f, 0.0f                                                           \
     }
 
 /* Sizes that follow from a falt_conv. Counts are numbers of floats. */
@@ -177,7 +179,7 @@ typedef enum falt_algorithm {
 typedef enum falt_isa {
     FALT_ISA_AUTO = 0, /* the best of this CPU, or what the environment variable FALTUNG_ISA (scalar, avx2, ...) caps it to */
     FALT_ISA_SCALAR = 1,
-    FALT_ISA_AVX2 = 2, /* with FMA */
+    FALT_ISA_AVX2 = 2,   /* with FMA */
     FALT_ISA_AVX512 = 3, /* F, BW, DQ, VL */
     FALT_ISA_NEON = 4,
     FALT_ISA_COUNT = 5
@@ -190,7 +192,8 @@ typedef struct falt_allocator {
     void *context;
 } falt_allocator;
 
-/* options.accuracy: how many times the error of plain fp32 summation (relative L2 error, data without structure) is tolerated. */
+/* options.accuracy: how many times the error of plain fp32 summation (relative L2 error, data without structure) is tolerated.
+ */
 #define FALT_ACCURACY_DEFAULT 0.0f   /* 2.5 */
 #define FALT_ACCURACY_AS_DIRECT 1.0f /* nothing less accurate than direct summation */
 
@@ -204,12 +207,12 @@ typedef struct falt_options {
     float accuracy;           /* FALT_ACCURACY_*, or any number >= 1 */
     int64_t workspace_limit;  /* bytes, for falt_plan_workspace_size(plan, 1); < 0: no limit */
     falt_allocator allocator; /* all zero: malloc and free */
-    int32_t warm_weights;     /* 0: plan for weights that come from memory, as in a network; 1: for weights that stay in cache */
+    int32_t warm_weights;     /* 1: plan for weights that stay in cache; 0: that come from memory, as in a network */
 } falt_options;
 
-#define FALT_OPTIONS_INIT                                                                                                   \
-    {                                                                                                                       \
-        sizeof(falt_options), FALT_ALGO_AUTO, FALT_ISA_AUTO, 0, 0, FALT_ACCURACY_DEFAULT, -1, {NULL, NULL, NULL}, 0         \
+#define FALT_OPTIONS_INIT                                                                                                      \
+    {                                                                                                                          \
+        sizeof(falt_options), FALT_ALGO_AUTO, FALT_ISA_AUTO, 0, 0, FALT_ACCURACY_DEFAULT, -1, {NULL, NULL, NULL}, 0            \
     }
 
 /* "auto", "reference", "direct", ...; "auto", "scalar", "avx2", ...; "unknown" for any other value. Never NULL. */
@@ -239,8 +242,8 @@ FALT_API size_t falt_plan_packed_weights_size(const falt_plan *plan);
  * same library on the same kind of CPU. Returns FALT_OK, FALT_INVALID_ARGUMENT, FALT_WORKSPACE. Thread-safe. */
 FALT_API falt_status falt_pack_weights(const falt_plan *plan, const float *weights, void *packed, size_t size);
 
-/* The tensors of one execution; leave what the pass does not use NULL. Tensors may start at any address that is a multiple of 4.
- * No output may overlap another tensor, except that residual may be dst itself. */
+/* The tensors of one execution; leave what the pass does not use NULL. Tensors may start at any address that is a multiple
+ * of 4. No output may overlap another tensor, except that residual may be dst itself. */
 typedef struct falt_tensors {
     const float *src;           /* forward, backward weights: [batch][in_channels][in...] in the plan's layout */
     const float *weights;       /* forward, backward data; ignored with packed_weights */
@@ -272,9 +275,9 @@ FALT_API falt_status falt_plan_error_bound(const falt_plan *plan, const falt_ten
 typedef enum falt_format { FALT_TEXT = 0, FALT_JSON = 1 } falt_format;
 
 /* What was planned and why: problem, solver, kernel, tile, schedule, threads, predicted time, workspace, and for each other
- * solver its predicted time or the reason why it was refused. Writes at most size bytes, always with a final 0 when size > 0, and
- * returns the length that the whole text has without it (as snprintf): 0 for a null plan or an unknown format. buffer may be
- * NULL when size is 0. */
+ * solver its predicted time or the reason why it was refused. Writes at most size bytes, always with a final 0 when size > 0,
+ * and returns the length that the whole text has without it (as snprintf): 0 for a null plan or an unknown format. buffer may
+ * be NULL when size is 0. */
 FALT_API size_t falt_plan_describe(const falt_plan *plan, falt_format format, char *buffer, size_t size);
 
 /* What a plan decided, for programs. kernel is a constant string that lives as long as the plan. */
@@ -294,12 +297,12 @@ FALT_API falt_status falt_plan_get_info(const falt_plan *plan, falt_plan_info *i
 /* ------------------------------------------------------------------------------------------------------------------- CPU */
 
 typedef struct falt_cpu {
-    size_t struct_size;   /* set by the caller: sizeof(falt_cpu) */
-    falt_isa isa;         /* the best that this CPU and this build have, after FALTUNG_ISA */
-    uint32_t isas;        /* bit (1 << isa) for each usable one, FALTUNG_ISA not applied */
-    int32_t threads;      /* what options.threads == 0 means now */
-    int64_t l1d, l2, l3;  /* bytes: one core's L1 data cache and L2, the L3 it shares; a guess where the system does not tell */
-    char name[64];        /* of the processor, "" where unknown */
+    size_t struct_size;  /* set by the caller: sizeof(falt_cpu) */
+    falt_isa isa;        /* the best that this CPU and this build have, after FALTUNG_ISA */
+    uint32_t isas;       /* bit (1 << isa) for each usable one, FALTUNG_ISA not applied */
+    int32_t threads;     /* what options.threads == 0 means now */
+    int64_t l1d, l2, l3; /* bytes: one core's L1 data cache and L2, the L3 it shares; a guess where the system does not tell */
+    char name[64];       /* of the processor, "" where unknown */
 } falt_cpu;
 
 /* Detects the CPU once; later calls are cheap. Returns FALT_OK or FALT_INVALID_ARGUMENT. Thread-safe. */

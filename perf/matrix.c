@@ -1,8 +1,8 @@
 /*
  * matrix.c - faltung matrix: the convolution as the matrix that it is, in symbols or numbers, or a picture of where they are.
  *
- * Symbols need no other library call: A is linear in the weights, so the entry of which the symbol consists is found by exporting
- * A for each weight alone being 1.
+ * Symbols need no other library call: A is linear in the weights, so the entry of which the symbol consists is found by
+ * exporting A for each weight alone being 1.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -64,8 +64,8 @@ static bool sparse_make(const struct selection *s, const struct job *job, const 
 
 /* ---------------------------------------------------------------------------------------------------------------- symbols */
 
-/* "W12": the tap's place in the kernel, from 1; with channels "W2,1,12": output, input, tap. Digits are separated where a size has
- * more than one. */
+/* "W12": the tap's place in the kernel, from 1; with channels "W2,1,12": output, input, tap. Digits are separated where a size
+ * has more than one. */
 static void name_weight(const falt_conv *conv, int64_t o, int64_t i, int64_t tap, char *text, size_t size)
 {
     const int64_t inputs = (conv->transposed ? conv->out_channels : conv->in_channels) / conv->groups;
@@ -102,7 +102,8 @@ static char **name_entries(const struct selection *s, const struct job *job, con
     const int64_t inputs = (conv->transposed ? conv->out_channels : conv->in_channels) / conv->groups;
     for (int64_t k = 0; k < weights && good; k++) {
         const bool ohwi = conv->weights_layout == FALT_OHWI;
-        const int64_t o = k / taps / inputs, i = ohwi ? k % inputs : k / taps % inputs, tap = ohwi ? k / inputs % taps : k % taps;
+        const int64_t o = k / taps / inputs, i = ohwi ? k % inputs : k / taps % inputs,
+                      tap = ohwi ? k / inputs % taps : k % taps;
         char name[64];
         name_weight(conv, o, i, tap, name, sizeof name);
         struct sparse one;
@@ -191,8 +192,8 @@ static bool write_csv(const struct picture *p)
 static bool write_matrix_market(const struct picture *p)
 {
     const struct sparse *a = p->a;
-    fprintf(p->file, "%%%%MatrixMarket matrix coordinate real general\n%% faltung %s: %s, %s\n", falt_version(), p->job->problem,
-            a->info.name);
+    fprintf(p->file, "%%%%MatrixMarket matrix coordinate real general\n%% faltung %s: %s, %s\n", falt_version(),
+            p->job->problem, a->info.name);
     fprintf(p->file, "%" PRId64 " %" PRId64 " %" PRId64 "\n", a->info.rows, a->info.columns, a->info.nonzeros);
     for (int64_t r = 0; r < a->info.rows; r++)
         for (int64_t n = a->start[r]; n < a->start[r + 1]; n++)
@@ -230,7 +231,8 @@ static bool write_svg(const struct picture *p)
     const float largest = largest_value(a);
     const int64_t w = a->info.columns * CELL, h = a->info.rows * CELL;
     fprintf(p->file,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-1 -1 %" PRId64 " %" PRId64 "\" shape-rendering=\"crispEdges\">\n"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-1 -1 %" PRId64 " %" PRId64
+            "\" shape-rendering=\"crispEdges\">\n"
             "<title>%s: %" PRId64 " x %" PRId64 ", %s</title>\n"
             "<rect width=\"%" PRId64 "\" height=\"%" PRId64 "\" fill=\"white\" stroke=\"black\"/>\n",
             w + 2, h + 2, p->job->problem, a->info.rows, a->info.columns, a->info.name, w, h);
@@ -251,7 +253,8 @@ static bool write_png(const struct picture *p)
     const struct sparse *a = p->a;
     const float largest = largest_value(a);
     if (a->info.rows > 32768 || a->info.columns > 32768) {
-        complain(p->selection, p->job, "a picture of %" PRId64 " x %" PRId64 " pixels is too large", a->info.columns, a->info.rows);
+        complain(p->selection, p->job, "a picture of %" PRId64 " x %" PRId64 " pixels is too large", a->info.columns,
+                 a->info.rows);
         return false;
     }
     const size_t width = (size_t)a->info.columns, height = (size_t)a->info.rows;
@@ -264,8 +267,8 @@ static bool write_png(const struct picture *p)
                 const struct colour c = colour_of(a->value[n], largest);
                 memcpy(pixels + 3 * ((size_t)r * width + (size_t)a->column[n]), &c, 3);
             }
-        png_image image = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)width, .height = (png_uint_32)height,
-                           .format = PNG_FORMAT_RGB};
+        png_image image = {
+            .version = PNG_IMAGE_VERSION, .width = (png_uint_32)width, .height = (png_uint_32)height, .format = PNG_FORMAT_RGB};
         good = png_image_write_to_stdio(&image, p->file, 0, pixels, 0, NULL) != 0;
         if (!good)
             complain(p->selection, p->job, "%s", image.message);

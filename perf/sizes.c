@@ -1,11 +1,11 @@
 /*
- * sizes.c - faltung sizes: the arithmetic of output sizes, and of the way back (Dumoulin, Visin, "A guide to convolution arithmetic
- * for deep learning", 2016).
+ * sizes.c - faltung sizes: the arithmetic of output sizes, and of the way back (Dumoulin, Visin, "A guide to convolution
+ * arithmetic for deep learning", 2016).
  *
- * A convolution takes i + 2p - (dilated) k to a multiple of s, and drops the remainder a: so i -> o is not one to one. The transposed
- * convolution with the same kernel, stride and padding takes o back to i - a, and an output padding of a makes it i. It is the
- * same as a plain convolution, stride 1, over its input with s - 1 zeros inserted between pixels, padded by k - 1 - p at the begin,
- * with its kernel rotated by half a turn.
+ * A convolution takes i + 2p - (dilated) k to a multiple of s, and drops the remainder a: so i -> o is not one to one. The
+ * transposed convolution with the same kernel, stride and padding takes o back to i - a, and an output padding of a makes it i.
+ * It is the same as a plain convolution, stride 1, over its input with s - 1 zeros inserted between pixels, padded by k - 1 - p
+ * at the begin, with its kernel rotated by half a turn.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -107,7 +107,8 @@ static void print_same(const falt_conv *conv)
             const int64_t all = (conv->in[d] - 1) * s + extent_of(conv, d) + conv->output_padding[d] - conv->in[d];
             printf("padding %" PRId64 " and %" PRId64, all / 2, all - all / 2);
         } else if (total < 0)
-            printf("none: a stride of %" PRId64 " and a kernel extent of %" PRId64 " need a negative padding", s, extent_of(conv, d));
+            printf("none: a stride of %" PRId64 " and a kernel extent of %" PRId64 " need a negative padding", s,
+                   extent_of(conv, d));
         else
             printf("padding %" PRId64 " and %" PRId64 "%s", total / 2, total - total / 2,
                    s > 1 ? " (this many, as the stride skips)" : "");
@@ -147,12 +148,12 @@ int run_sizes(const struct selection *s)
                    left % conv->stride[d]);
         }
         for (int d = 0; d < dims && conv->transposed; d++)
-            printf("dimension %d  (%" PRId64 " - 1) * %" PRId64 " + %" PRId64 " - %" PRId64 " - %" PRId64 " + %" PRId64 " = %" PRId64
-                   "\n",
+            printf("dimension %d  (%" PRId64 " - 1) * %" PRId64 " + %" PRId64 " - %" PRId64 " - %" PRId64 " + %" PRId64
+                   " = %" PRId64 "\n",
                    d, conv->in[d], conv->stride[d], extent_of(conv, d), conv->pad_begin[d], conv->pad_end[d],
                    conv->output_padding[d], sizes.out[d]);
-        printf("floats       src %" PRId64 ", weights %" PRId64 ", dst %" PRId64 "; %.6g multiply-adds\n", sizes.src, sizes.weights,
-               sizes.dst, sizes.multiply_adds);
+        printf("floats       src %" PRId64 ", weights %" PRId64 ", dst %" PRId64 "; %.6g multiply-adds\n", sizes.src,
+               sizes.weights, sizes.dst, sizes.multiply_adds);
         print_same(conv);
         falt_conv other;
         char reason[256];

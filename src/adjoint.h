@@ -1,10 +1,10 @@
 /*
  * adjoint.h - backward data as forward convolutions, so that every forward solver serves it, too.
  *
- * x[h] = sum over r of y[(h + p - r d) / s] w[r], where that is a whole number. The pixels h = phase + s u of one residue class use
- * the taps r = r0, r0 + s/g, r0 + 2 s/g ... only (g = gcd(s, d)), and on u they are a convolution with stride 1 and dilation d/g, with
- * its taps in reverse and o and i exchanged. So backward data is one forward problem for each residue class, which reads y,
- * writes every s-th pixel of x, and sees the weights through a view. With stride 1 there is just one.
+ * x[h] = sum over r of y[(h + p - r d) / s] w[r], where that is a whole number. The pixels h = phase + s u of one residue class
+ * use the taps r = r0, r0 + s/g, r0 + 2 s/g ... only (g = gcd(s, d)), and on u they are a convolution with stride 1 and
+ * dilation d/g, with its taps in reverse and o and i exchanged. So backward data is one forward problem for each residue class,
+ * which reads y, writes every s-th pixel of x, and sees the weights through a view. With stride 1 there is just one.
  */
 #ifndef FALT_ADJOINT_H
 #define FALT_ADJOINT_H
@@ -14,7 +14,8 @@
 /* Number of phases of a backward data problem: the product of its strides, where not larger than its image. */
 int64_t falt_phases(const struct problem *backward);
 
-/* Phase `index` as a forward problem; x and y have changed sides. It may have no taps: then its pixels are zero (and epilogue). */
+/* Phase `index` as a forward problem; x and y have changed sides. It may have no taps: then its pixels are zero (and epilogue).
+ */
 void falt_phase(const struct problem *backward, int64_t index, struct problem *forward);
 
 #endif

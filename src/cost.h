@@ -10,9 +10,9 @@
 static const double cost_hertz = 3e9;
 static const double cost_fma_per_cycle = 2.0, cost_loads_per_cycle = 2.0; /* vector instructions */
 static const double cost_fma_latency = 4.0;
-static const double cost_l3_bytes = 16.0;     /* per cycle and core */
-static const double cost_memory_bytes = 5.0;  /* per cycle and core */
-static const int cost_nominal_threads = 4; /* for choices that change the rounding, and so must not know the real number */
+static const double cost_l3_bytes = 16.0;       /* per cycle and core */
+static const double cost_memory_bytes = 5.0;    /* per cycle and core */
+static const int cost_nominal_threads = 4;      /* for choices that change the rounding, and so must not know the real number */
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 
 /* Cycles beside the k-steps: of a call of a register tile, for each pointer of a tile's table, for each vector of a tile that

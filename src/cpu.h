@@ -16,7 +16,8 @@ struct cpu {
 /* Thread-safe; detects at the first call. */
 const struct cpu *falt_detect(void);
 
-/* The best table that the CPU can run and that is not beyond the cap (and FALTUNG_ISA); NULL if the cap itself cannot run here. */
+/* The best table that the CPU can run and that is not beyond the cap (and FALTUNG_ISA); NULL if the cap itself cannot run here.
+ */
 const struct kernels *falt_kernels(falt_isa cap);
 
 /* The table of just this instruction set, or NULL if this build or this CPU lacks it. FALTUNG_ISA does not apply. */

@@ -8,6 +8,7 @@
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
-falt_status falt_fail(falt_status status, const char *format, ...);
+falt_status
+falt_fail(falt_status status, const char *format, ...);
 
 #endif

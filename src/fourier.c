@@ -1,14 +1,15 @@
 /*
  * fourier.c - the spectral norm of a circulant operator, exactly.
  *
- * The Fourier transform makes a circulant operator block diagonal: for each frequency f of the torus of N pixels, the transform of the
- * kernel is a small complex matrix of output by input channels,
+ * The Fourier transform makes a circulant operator block diagonal: for each frequency f of the torus of N pixels, the transform
+ * of the kernel is a small complex matrix of output by input channels,
  *
  *     K(f)[o][i] = sum_t w[o,i,t] exp(2 pi i f t d / N),
  *
- * and the singular values of A are those of all K(f) together (Sedghi, Gupta, Long, "The singular values of convolutional layers",
- * ICLR 2019). With a stride s, N = s * out, the s frequencies f + a * out fall upon the same one of the output: the matrix is then
- * [K(f) K(f + out) ...] / sqrt(s). As w is real, K(-f) is the conjugate of K(f), and half of the frequencies will do.
+ * and the singular values of A are those of all K(f) together (Sedghi, Gupta, Long, "The singular values of convolutional
+ * layers", ICLR 2019). With a stride s, N = s * out, the s frequencies f + a * out fall upon the same one of the output: the
+ * matrix is then [K(f) K(f + out) ...] / sqrt(s). As w is real, K(-f) is the conjugate of K(f), and half of the frequencies
+ * will do.
  *
  * A transform of so few taps is summed directly; its cost is a fraction of that of the singular values.
  */
@@ -131,7 +132,8 @@ static void add_scaled(double *a, double scale, const double *b, int64_t n)
 }
 
 /* to = M from */
-static void multiply(const struct torus *t, const struct scratch *s, const double *re, const double *im, double *to, double *to_i)
+static void multiply(const struct torus *t, const struct scratch *s, const double *re, const double *im, double *to,
+                     double *to_i)
 {
     const int64_t n = t->columns;
     for (int64_t r = 0; r < t->rows; r++) {
@@ -157,8 +159,8 @@ static void multiply_adjoint(const struct torus *t, const struct scratch *s, con
     }
 }
 
-/* The largest eigenvalue of the symmetric tridiagonal matrix, which is at least `low`, by bisection: the number of those above x is
- * the number of positive pivots of T - x. */
+/* The largest eigenvalue of the symmetric tridiagonal matrix, which is at least `low`, by bisection: the number of those above
+ * x is the number of positive pivots of T - x. */
 static double largest_eigenvalue(const double *diagonal, const double *beside, int64_t n, double low)
 {
     double high = low;
@@ -185,8 +187,8 @@ static double largest_eigenvalue(const double *diagonal, const double *beside, i
     return low;
 }
 
-/* The largest singular value: Lanczos with full orthogonalisation on M M^* or M^* M, whichever is smaller, until it has been through
- * all dimensions or the value has stood still for three steps. */
+/* The largest singular value: Lanczos with full orthogonalisation on M M^* or M^* M, whichever is smaller, until it has been
+ * through all dimensions or the value has stood still for three steps. */
 static double singular_value(const struct torus *t, const struct scratch *s)
 {
     const int64_t n = t->side;
@@ -313,8 +315,8 @@ falt_status falt_fourier_norm(const struct falt_operator *op, const int64_t *emb
     const int64_t dense[3] = {1, 1, 1};
     const int threads = op->threads < MOST_MEMBERS ? op->threads : MOST_MEMBERS;
     struct torus t;
-    const falt_status status = torus_make(&t, op, embedding ? embedding : op->problem.in,
-                                          embedding ? dense : op->problem.stride, MOST_STEPS, threads);
+    const falt_status status =
+        torus_make(&t, op, embedding ? embedding : op->problem.in, embedding ? dense : op->problem.stride, MOST_STEPS, threads);
     if (status != FALT_OK)
         return status;
     falt_parallel(threads, norm_member, &t);
@@ -327,8 +329,8 @@ falt_status falt_fourier_norm(const struct falt_operator *op, const int64_t *emb
 
 /* -------------------------------------------------------------------------------------------------- a vector to start from */
 
-/* Where K is large: the highest local maxima of a coarse grid of frequencies, and about each of them ever finer grids. More than
- * one, because the last percent decides which is the highest, and it takes many steps to get from one peak to another. */
+/* Where K is large: the highest local maxima of a coarse grid of frequencies, and about each of them ever finer grids. More
+ * than one, because the last percent decides which is the highest, and it takes many steps to get from one peak to another. */
 enum { PEAKS = 12, START_STEPS = 12, POWER = 24 };
 
 struct peak {
@@ -359,7 +361,8 @@ static void split_index(int64_t index, const int64_t grid[3], int64_t f[3])
 
 static int64_t around(const int64_t grid[3], const int64_t f[3], int64_t a, int64_t b, int64_t c)
 {
-    return ((f[0] + a + grid[0]) % grid[0] * grid[1] + (f[1] + b + grid[1]) % grid[1]) * grid[2] + (f[2] + c + grid[2]) % grid[2];
+    return ((f[0] + a + grid[0]) % grid[0] * grid[1] + (f[1] + b + grid[1]) % grid[1]) * grid[2] +
+           (f[2] + c + grid[2]) % grid[2];
 }
 
 static int64_t mirror(const int64_t grid[3], const int64_t f[3])
@@ -381,7 +384,8 @@ static int insert(struct peak *peaks, int count, struct peak peak)
 }
 
 /* The maxima of one group on the torus's grid. values: room for all of its points. */
-static int find_maxima(const struct torus *t, const struct scratch *s, int64_t group, double *values, struct peak *peaks, int count)
+static int find_maxima(const struct torus *t, const struct scratch *s, int64_t group, double *values, struct peak *peaks,
+                       int count)
 {
     const int64_t *grid = t->out, points = grid[0] * grid[1] * grid[2];
     int64_t f[3];
@@ -430,7 +434,8 @@ static void refine(struct torus *t, const struct scratch *s, struct peak *peak)
 }
 
 /* Adds the wave with these amplitudes, [aliases][channels of the group], at one side. */
-static void add_wave(const struct torus *t, const struct peak *peak, const double *re, const double *im, bool outputs, float *to)
+static void add_wave(const struct torus *t, const struct peak *peak, const double *re, const double *im, bool outputs,
+                     float *to)
 {
     const struct problem *p = &t->op->problem;
     const int64_t *pixels = outputs ? p->out : p->in, channels = outputs ? p->y_channels : p->x_channels;

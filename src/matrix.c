@@ -1,8 +1,8 @@
 /*
  * matrix.c - the operator written out as a matrix.
  *
- * In each dimension, the pairs (row, column) that a tap joins are a small sparse matrix P. The pattern of one block is the Kronecker
- * product of the three, and every entry's tap is the tuple of theirs:
+ * In each dimension, the pairs (row, column) that a tap joins are a small sparse matrix P. The pattern of one block is the
+ * Kronecker product of the three, and every entry's tap is the tuple of theirs:
  *
  *     P (5 samples, 3 taps, pad 1)      1-D block            2-D block: P with a block like it for each entry
  *          1 2 . . .                    w1 w2  .  .  .
@@ -265,8 +265,8 @@ static bool pairs_transpose(const falt_operator *op, struct pairs *pairs)
     return good;
 }
 
-/* Ascending columns. With zeros around the taps ascend and so do the columns; around a circle they do not, until they are sorted by
- * transposing twice, which takes linear time. */
+/* Ascending columns. With zeros around the taps ascend and so do the columns; around a circle they do not, until they are
+ * sorted by transposing twice, which takes linear time. */
 static bool pairs_of(const falt_operator *op, int k, struct pairs *pairs)
 {
     int64_t count;
@@ -296,7 +296,8 @@ static bool gather_kernel(struct matrix *m)
     const struct weight_strides w = falt_weight_strides(p);
     const bool last = p->layout == FALT_CHANNELS_LAST;
     const int64_t taps = m->taps[0] * m->taps[1] * m->taps[2], channels = part->column_group;
-    m->kernel = falt_allocate(&op->allocator, (part->row_channels.end - part->row_channels.begin) * channels * taps, sizeof(float));
+    m->kernel =
+        falt_allocate(&op->allocator, (part->row_channels.end - part->row_channels.begin) * channels * taps, sizeof(float));
     if (!m->kernel)
         return false;
     float *to = m->kernel;
@@ -353,7 +354,7 @@ static int64_t write_row(const struct matrix *m, int64_t channel, const int64_t 
     const int64_t count = channels.end - channels.begin, taps = m->taps[0] * m->taps[1] * m->taps[2];
     const int64_t first = channels.begin - part->column_channels.begin; /* in the part */
     const int64_t all = part->column_channels.end - part->column_channels.begin;
-    const int64_t inner = channels.begin % part->column_group;          /* in its group */
+    const int64_t inner = channels.begin % part->column_group; /* in its group */
     const float *kernel = m->kernel + (channel - part->row_channels.begin) * part->column_group * taps;
     int64_t n = 0;
     for (int64_t i = 0; i < (last ? 1 : count); i++)
@@ -368,7 +369,8 @@ static int64_t write_row(const struct matrix *m, int64_t channel, const int64_t 
                         for (int64_t o = 0; o < count; o++)
                             column[n + o] = to + o;
                         if (value)
-                            memcpy(value + n, kernel + (tap + c->tap[l]) * part->column_group + inner, (size_t)count * sizeof(float));
+                            memcpy(value + n, kernel + (tap + c->tap[l]) * part->column_group + inner,
+                                   (size_t)count * sizeof(float));
                     }
                     continue;
                 }
@@ -440,7 +442,8 @@ falt_status falt_operator_csr(const falt_operator *op, int64_t out_channel, int6
     return FALT_OK;
 }
 
-falt_status falt_operator_dense(const falt_operator *op, int64_t out_channel, int64_t in_channel, float *matrix, int64_t capacity)
+falt_status falt_operator_dense(const falt_operator *op, int64_t out_channel, int64_t in_channel, float *matrix,
+                                int64_t capacity)
 {
     struct part part;
     falt_status status = choose_part(op, out_channel, in_channel, &part);

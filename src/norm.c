@@ -1,11 +1,11 @@
 /*
  * norm.c - the spectral norm: an estimate, and between which bounds it lies.
  *
- * The estimate is the square root of the largest Ritz value of A^T A (or A A^T, whichever is smaller) in a Krylov space, by Lanczos'
- * method with full orthogonalisation and thick restarts (Wu, Simon, "Thick-restart Lanczos method for large symmetric eigenvalue
- * problems", 2000). It converges like the square of the power method at the least, and as the top of the spectrum of a convolution
- * is crowded, that matters. All coefficients of the projected matrix are taken from the orthogonalisation, so that a restart is
- * nothing but a change of basis.
+ * The estimate is the square root of the largest Ritz value of A^T A (or A A^T, whichever is smaller) in a Krylov space, by
+ * Lanczos' method with full orthogonalisation and thick restarts (Wu, Simon, "Thick-restart Lanczos method for large symmetric
+ * eigenvalue problems", 2000). It converges like the square of the power method at the least, and as the top of the spectrum of
+ * a convolution is crowded, that matters. All coefficients of the projected matrix are taken from the orthogonalisation, so
+ * that a restart is nothing but a change of basis.
  */
 #include <math.h>
 #include <string.h>
@@ -17,10 +17,10 @@
 /* ----------------------------------------------------------------------------------------------------------- upper bounds */
 
 /*
- * ||A||_2^2 <= ||A||_1 ||A||_inf. A row sums all inputs and taps of an output channel (fewer at the border). A column sums all outputs
- * and those taps that a stride leaves: of taps that differ by a multiple of g / gcd(g, dilation), g the stride, a pixel is seen by
- * all or by none. Around a circle of `in` pixels the same with g = gcd(stride, in), but if there are more outputs than
- * in / g, some are copies, and `copies` tells how many at most.
+ * ||A||_2^2 <= ||A||_1 ||A||_inf. A row sums all inputs and taps of an output channel (fewer at the border). A column sums all
+ * outputs and those taps that a stride leaves: of taps that differ by a multiple of g / gcd(g, dilation), g the stride, a pixel
+ * is seen by all or by none. Around a circle of `in` pixels the same with g = gcd(stride, in), but if there are more outputs
+ * than in / g, some are copies, and `copies` tells how many at most.
  */
 struct column_classes {
     int64_t step[3];
@@ -42,7 +42,8 @@ static struct column_classes classes_of(const struct falt_operator *op)
     return c;
 }
 
-static double sum_of_taps(const struct problem *p, const float *w, int64_t tap_stride, const int64_t first[3], const int64_t step[3])
+static double sum_of_taps(const struct problem *p, const float *w, int64_t tap_stride, const int64_t first[3],
+                          const int64_t step[3])
 {
     double sum = 0.0;
     for (int64_t a = first[0]; a < p->kernel[0]; a += step[0])
@@ -90,9 +91,8 @@ static falt_status bound_by_embedding(const struct falt_operator *op, double *bo
     int64_t size[3];
     for (int k = 0; k < 3; k++) {
         const int64_t outputs = (p->out[k] - 1) * p->stride[k] + 1, extent = outputs + (p->kernel[k] - 1) * p->dilation[k];
-        size[k] = op->boundary == FALT_BOUNDARY_CIRCULAR
-                      ? p->in[k]
-                      : larger(outputs, larger(p->in[k] + p->pad[k], extent - p->pad[k]));
+        size[k] = op->boundary == FALT_BOUNDARY_CIRCULAR ? p->in[k]
+                                                         : larger(outputs, larger(p->in[k] + p->pad[k], extent - p->pad[k]));
     }
     const falt_status status = falt_fourier_norm(op, size, bound);
     *bound *= sqrt(classes_of(op).copies) * (1.0 + 1e-9);
@@ -137,8 +137,8 @@ static void scale(float *a, double factor, int64_t n)
 
 /* ------------------------------------------------------------------------------------------------------- small eigenproblem */
 
-/* Eigenvalues (descending) and eigenvectors (rows of v) of the symmetric matrix a, both n x n with rows `stride` apart; a is used up.
- * Jacobi's method (Golub, Van Loan, "Matrix Computations", 8.5). */
+/* Eigenvalues (descending) and eigenvectors (rows of v) of the symmetric matrix a, both n x n with rows `stride` apart; a is
+ * used up. Jacobi's method (Golub, Van Loan, "Matrix Computations", 8.5). */
 static void eigen(double *a, double *v, int64_t n, int64_t stride)
 {
     for (int64_t i = 0; i < n; i++)
@@ -225,8 +225,12 @@ static falt_status lanczos_init(struct lanczos *l, const struct falt_operator *o
 {
     const struct problem *p = &op->problem;
     const int64_t columns = p->transposed ? p->y_count : p->x_count, rows = p->transposed ? p->x_count : p->y_count;
-    *l = (struct lanczos){.op = op, .norm = norm, .first = columns > rows, .n = smaller(rows, columns),
-                          .other = larger(rows, columns), .workspace_size = falt_operator_workspace_size(op)};
+    *l = (struct lanczos){.op = op,
+                          .norm = norm,
+                          .first = columns > rows,
+                          .n = smaller(rows, columns),
+                          .other = larger(rows, columns),
+                          .workspace_size = falt_operator_workspace_size(op)};
     l->most = smaller(smaller(norm->basis, norm->applications / 2), l->n);
     int64_t floats;
     if (l->most <= 46340 && falt_multiply(l->most + 1, l->n, &floats)) {
@@ -299,8 +303,9 @@ static void solve_projected(const struct lanczos *l, int64_t size)
     eigen(l->values, l->vectors, size, l->most);
 }
 
-/* How far the largest Ritz value is from an eigenvalue, relatively to it and as to their square roots: the residual bounds it, and so
- * does, where the next one is far enough away, its square over the gap (Parlett, "The Symmetric Eigenvalue Problem", 11.7). */
+/* How far the largest Ritz value is from an eigenvalue, relatively to it and as to their square roots: the residual bounds it,
+ * and so does, where the next one is far enough away, its square over the gap (Parlett, "The Symmetric Eigenvalue
+ * Problem", 11.7). */
 static double relative_error(const struct lanczos *l, int64_t size, double beta)
 {
     const double top = l->values[0], second = size > 1 ? l->values[l->most + 1] : 0.0;
@@ -312,9 +317,9 @@ static double relative_error(const struct lanczos *l, int64_t size, double beta)
 }
 
 /*
- * Makes next, a product of this length, orthogonal to the basis up to vector j; the coefficients are the projected matrix's column j.
- * What cancels takes accuracy with it, so it is done again until hardly anything does (Daniel, Gragg, Kaufman, Stewart, 1976).
- * Returns the remaining length; 0 if there is nothing but rounding left.
+ * Makes next, a product of this length, orthogonal to the basis up to vector j; the coefficients are the projected matrix's
+ * column j. What cancels takes accuracy with it, so it is done again until hardly anything does (Daniel, Gragg, Kaufman,
+ * Stewart, 1976). Returns the remaining length; 0 if there is nothing but rounding left.
  */
 static double orthogonalise(const struct lanczos *l, int64_t j, float *next, double stretch, double before)
 {
@@ -365,7 +370,8 @@ static falt_status iterate(struct lanczos *l)
         }
         solve_projected(l, j + 1);
         norm->estimate = sqrt(fmax(0.0, l->values[0]));
-        norm->converged = exhausted || (norm->used >= 2 * LEAST_STEPS && relative_error(l, j + 1, stretch * beta) <= 0.25 * norm->tolerance);
+        norm->converged =
+            exhausted || (norm->used >= 2 * LEAST_STEPS && relative_error(l, j + 1, stretch * beta) <= 0.25 * norm->tolerance);
         if (norm->converged || last) {
             change_basis(l, j + 1, 1);
             return FALT_OK;
@@ -478,9 +484,11 @@ static falt_status check(const falt_operator *op, const falt_norm *norm)
         return falt_fail(FALT_INVALID_ARGUMENT, "tolerance %g is not positive", norm->tolerance);
     if (norm->applications < 3 || norm->basis < 4)
         return falt_fail(FALT_INVALID_ARGUMENT, "%s %lld is less than %d", norm->applications < 3 ? "applications" : "basis",
-                         (long long)(norm->applications < 3 ? norm->applications : norm->basis), norm->applications < 3 ? 3 : 4);
+                         (long long)(norm->applications < 3 ? norm->applications : norm->basis),
+                         norm->applications < 3 ? 3 : 4);
     if ((norm->certify != 0 && norm->certify != 1) || (norm->embed != 0 && norm->embed != 1))
-        return falt_fail(FALT_INVALID_ARGUMENT, "certify %d or embed %d is neither 0 nor 1", (int)norm->certify, (int)norm->embed);
+        return falt_fail(FALT_INVALID_ARGUMENT, "certify %d or embed %d is neither 0 nor 1", (int)norm->certify,
+                         (int)norm->embed);
     for (int64_t i = 0; i < op->problem.w_count; i++)
         if (!isfinite(op->weights[i]))
             return falt_fail(FALT_INVALID_ARGUMENT, "weight %lld is not finite", (long long)i);

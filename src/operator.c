@@ -1,9 +1,9 @@
 /*
  * operator.c - y = A x and x = A^T y through the fast passes.
  *
- * The engine knows only zeros beyond the border. A circular boundary is had by writing out the periodic image as far as the outputs
- * see it, E x, and a convolution without padding, K: C = K E. Its transpose is C^T = E^T K^T: backward data, then E^T, which adds
- * what belongs to the same pixel. Both E and E^T are done row by row of what they write, so threads never meet.
+ * The engine knows only zeros beyond the border. A circular boundary is had by writing out the periodic image as far as the
+ * outputs see it, E x, and a convolution without padding, K: C = K E. Its transpose is C^T = E^T K^T: backward data, then E^T,
+ * which adds what belongs to the same pixel. Both E and E^T are done row by row of what they write, so threads never meet.
  *
  *     image      a b c d            pad_begin 2, pad_end 1
  *     E image    c d a b c d a      E^T adds columns 2 and 6 into a, 3 into b, 0 and 4 into c, 1 and 5 into d
@@ -94,8 +94,8 @@ static void fold_member(void *context, int member, int members)
 
 /* --------------------------------------------------------------------------------------------------------------- creation */
 
-/* The convolution without padding that sees the extended image. What its outputs do not see (end padding that a stride skips) is
- * left out; what they see beyond the end padding (output_padding) is in. */
+/* The convolution without padding that sees the extended image. What its outputs do not see (end padding that a stride skips)
+ * is left out; what they see beyond the end padding (output_padding) is in. */
 static void plan_extended(struct falt_operator *op)
 {
     const struct problem *p = &op->problem;
@@ -232,8 +232,8 @@ static falt_status run(const falt_operator *op, const struct direction *d, const
         workspace += used;
         size -= used;
     }
-    falt_tensors t = {.weights = op->weights, .packed_weights = d->packed, .workspace = size ? workspace : NULL,
-                      .workspace_size = size};
+    falt_tensors t = {
+        .weights = op->weights, .packed_weights = d->packed, .workspace = size ? workspace : NULL, .workspace_size = size};
     if (d->pass == FALT_FORWARD) {
         t.src = extended ? extended : from;
         t.dst = to;
@@ -241,8 +241,8 @@ static falt_status run(const falt_operator *op, const struct direction *d, const
         t.diff_dst = from;
         t.diff_src = extended ? extended : to;
     }
-    struct extension extension = extension_of(op, d->pass == FALT_FORWARD ? from : extended,
-                                              d->pass == FALT_FORWARD ? extended : to);
+    struct extension extension =
+        extension_of(op, d->pass == FALT_FORWARD ? from : extended, d->pass == FALT_FORWARD ? extended : to);
     if (extended && d->pass == FALT_FORWARD)
         falt_parallel(op->threads, extend_member, &extension);
     const falt_status status = falt_execute(d->plan, &t);

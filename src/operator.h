@@ -15,8 +15,8 @@ struct falt_operator {
     falt_allocator allocator;
     struct problem problem; /* as the caller sees it, forward; with a circular boundary its padding is the image */
     falt_boundary boundary;
-    falt_conv conv;       /* the caller's */
-    falt_conv planned;    /* what the plans compute: with a circular boundary, C on the extended image, which needs no padding */
+    falt_conv conv;    /* the caller's */
+    falt_conv planned; /* what the plans compute: with a circular boundary, C on the extended image, which needs no padding */
     falt_options options; /* theirs */
     int64_t extent[3];    /* of that image: what the outputs see */
     int64_t extended;     /* its floats, of the whole batch; 0 with a zero boundary */
@@ -29,12 +29,12 @@ struct falt_operator {
     } direction[2]; /* A, A^T */
 };
 
-/* The largest singular value of a circulant operator, exact: see fourier.c. `embedding`: of the operator with the same kernel on the
- * torus of that size, stride 1. NULL: of op itself, which must be circular with in == stride * out. */
+/* The largest singular value of a circulant operator, exact: see fourier.c. `embedding`: of the operator with the same kernel
+ * on the torus of that size, stride 1. NULL: of op itself, which must be circular with in == stride * out. */
 falt_status falt_fourier_norm(const struct falt_operator *op, const int64_t *embedding, double *norm);
 
-/* A vector at the normal form's side of x, or of y, that is rich in the singular vectors of the largest singular values: the waves
- * that the kernel amplifies most, fading towards borders of zeros. It may be zero. The operator has a batch of 1. */
+/* A vector at the normal form's side of x, or of y, that is rich in the singular vectors of the largest singular values: the
+ * waves that the kernel amplifies most, fading towards borders of zeros. It may be zero. The operator has a batch of 1. */
 falt_status falt_fourier_start(const struct falt_operator *op, bool outputs, float *vector);
 
 int64_t falt_greatest_divisor(int64_t a, int64_t b);

@@ -12,9 +12,9 @@ double falt_panels_step(const struct kernels *kernels, int64_t channels, int vec
 }
 
 /*
- * Two vectors unless another width is clearly faster: tall tiles read the weights least often. But where sums are short, what a tile
- * costs at its end counts for more, and wide tiles write longer rows: 1x1 64 -> 256 at 56x56 runs at 0.92 of the FMA peak with 6x4,
- * at 0.89 with 12x2 (AVX-512); with long sums a wide panel outgrows L2.
+ * Two vectors unless another width is clearly faster: tall tiles read the weights least often. But where sums are short, what a
+ * tile costs at its end counts for more, and wide tiles write longer rows: 1x1 64 -> 256 at 56x56 runs at 0.92 of the FMA peak
+ * with 6x4, at 0.89 with 12x2 (AVX-512); with long sums a wide panel outgrows L2.
  */
 static int choose_vectors(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth)
 {

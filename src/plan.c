@@ -539,12 +539,13 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
     falt_text_append(text, "kernel     %s\n", c->kernel);
     falt_text_append(text, "schedule   %s\n", c->schedule);
     if (plan->steps > 1)
-        falt_text_append(text, "phases     %lld, one for each residue class of the stride; this is the longest\n", (long long)plan->steps);
+        falt_text_append(text, "phases     %lld, one for each residue class of the stride; this is the longest\n",
+                         (long long)plan->steps);
     falt_text_append(text, "threads    %d of %d\n", c->threads, plan->resources.threads);
     falt_text_append(text, "predicted  %.4g ms\n", predicted(plan) * 1e3);
     falt_text_append(text, "accuracy   %.3g x direct summation\n", accuracy(plan));
     falt_text_append(text, "workspace  %zu bytes, packed weights %zu bytes\n", falt_plan_workspace_size(plan, 1),
-        falt_plan_packed_weights_size(plan));
+                     falt_plan_packed_weights_size(plan));
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
         const struct verdict *v = &plan->verdicts[i];
         if (v->solver == c->solver)
@@ -560,13 +561,13 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
 static void describe_json(const falt_plan *plan, const char *problem, struct text *text)
 {
     const struct candidate *c = main_choice(plan);
-    falt_text_append(text, "{\"problem\":\"%s\",\"algorithm\":\"%s\",\"forced\":%s,\"kernel\":\"%s\",\"schedule\":\"%s\"", problem,
-        c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
-    falt_text_append(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g", plan->resources.kernels->name, c->threads,
-        predicted(plan) * 1e3, accuracy(plan));
+    falt_text_append(text, "{\"problem\":\"%s\",\"algorithm\":\"%s\",\"forced\":%s,\"kernel\":\"%s\",\"schedule\":\"%s\"",
+                     problem, c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
+    falt_text_append(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g",
+                     plan->resources.kernels->name, c->threads, predicted(plan) * 1e3, accuracy(plan));
     falt_text_append(text, ",\"phases\":%lld", (long long)plan->steps);
-    falt_text_append(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[", falt_plan_workspace_size(plan, 1),
-        falt_plan_packed_weights_size(plan));
+    falt_text_append(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[",
+                     falt_plan_workspace_size(plan, 1), falt_plan_packed_weights_size(plan));
     const char *separator = "";
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
         const struct verdict *v = &plan->verdicts[i];

@@ -8,12 +8,8 @@
 
 /* Ties go to the earlier one. The reference solver applies to everything and stands last. */
 static const struct solver *const solvers[PLANNER_SOLVERS] = {
-    &falt_solver_direct,
-    &falt_solver_im2col,
-    &falt_solver_direct_weights,
-    &falt_solver_winograd,
-    &falt_solver_depthwise,
-    &falt_solver_depthwise_weights,
+    &falt_solver_direct,    &falt_solver_im2col,    &falt_solver_direct_weights,
+    &falt_solver_winograd,  &falt_solver_depthwise, &falt_solver_depthwise_weights,
     &falt_solver_reference,
 };
 
@@ -27,8 +23,8 @@ static bool consider(const struct solver *solver, const struct problem *problem,
     if (!solver->consider(problem, &with, candidate, reason))
         return false;
     if (resources->workspace_limit >= 0 && falt_with_slack(candidate->workspace) > (uint64_t)resources->workspace_limit) {
-        snprintf(reason, SOLVER_REASON, "needs %zu bytes of workspace, the limit is %lld", falt_with_slack(candidate->workspace),
-                 (long long)resources->workspace_limit);
+        snprintf(reason, SOLVER_REASON, "needs %zu bytes of workspace, the limit is %lld",
+                 falt_with_slack(candidate->workspace), (long long)resources->workspace_limit);
         return false;
     }
     if (candidate->accuracy > resources->accuracy) {
@@ -40,8 +36,8 @@ static bool consider(const struct solver *solver, const struct problem *problem,
 }
 
 /*
- * Solvers round differently, and results must not depend on the number of threads: so whether a solver applies is decided for one
- * thread, and which one is the fastest for a nominal number. Then as many threads as wanted, or as fit the workspace limit.
+ * Solvers round differently, and results must not depend on the number of threads: so whether a solver applies is decided for
+ * one thread, and which one is the fastest for a nominal number. Then as many threads as wanted, or as fit the workspace limit.
  */
 falt_status falt_choose(const struct problem *problem, const struct resources *resources, falt_algorithm forced,
                         struct candidate *chosen, struct verdict verdicts[PLANNER_SOLVERS])
@@ -62,9 +58,10 @@ falt_status falt_choose(const struct problem *problem, const struct resources *r
             continue;
         }
         const double one = candidate.seconds;
-        verdict->seconds = consider(solvers[i], problem, resources, resources->threads, &candidate, reason) ? candidate.seconds : one;
-        const double nominal = consider(solvers[i], problem, resources, cost_nominal_threads, &candidate, reason) ? candidate.seconds
-                                                                                                                  : one;
+        verdict->seconds =
+            consider(solvers[i], problem, resources, resources->threads, &candidate, reason) ? candidate.seconds : one;
+        const double nominal =
+            consider(solvers[i], problem, resources, cost_nominal_threads, &candidate, reason) ? candidate.seconds : one;
         if (wanted && (!fastest || nominal < least)) {
             fastest = solvers[i];
             least = nominal;

@@ -10,8 +10,8 @@ enum { PLANNER_SOLVERS = 7 };
 struct verdict {
     const struct solver *solver;
     bool applies;
-    double seconds;              /* predicted, where it applies */
-    char reason[SOLVER_REASON];  /* where it does not */
+    double seconds;             /* predicted, where it applies */
+    char reason[SOLVER_REASON]; /* where it does not */
 };
 
 /* Chooses the candidate with the least predicted time, or the forced algorithm's. Returns FALT_OK, or FALT_UNSUPPORTED when the

@@ -292,7 +292,7 @@ int falt_problem_print(const struct problem *p, char *buffer, size_t size)
     const bool t = p->transposed;
     struct text text = {buffer, size, 0};
     falt_text_append(&text, "%s %" PRId64 "x%" PRId64, (t ? transposed_passes : passes)[p->pass], p->batch,
-           t ? p->y_channels : p->x_channels);
+                     t ? p->y_channels : p->x_channels);
     append_sizes(&text, "x", t ? p->out : p->in, p->dims);
     falt_text_append(&text, " -> %" PRId64, t ? p->x_channels : p->y_channels);
     append_sizes(&text, "x", t ? p->in : p->out, p->dims);
@@ -302,7 +302,8 @@ int falt_problem_print(const struct problem *p, char *buffer, size_t size)
     append_unless(&text, ", pad ", p->pad, p->dims, 0);
     if (p->groups > 1)
         falt_text_append(&text, ", groups %" PRId64, p->groups);
-    falt_text_append(&text, ", %s%s%s", layouts[p->layout][p->dims - 1], activations[p->activation], p->accumulate ? ", accumulate" : "");
+    falt_text_append(&text, ", %s%s%s", layouts[p->layout][p->dims - 1], activations[p->activation],
+                     p->accumulate ? ", accumulate" : "");
     return (int)text.length;
 }
 
@@ -323,8 +324,8 @@ void falt_dense_views(const struct problem *p, struct problem *seen)
     const bool backward = p->pass == FALT_BACKWARD_DATA;
     const struct weight_strides w = falt_weight_strides(p);
     const int64_t *size = backward ? p->in : p->out;
-    const struct tensor_strides t = backward ? falt_tensor_strides(p, p->x_channels, p->in_pixels)
-                                             : falt_tensor_strides(p, p->y_channels, p->out_pixels);
+    const struct tensor_strides t =
+        backward ? falt_tensor_strides(p, p->x_channels, p->in_pixels) : falt_tensor_strides(p, p->y_channels, p->out_pixels);
     seen->w = (struct weight_view){.group = p->y_group * w.o,
                                    .o = backward ? w.i : w.o,
                                    .i = backward ? w.o : w.i,

@@ -1,8 +1,8 @@
 /*
  * problem.h - a validated convolution in normal form, the only form that planner and solvers see.
  *
- * Always three spatial dimensions (depth, height, width), leading ones for the missing. A transposed convolution is rewritten as
- * a pass of the convolution whose adjoint it is, so solvers know only
+ * Always three spatial dimensions (depth, height, width), leading ones for the missing. A transposed convolution is rewritten
+ * as a pass of the convolution whose adjoint it is, so solvers know only
  *
  *     y[n,o,q] (=) sum_{i,t} x[n,i, q*s + t*d - p] * w[o,i,t]        x: input side, y: output side of that convolution
  *
@@ -24,7 +24,8 @@ struct weight_view {
     int64_t base, group, o, i, tap[3];
 };
 
-/* Where it puts channel c of pixel (z, y, x) of image n: y[base + n * n + c * c + z * pixel[0] + y * pixel[1] + x * pixel[2]]. */
+/* Where it puts channel c of pixel (z, y, x) of image n: y[base + n * n + c * c + z * pixel[0] + y * pixel[1] + x * pixel[2]].
+ */
 struct output_view {
     int64_t base, n, c, pixel[3];
 };
@@ -71,8 +72,8 @@ struct tensor_strides {
 };
 struct tensor_strides falt_tensor_strides(const struct problem *problem, int64_t channels, int64_t pixels);
 
-/* Sets the views of `seen` to all weights and all output pixels of p as they lie in memory; for backward data with o and i exchanged
- * and those of x. */
+/* Sets the views of `seen` to all weights and all output pixels of p as they lie in memory; for backward data with o and i
+ * exchanged and those of x. */
 void falt_dense_views(const struct problem *p, struct problem *seen);
 
 /* Whether a forward problem's views are those of its own tensors, as they lie in memory. */

@@ -29,13 +29,13 @@ struct solver;
 /* A solver's answer: what it would do. */
 struct candidate {
     const struct solver *solver;
-    double seconds;          /* predicted, only for comparison */
-    size_t workspace;        /* bytes while running, for all threads, weights packed; 64-byte aligned when given to run() */
-    size_t packed;           /* bytes of packed weights; 0: plain weights are read as they are */
-    int threads;             /* the most that run() will use */
-    double accuracy;         /* expected error in units of direct fp32 summation */
-    double error_growth;     /* a priori bound: gamma(error_terms + 1) * error_growth * max|a| * max sum|b| */
-    double error_terms;      /* the longest sum */
+    double seconds;             /* predicted, only for comparison */
+    size_t workspace;           /* bytes while running, for all threads, weights packed; 64-byte aligned when given to run() */
+    size_t packed;              /* bytes of packed weights; 0: plain weights are read as they are */
+    int threads;                /* the most that run() will use */
+    double accuracy;            /* expected error in units of direct fp32 summation */
+    double error_growth;        /* a priori bound: gamma(error_terms + 1) * error_growth * max|a| * max sum|b| */
+    double error_terms;         /* the longest sum */
     char kernel[SOLVER_NOTE];   /* "avx512 14x2"; equal names mean equal packed weights, see falt_pack_weights */
     char schedule[SOLVER_NOTE]; /* "4 pixel ranges x 1 channel range" */
     _Alignas(16) unsigned char state[SOLVER_STATE]; /* the solver's own */

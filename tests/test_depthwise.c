@@ -2,8 +2,8 @@
  * test_depthwise.c - the sliding kernels of depthwise and grouped convolution, each kind, width, stride and height of every
  * instruction set that this CPU runs, against double precision.
  *
- * Each line of x lies by itself, flush against an inaccessible page, with NaN wherever a kernel must not read; outputs start as NaN
- * and must stay so where nothing is to be stored. Whole numbers as data: every sum is exact.
+ * Each line of x lies by itself, flush against an inaccessible page, with NaN wherever a kernel must not read; outputs start as
+ * NaN and must stay so where nothing is to be stored. Whole numbers as data: every sum is exact.
  */
 #include "support.h"
 
@@ -40,7 +40,8 @@ static int64_t count_of(const struct depthwise_args *args, const struct depthwis
            (args->repeats - 1) * args->repeat_offset;
 }
 
-static struct line line_make(struct random *random, const struct depthwise_args *args, struct depthwise_line *line, int64_t step)
+static struct line line_make(struct random *random, const struct depthwise_args *args, struct depthwise_line *line,
+                             int64_t step)
 {
     const int64_t count = count_of(args, line, step);
     struct line made = {guarded(count, (enum guard_side)random_between(random, 0, GUARD_SIDES - 1)), step};
@@ -54,8 +55,8 @@ static struct line line_make(struct random *random, const struct depthwise_args 
     return made;
 }
 
-static double pixel(const struct depthwise_args *args, const struct depthwise_line *line, int64_t step, int64_t repeat, int64_t unit,
-                    int64_t j, int64_t lane)
+static double pixel(const struct depthwise_args *args, const struct depthwise_line *line, int64_t step, int64_t repeat,
+                    int64_t unit, int64_t j, int64_t lane)
 {
     if (j < line->begin || j >= line->end || lane < line->lane_begin || lane >= line->lane_end)
         return 0.0;
@@ -169,12 +170,14 @@ static void run_case(const struct sliding *at, struct random *random)
                         sum += added ? (double)added[i] : 0.0;
                         sum = fmin(fmax(sum, (double)args.epilogue.lo), (double)args.epilogue.hi);
                         touched[i] = true;
-                        expected[i] = args.epilogue.activation == ACTIVATE_LEAKY && sum < 0.0 ? (double)args.epilogue.alpha * sum : sum;
+                        expected[i] =
+                            args.epilogue.activation == ACTIVATE_LEAKY && sum < 0.0 ? (double)args.epilogue.alpha * sum : sum;
                     }
     at->kernel(&args);
 
     char text[256];
-    snprintf(text, sizeof text, "%s kind %d, width %d, stride %d, tile %dx%d, %s, lines %d, taps %d, depth %d, columns %d, rows %d",
+    snprintf(text, sizeof text,
+             "%s kind %d, width %d, stride %d, tile %dx%d, %s, lines %d, taps %d, depth %d, columns %d, rows %d",
              at->kernels->name, (int)at->kind, at->width, at->stride, (int)at->down, at->tile, whole ? "whole" : "cut",
              (int)args.lines, (int)args.taps, (int)args.depth, (int)args.columns, args.rows);
     for (int64_t i = 0; i < count; i++) {
@@ -226,8 +229,13 @@ static void test_blocks(void **state)
     (void)state;
     for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
         struct random random = random_stream(2);
-        const struct sliding at = {*table, (*table)->depthwise_block, DEPTHWISE_CHANNELS, 3, 1,
-                                   (*table)->depthwise_rows[DEPTHWISE_SHORT], (*table)->depthwise_down};
+        const struct sliding at = {*table,
+                                   (*table)->depthwise_block,
+                                   DEPTHWISE_CHANNELS,
+                                   3,
+                                   1,
+                                   (*table)->depthwise_rows[DEPTHWISE_SHORT],
+                                   (*table)->depthwise_down};
         assert_true((at.kernel != NULL) == (at.down > 1));
         for (int i = 0; i < 500 && at.kernel; i++)
             run_case(&at, &random);

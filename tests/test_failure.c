@@ -479,8 +479,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create),   cmocka_unit_test(test_execute),      cmocka_unit_test(test_no_memory_needed),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_other_thread),
-        cmocka_unit_test(test_operator),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_other_thread), cmocka_unit_test(test_operator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

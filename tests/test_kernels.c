@@ -334,11 +334,12 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .epilogue = *at->epilogue});
 
     char text[256];
-    snprintf(text, sizeof text,
-             "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, accumulate %d, bias %d, row bias %d, residual %d, "
-             "epilogue %d, integers %d",
-             at->kernels->name, rows, at->vectors, (int)columns, (int)depth, (int)taps, (int)at->placement, (int)at->side,
-             at->accumulate, at->bias, at->row_bias, at->residual, (int)(at->epilogue - epilogues), at->integers);
+    snprintf(
+        text, sizeof text,
+        "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, accumulate %d, bias %d, row bias %d, residual %d, "
+        "epilogue %d, integers %d",
+        at->kernels->name, rows, at->vectors, (int)columns, (int)depth, (int)taps, (int)at->placement, (int)at->side,
+        at->accumulate, at->bias, at->row_bias, at->residual, (int)(at->epilogue - epilogues), at->integers);
     for (int64_t i = 0; i < count; i++) {
         if (touched[i] && !is_close(c[i], expected[i], tolerance[i]))
             check_close(c + i, expected + i, 1, tolerance[i], "%s, element %d", text, (int)i);
@@ -597,7 +598,8 @@ static void outer_run(const struct kernels *kernels, int rows, int vectors, int6
             }
             for (int64_t s = 0; s < count; s++)
                 for (int64_t k = 0; k < lengths[s]; k++) {
-                    const double product = (double)a[segments[s].a + k * a_step + m] * (double)b[segments[s].b + k * b_step + n];
+                    const double product =
+                        (double)a[segments[s].a + k * a_step + m] * (double)b[segments[s].b + k * b_step + n];
                     sum += product;
                     magnitude += fabs(product);
                 }
@@ -616,10 +618,11 @@ static void outer_run(const struct kernels *kernels, int rows, int vectors, int6
                                                        .accumulate = accumulate});
     for (int m = 0; m < rows; m++) {
         check_within(c_rows[m], expected + m * columns, tolerance + m * columns, columns,
-                     "%s outer %dx%d, columns %d, segments %d, accumulate %d, row %d", kernels->name, rows, vectors, (int)columns,
-                     (int)count, accumulate, m);
+                     "%s outer %dx%d, columns %d, segments %d, accumulate %d, row %d", kernels->name, rows, vectors,
+                     (int)columns, (int)count, accumulate, m);
         if (m > 0) /* rows lie in reverse */
-            check_canary(c_rows[m] + columns, c_step - columns, "%s outer %dx%d, after row %d", kernels->name, rows, vectors, m);
+            check_canary(c_rows[m] + columns, c_step - columns, "%s outer %dx%d, after row %d", kernels->name, rows, vectors,
+                         m);
     }
     guarded_free(a);
     guarded_free(b);
@@ -647,7 +650,8 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
 {
     enum { LINES = 3, LENGTH = 5, VEC_MAX = 64 };
     const int vec = kernels->vec;
-    const int x_lanes = whole ? vec : (int)random_between(random, 1, vec), y_lanes = whole ? vec : (int)random_between(random, 1, vec);
+    const int x_lanes = whole ? vec : (int)random_between(random, 1, vec),
+              y_lanes = whole ? vec : (int)random_between(random, 1, vec);
     const int64_t lines = random_between(random, 0, LINES), stride = random_between(random, 1, 2);
     const int64_t x_pitch = x_lanes + random_between(random, 0, 3), y_pitch = y_lanes + random_between(random, 0, 3);
     const int64_t x_width = (LENGTH - 1) * stride + width, x_height = (LINES - 1) * stride + rows;
@@ -701,8 +705,8 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
     for (int r = 0; r < rows; r++) {
         for (int k = 0; k < width; k++)
             check_within(c + r * c_row + k * vec, expected[r][k], tolerance[r][k], vec,
-                         "%s window %dx%d, whole %d, lanes %d and %d, lines %d, row %d, tap %d", kernels->name, rows, width, whole,
-                         x_lanes, y_lanes, (int)lines, r, k);
+                         "%s window %dx%d, whole %d, lanes %d and %d, lines %d, row %d, tap %d", kernels->name, rows, width,
+                         whole, x_lanes, y_lanes, (int)lines, r, k);
         if (r + 1 < rows)
             check_canary(c + r * c_row + width * vec, c_row - width * vec, "%s window %dx%d, between rows", kernels->name, rows,
                          width);
@@ -720,7 +724,8 @@ static void test_window(void **state)
         for (int rows = 1; rows <= WINDOW_MAX_ROWS; rows++)
             for (int width = 1; width <= WINDOW_MAX_WIDTH; width++)
                 for (int choice = 0; choice < 48; choice++)
-                    window_run(*table, rows, width, choice % 4 == 0, choice & 4, (enum guard_side)(choice % GUARD_SIDES), &random);
+                    window_run(*table, rows, width, choice % 4 == 0, choice & 4, (enum guard_side)(choice % GUARD_SIDES),
+                               &random);
     }
 }
 

@@ -76,7 +76,8 @@ static void test_forward(void **state)
                                 sum += pixel(n, i, q * SH + t * DH - PH, p * SV + u * DV - PV) * (double)w[o][i][t][u];
                     for (int t = 0; t < R * C; t++) /* (8), a product of a row and a column for each tap */
                         for (int i = 0; i < I; i++)
-                            by_taps += pixel(n, i, q * SH + t / C * DH - PH, p * SV + t % C * DV - PV) * (double)w[o][i][t / C][t % C];
+                            by_taps +=
+                                pixel(n, i, q * SH + t / C * DH - PH, p * SV + t % C * DV - PV) * (double)w[o][i][t / C][t % C];
                     assert_true((double)y[n][o][q][p] == sum && by_taps == sum);
                 }
 }

@@ -1,8 +1,10 @@
 /*
- * The operator: its matrix is the definition, entry for entry; applying it and its transpose is multiplying by that matrix, with every
- * algorithm, instruction set and layout; around a circle it commutes with shifts; and the norm lies between its bounds.
+ * The operator: its matrix is the definition, entry for entry; applying it and its transpose is multiplying by that matrix,
+ * with every algorithm, instruction set and layout; around a circle it commutes with shifts; and the norm lies between its
+ * bounds.
  *
- * Data are small whole numbers: all sums are then exact, and so are the equalities, for algorithms as accurate as direct summation.
+ * Data are small whole numbers: all sums are then exact, and so are the equalities, for algorithms as accurate as direct
+ * summation.
  */
 #include "support.h"
 
@@ -65,7 +67,8 @@ static float weight(const falt_conv *conv, const struct shape *s, const float *w
     return conv->weights_layout == FALT_OIHW ? w[(o * inputs + i) * s->taps + tap] : w[(o * s->taps + tap) * inputs + i];
 }
 
-/* A[(o,q)][(i,h)] = sum of w[o,i,t] over the t with h = q * s + t * d - p; transposed if conv is. *rows and *columns are A's. */
+/* A[(o,q)][(i,h)] = sum of w[o,i,t] over the t with h = q * s + t * d - p; transposed if conv is. *rows and *columns are A's.
+ */
 static double *define(const falt_conv *conv, falt_boundary boundary, const float *w, int64_t *rows, int64_t *columns)
 {
     const struct shape s = shape_of(conv);
@@ -465,8 +468,8 @@ static void test_norm(void **state)
             if (!(norm.lower <= truth + slack && truth <= norm.upper + 1e-9 * truth &&
                   fabs(norm.estimate - truth) <= (norm.exact ? 1e-9 : 1e-4) * truth + 1e-30 && norm.converged &&
                   norm.lower <= norm.estimate && norm.estimate <= norm.upper))
-                fail_msg("method %d: norm %.12g, true one %.12g, between %.12g and %.12g, %d products, converged %d, turn %d", method,
-                         norm.estimate, truth, norm.lower, norm.upper, (int)norm.used, norm.converged, turn);
+                fail_msg("method %d: norm %.12g, true one %.12g, between %.12g and %.12g, %d products, converged %d, turn %d",
+                         method, norm.estimate, truth, norm.lower, norm.upper, (int)norm.used, norm.converged, turn);
             falt_norm again = norm;
             assert_int_equal(falt_operator_norm(op, &again), FALT_OK);
             assert_memory_equal(&norm, &again, sizeof norm);
@@ -627,8 +630,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matrix),     cmocka_unit_test(test_structure),  cmocka_unit_test(test_apply),
-        cmocka_unit_test(test_equivariance), cmocka_unit_test(test_norm),     cmocka_unit_test(test_norm_scale),
+        cmocka_unit_test(test_matrix),        cmocka_unit_test(test_structure), cmocka_unit_test(test_apply),
+        cmocka_unit_test(test_equivariance),  cmocka_unit_test(test_norm),      cmocka_unit_test(test_norm_scale),
         cmocka_unit_test(test_norm_of_layer), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("operator", tests, NULL, NULL);

@@ -9,7 +9,8 @@ INLINE void collect_vectors(const float *base, const ptrdiff_t *offset, int64_t 
     }
 }
 
-NOINLINE void collect(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride)
+NOINLINE void collect(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst,
+                      ptrdiff_t dst_stride)
 {
     if (columns == VEC) {
         collect_vectors(base, offset, rows, dst, dst_stride, 1);

@@ -2,9 +2,10 @@
  * depthwise.h - the sliding kernels of kernels.h for depthwise and grouped convolution, written once and instantiated for each
  * kind, width, stride and tile height.
  *
- * With few channels a group there is nothing to reuse but the window's overlap: a line's weights stay in registers, each vector of x
- * is loaded once and multiplied into every output whose window covers it. Loads per multiply-add fall from 1 to
- * ((rows - 1) * stride + width) / (rows * width), about 0.4 for a window of 3, where the FMA units, not the load ports, are the limit.
+ * With few channels a group there is nothing to reuse but the window's overlap: a line's weights stay in registers, each vector
+ * of x is loaded once and multiplied into every output whose window covers it. Loads per multiply-add fall from 1 to
+ * ((rows - 1) * stride + width) / (rows * width), about 0.4 for a window of 3, where the FMA units, not the load ports, are the
+ * limit.
  */
 
 enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_MAX_DOWN = DEPTHWISE_DOWN };
@@ -18,12 +19,14 @@ enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_MAX_DOWN = DE
 enum extent { NOTHING, WHOLE, SOME_COLUMNS, SOME_LANES };
 
 /* One line of x, all of its depth: a window of `width` slides over the tile. Output rows
- * [top, bottom) of a block of them see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. */
+ * [top, bottom) of a block of them see the line, each through another row of the kernel: w is row 0's, the next lies row_w
+ * before. */
 INLINE void slide(const struct depthwise_args *args, const struct depthwise_line *line, const ptrdiff_t offset,
                   const ptrdiff_t step, const float *w, const ptrdiff_t row_w, vec sum[][DEPTHWISE_MAX_TILE], const int top,
                   const int bottom, const int kind, const int width, const int stride, const int tile, const enum extent extent)
 {
-    const vec_lanes lanes = extent == SOME_LANES ? vec_lanes_between(line->lane_begin, line->lane_end) : vec_lanes_between(0, VEC);
+    const vec_lanes lanes =
+        extent == SOME_LANES ? vec_lanes_between(line->lane_begin, line->lane_end) : vec_lanes_between(0, VEC);
     const uint32_t begin = (uint32_t)line->begin, inside = (uint32_t)(line->end - line->begin);
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
     for (int64_t i = 0; i < depth; i++, w += width * VEC) {

@@ -6,8 +6,8 @@
  */
 
 /* whole: all columns of the last vector are there. */
-INLINE void outer_sum(const struct outer_args *args, vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS], const int rows, const int vectors,
-                      const int whole)
+INLINE void outer_sum(const struct outer_args *args, vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS], const int rows,
+                      const int vectors, const int whole)
 {
     const vec_lanes last = vec_lanes_between(0, whole ? VEC : (int32_t)(args->columns - (vectors - 1) * VEC));
     const ptrdiff_t a_step = args->a_step, b_step = args->b_step;

@@ -1,5 +1,6 @@
 /*
- * winograd.h - the transforms of kernels.h: two nested one-dimensional ones, which winograd_generate.py writes as straight lines.
+ * winograd.h - the transforms of kernels.h: two nested one-dimensional ones, written as straight lines by
+ * winograd_generate.py.
  *
  *     input   for each row of the tile: along w;  then for each column of the result: along h
  *     output  for each column of M:     along h;  then for each row of the result:    along w, and the epilogue
@@ -14,44 +15,67 @@ enum { ALPHA = 8 };
 INLINE void winograd_input_line(int alpha, const vec *d, vec *v)
 {
     switch (alpha) {
-    case 1: winograd_input_1(d, v); break;
-    case 4: winograd_input_4(d, v); break;
-    case 6: winograd_input_6(d, v); break;
-    case 8: winograd_input_8(d, v); break;
+    case 1:
+        winograd_input_1(d, v);
+        break;
+    case 4:
+        winograd_input_4(d, v);
+        break;
+    case 6:
+        winograd_input_6(d, v);
+        break;
+    case 8:
+        winograd_input_8(d, v);
+        break;
     }
 }
 
 INLINE void winograd_output_line(int m, int alpha, const vec *v, vec *y)
 {
     switch (alpha * 10 + m) {
-    case 11: winograd_output_1_1(v, y); break;
-    case 42: winograd_output_2_4(v, y); break;
-    case 62: winograd_output_2_6(v, y); break;
-    case 64: winograd_output_4_6(v, y); break;
-    case 82: winograd_output_2_8(v, y); break;
-    case 84: winograd_output_4_8(v, y); break;
-    case 86: winograd_output_6_8(v, y); break;
+    case 11:
+        winograd_output_1_1(v, y);
+        break;
+    case 42:
+        winograd_output_2_4(v, y);
+        break;
+    case 62:
+        winograd_output_2_6(v, y);
+        break;
+    case 64:
+        winograd_output_4_6(v, y);
+        break;
+    case 82:
+        winograd_output_2_8(v, y);
+        break;
+    case 84:
+        winograd_output_4_8(v, y);
+        break;
+    case 86:
+        winograd_output_6_8(v, y);
+        break;
     }
 }
 
 INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t c, int whole, int ah, int aw)
 {
     vec t[ALPHA][ALPHA];
-    UNROLL for (int h = 0; h < ah; h++) {
+    UNROLL for (int h = 0; h < ah; h++)
+    {
         vec d[ALPHA], v[ALPHA];
-        UNROLL for (int w = 0; w < aw; w++) {
+        UNROLL for (int w = 0; w < aw; w++)
+        {
             const float *pixel = args->d[h * aw + w] + c;
             d[w] = whole ? vec_load(pixel) : vec_load_n(pixel, args->channels - c);
         }
         winograd_input_line(aw, d, v);
-        UNROLL for (int w = 0; w < aw; w++)
-            t[w][h] = v[w];
+        UNROLL for (int w = 0; w < aw; w++) t[w][h] = v[w];
     }
-    UNROLL for (int w = 0; w < aw; w++) {
+    UNROLL for (int w = 0; w < aw; w++)
+    {
         vec v[ALPHA];
         winograd_input_line(ah, t[w], v);
-        UNROLL for (int h = 0; h < ah; h++)
-            vec_store(args->v + (h * aw + w) * args->v_step + c, v[h]);
+        UNROLL for (int h = 0; h < ah; h++) vec_store(args->v + (h * aw + w) * args->v_step + c, v[h]);
     }
 }
 
@@ -70,18 +94,19 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
     const vec bias = args->bias ? vec_load_n(args->bias + c, n) : vec_zero();
     vec t[ALPHA][ALPHA];
-    UNROLL for (int w = 0; w < aw; w++) {
+    UNROLL for (int w = 0; w < aw; w++)
+    {
         vec v[ALPHA], y[ALPHA];
-        UNROLL for (int h = 0; h < ah; h++)
-            v[h] = vec_load(args->m + (h * aw + w) * args->m_step + c);
+        UNROLL for (int h = 0; h < ah; h++) v[h] = vec_load(args->m + (h * aw + w) * args->m_step + c);
         winograd_output_line(mh, ah, v, y);
-        UNROLL for (int h = 0; h < mh; h++)
-            t[h][w] = y[h];
+        UNROLL for (int h = 0; h < mh; h++) t[h][w] = y[h];
     }
-    UNROLL for (int h = 0; h < mh; h++) {
+    UNROLL for (int h = 0; h < mh; h++)
+    {
         vec y[ALPHA];
         winograd_output_line(mw, aw, t[h], y);
-        UNROLL for (int w = 0; w < mw; w++) {
+        UNROLL for (int w = 0; w < mw; w++)
+        {
             vec sum = vec_add(y[w], bias);
             if (args->residual)
                 sum = vec_add(sum, vec_load_n(args->residual[h * mw + w] + c, n));
@@ -109,14 +134,14 @@ INLINE void winograd_output(const struct winograd_output_args *args, int mh, int
     }
 }
 
-#define WINOGRAD_KERNELS(name, mh, ah, mw, aw)                                                                              \
-    static void winograd_input_##name(const struct winograd_input_args *args)                                              \
-    {                                                                                                                       \
-        winograd_input(args, ah, aw);                                                                                       \
-    }                                                                                                                       \
-    static void winograd_output_##name(const struct winograd_output_args *args)                                            \
-    {                                                                                                                       \
-        winograd_output(args, mh, ah, mw, aw);                                                                              \
+#define WINOGRAD_KERNELS(name, mh, ah, mw, aw)                                                                                 \
+    static void winograd_input_##name(const struct winograd_input_args *args)                                                  \
+    {                                                                                                                          \
+        winograd_input(args, ah, aw);                                                                                          \
+    }                                                                                                                          \
+    static void winograd_output_##name(const struct winograd_output_args *args)                                                \
+    {                                                                                                                          \
+        winograd_output(args, mh, ah, mw, aw);                                                                                 \
     }
 
 WINOGRAD_TILES(WINOGRAD_KERNELS)

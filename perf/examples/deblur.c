@@ -4,9 +4,9 @@
  *     faltung_deblur --blur [OPTION]... SHARP BLURRED         A is a Gaussian or a motion blur
  *     faltung_deblur [OPTION]... BLURRED SHARP                with the same options
  *
- * Pictures are PGM (P5) or, with libpng, PNG; grey. The least-squares problem is solved by the conjugate gradients of the normal
- * equations, CGLS (Hestenes, Stiefel, 1952; Hansen, "Discrete Inverse Problems", 2010, ch. 6), which needs A and A^T and nothing
- * else. Stopping early regularises: first come back the waves that the blur has damped least, at last the noise.
+ * Pictures are PGM (P5) or, with libpng, PNG; grey. The least-squares problem is solved by the conjugate gradients of the
+ * normal equations, CGLS (Hestenes, Stiefel, 1952; Hansen, "Discrete Inverse Problems", 2010, ch. 6), which needs A and A^T and
+ * nothing else. Stopping early regularises: first come back the waves that the blur has damped least, at last the noise.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -136,7 +136,9 @@ static bool write_picture(const struct picture *p, const char *path)
     bool good;
 #ifdef HAVE_PNG
     if (ends_with(path, ".png")) {
-        png_image image = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)p->width, .height = (png_uint_32)p->height,
+        png_image image = {.version = PNG_IMAGE_VERSION,
+                           .width = (png_uint_32)p->width,
+                           .height = (png_uint_32)p->height,
                            .format = PNG_FORMAT_GRAY};
         good = png_image_write_to_file(&image, path, 0, bytes, 0, NULL) != 0;
         free(bytes);

@@ -2,8 +2,8 @@
  * depthwise.c - depthwise convolution, and grouped convolution with few channels a group: windows that slide over vectors
  * (kernels.h, depthwise_args).
  *
- * Channels last: a vector holds `vec` neighbouring channels of one pixel, of one or many groups (a unit of the plan). A tile is a
- * run of outputs along an image row; its lines, one for each kernel row, serve all units, each at its offset.
+ * Channels last: a vector holds `vec` neighbouring channels of one pixel, of one or many groups (a unit of the plan). A tile is
+ * a run of outputs along an image row; its lines, one for each kernel row, serve all units, each at its offset.
  *
  *      x    . . . . . . . . . . . .    a line: each pixel's vector is loaded once
  *           |_____|                    output 0
@@ -12,13 +12,13 @@
  * Channels first, through strips: what a block of output rows sees of a unit is transposed into the thread's scratch, with its
  * zeros around it, computed there as above, and the result is transposed back.
  *
- * Channels first, in rows, for large images with stride 1 along the row: a vector holds neighbouring pixels of an image row and a
- * tile is a run of outputs down a column of such blocks. The window slides over the image's rows, so lines are input channels x
- * kernel depth x kernel width; they start anywhere in a row, and lanes over its ends are masked.
+ * Channels first, in rows, for large images with stride 1 along the row: a vector holds neighbouring pixels of an image row and
+ * a tile is a run of outputs down a column of such blocks. The window slides over the image's rows, so lines are input channels
+ * x kernel depth x kernel width; they start anywhere in a row, and lanes over its ends are masked.
  *
- * The kernel's extent along the sliding dimension is cut into windows of a width that there are kernels for, and single taps for the
- * rest; with a dilation, or a stride beyond 2, it is all single taps. Each output is one chain of multiply-adds in an order that only
- * the plan determines.
+ * The kernel's extent along the sliding dimension is cut into windows of a width that there are kernels for, and single taps
+ * for the rest; with a dilation, or a stride beyond 2, it is all single taps. Each output is one chain of multiply-adds in an
+ * order that only the plan determines.
  */
 #include <stdio.h>
 #include <string.h>
@@ -31,29 +31,29 @@
 struct depthwise {
     enum depthwise_kind kind;
     enum depthwise_height height;
-    int vec, tile;           /* floats in a vector; outputs in a tile */
-    int width, stride;       /* of the kernel's window */
-    int slide;               /* the dimension that the window slides along */
-    int64_t windows, rest;   /* of a kernel line: kernel[slide] = windows * width + rest */
-    int64_t ways;            /* pixels of a row whose lines fit L1 together: it maps powers of two apart to few sets */
-    int64_t parts;           /* channels last: vectors of input channels of a group */
-    int64_t outer;           /* kernel lines: the product of all but the sliding dimension */
-    int64_t lines, taps;     /* of depthwise_args */
-    int64_t depth;           /* likewise */
-    int64_t unit_groups;     /* channels last: groups in a unit, or 0: units_per_group units in a group */
+    int vec, tile;         /* floats in a vector; outputs in a tile */
+    int width, stride;     /* of the kernel's window */
+    int slide;             /* the dimension that the window slides along */
+    int64_t windows, rest; /* of a kernel line: kernel[slide] = windows * width + rest */
+    int64_t ways;          /* pixels of a row whose lines fit L1 together: it maps powers of two apart to few sets */
+    int64_t parts;         /* channels last: vectors of input channels of a group */
+    int64_t outer;         /* kernel lines: the product of all but the sliding dimension */
+    int64_t lines, taps;   /* of depthwise_args */
+    int64_t depth;         /* likewise */
+    int64_t unit_groups;   /* channels last: groups in a unit, or 0: units_per_group units in a group */
     int64_t units_per_group;
-    int64_t whole_units;     /* before one with fewer groups */
-    int64_t units;           /* channels last: vectors of output channels; channels first: groups of all images */
-    int64_t blocks;          /* channels first: vectors in an output row */
-    int64_t down;            /* channels last: output rows that are computed at once */
-    int64_t row_tiles, tiles; /* tiles of one row (last), or one plane (first); of all that a unit has to do */
-    bool strip;              /* channels first through strips */
+    int64_t whole_units;             /* before one with fewer groups */
+    int64_t units;                   /* channels last: vectors of output channels; channels first: groups of all images */
+    int64_t blocks;                  /* channels first: vectors in an output row */
+    int64_t down;                    /* channels last: output rows that are computed at once */
+    int64_t row_tiles, tiles;        /* tiles of one row (last), or one plane (first); of all that a unit has to do */
+    bool strip;                      /* channels first through strips */
     int64_t strip_pitch, strip_rows; /* pixels of a strip's row; rows for each position in kernel depth */
     int64_t block_rows, block_tiles; /* outputs of a block: rows, tiles of a row */
     int64_t row_blocks, column_blocks;
     int64_t tile_ranges, unit_ranges;
     size_t table, columns, lanes, strip_bytes, result; /* a thread's workspace, in this order */
-    size_t per_thread;                        /* their sum */
+    size_t per_thread;                                 /* their sum */
 };
 
 /* Columns [begin, end) of a line; see cut(). */
@@ -150,7 +150,8 @@ static void choose_block(const struct problem *p, const struct resources *r, str
 }
 
 /* Vectors of channels, of pixels that are in channels-last order or will be. */
-static bool consider_channels(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON])
+static bool consider_channels(const struct problem *p, const struct resources *r, struct depthwise *d,
+                              char reason[SOLVER_REASON])
 {
     const int64_t vec = d->vec, widest = larger(p->x_group, p->y_group);
     if (p->x_group > 2 * vec || (p->x_group > vec && p->x_group % vec)) {
@@ -167,7 +168,8 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     d->units = d->unit_groups ? divide_up(p->groups, d->unit_groups) : p->groups * d->units_per_group;
     d->outer = d->parts * p->kernel[0] * p->kernel[1];
     const int64_t apart = p->layout == FALT_CHANNELS_LAST ? p->x_channels * (int64_t)sizeof(float) : 64;
-    d->ways = r->cpu->l1d / larger(64, smaller(4096, apart & -apart)); /* the largest power of two that divides it, up to a page */
+    d->ways =
+        r->cpu->l1d / larger(64, smaller(4096, apart & -apart)); /* the largest power of two that divides it, up to a page */
     choose_window(p, r, d);
     choose_height(r, d, p->out[2]);
     d->strip = p->layout == FALT_CHANNELS_FIRST;
@@ -249,7 +251,8 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         for (int alone = threads == 1; alone >= 0; alone--) {
             const int64_t units = alone ? 1 : unit_ranges;
             const double members = (double)(tile_ranges * units), share = (double)divide_up(d->units, units);
-            const double compute = (double)divide_up(d->tiles, tile_ranges) * (table + share * cell), transfer = input / members;
+            const double compute = (double)divide_up(d->tiles, tile_ranges) * (table + share * cell),
+                         transfer = input / members;
             const double cycles = (compute > transfer ? compute : transfer) + weights * share / (double)d->units;
             const double seconds = cycles / cost_hertz + (members > 1.0 ? cost_region_seconds : 0.0);
             if (least < 0.0 || seconds < least) {
@@ -288,8 +291,8 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
     c->error_growth = 1.0;
     c->error_terms = (double)(p->taps * p->x_group);
     snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d", r->kernels->name, kinds[d->kind], (int)d->down, d->tile, d->width);
-    snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges%s", (long long)d->tile_ranges, (long long)d->unit_ranges,
-             d->strip ? ", transposed strips" : "");
+    snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges%s", (long long)d->tile_ranges,
+             (long long)d->unit_ranges, d->strip ? ", transposed strips" : "");
     return true;
 }
 
@@ -346,8 +349,8 @@ static struct unit unit_of(const struct problem *p, const struct depthwise *d, i
     return (struct unit){group * p->x_group, group * p->y_group + begin, d->depth, smaller(d->vec, p->y_group - begin)};
 }
 
-/* Where the tap at the given outer index ([channel or part][depth][the other dimension]) and position of the kernel is in the view of
- * the weights, counted from its base. */
+/* Where the tap at the given outer index ([channel or part][depth][the other dimension]) and position of the kernel is in the
+ * view of the weights, counted from its base. */
 static int64_t tap_of(const struct problem *p, const struct depthwise *d, int64_t outer, int64_t position)
 {
     const int64_t other = d->slide == 2 ? p->kernel[1] : p->kernel[2];
@@ -456,8 +459,8 @@ static const float *line_of(const struct job *job, const struct place *at, int64
     return inside(y, p->in[1]) ? image + i * d->vec + y * p->in[2] * job->x.pixel : NULL;
 }
 
-/* Which columns of each window and single tap of a kernel line lie inside of the image, and where the first one would be, in floats
- * from position 0. They are the same for all tiles with the same first output along the sliding dimension. */
+/* Which columns of each window and single tap of a kernel line lie inside of the image, and where the first one would be, in
+ * floats from position 0. They are the same for all tiles with the same first output along the sliding dimension. */
 static void cut(const struct job *job, const struct thread_space *space, int64_t first)
 {
     const struct problem *p = job->p;
@@ -476,12 +479,14 @@ static void cut(const struct job *job, const struct thread_space *space, int64_t
     }
 }
 
-/* The lines of a tile that `cut` knows: of all windows, then of all single taps. `down` output rows at once see one more line each. */
+/* The lines of a tile that `cut` knows: of all windows, then of all single taps. `down` output rows at once see one more line
+ * each. */
 static void aim(const struct job *job, const struct thread_space *space, const struct place *at, int64_t down)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    const int64_t channels = d->kind == DEPTHWISE_ROWS ? p->x_group : d->parts, others = p->kernel[d->slide == 2 ? 1 : 2] + down - 1;
+    const int64_t channels = d->kind == DEPTHWISE_ROWS ? p->x_group : d->parts,
+                  others = p->kernel[d->slide == 2 ? 1 : 2] + down - 1;
     struct depthwise_line *line = space->lines;
     for (int single = 0; single <= (d->rest > 0); single++)
         for (int64_t i = 0; i < channels; i++)
@@ -526,8 +531,8 @@ static void fill_block(const struct job *job, const struct place *at, const stru
                 memset(strip, 0, (size_t)(from * d->vec) * sizeof(float));
                 memset(strip + to * d->vec, 0, (size_t)((d->strip_pitch - to) * d->vec) * sizeof(float));
                 if (there)
-                    job->kernels->transpose(image + (z * p->in[1] + y) * p->in[2] + left + from, job->x.c, channels->inputs, to - from,
-                                            strip + from * d->vec, d->vec);
+                    job->kernels->transpose(image + (z * p->in[1] + y) * p->in[2] + left + from, job->x.c, channels->inputs,
+                                            to - from, strip + from * d->vec, d->vec);
             }
         }
 }
@@ -544,7 +549,8 @@ static void point_block(const struct job *job, const struct thread_space *space)
             for (int64_t o = 0; o < others; o++)
                 for (int64_t w = 0; w < (single ? d->rest : d->windows); w++, line++) {
                     const int64_t position = (single ? d->windows * d->width + w : w * d->width) * p->dilation[2];
-                    line->x = space->strip + ((plane * d->strip_rows + o * p->dilation[1]) * d->strip_pitch + position) * d->vec;
+                    line->x =
+                        space->strip + ((plane * d->strip_rows + o * p->dilation[1]) * d->strip_pitch + position) * d->vec;
                     line->begin = 0;
                     line->end = (int32_t)(single ? d->tile : columns);
                 }
@@ -552,15 +558,17 @@ static void point_block(const struct job *job, const struct thread_space *space)
 }
 
 /* Rows of the block's outputs between the tensors' layout and [pixel][vec]; with whole rows they are one long one. */
-static void move_block(const struct job *job, const struct place *at, const struct unit *channels, const float *from, float *result,
-                       float *to)
+static void move_block(const struct job *job, const struct place *at, const struct unit *channels, const float *from,
+                       float *result, float *to)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
     const bool whole = d->column_blocks == 1;
-    const int64_t height = smaller(d->block_rows, p->out[1] - at->y), width = smaller(d->block_tiles * d->tile, p->out[2] - at->first);
+    const int64_t height = smaller(d->block_rows, p->out[1] - at->y),
+                  width = smaller(d->block_tiles * d->tile, p->out[2] - at->first);
     const int64_t rows = whole ? 1 : height, pixels = whole ? height * width : width;
-    ptrdiff_t offset = p->y.base + at->n * p->y.n + channels->y * p->y.c + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->first;
+    ptrdiff_t offset =
+        p->y.base + at->n * p->y.n + channels->y * p->y.c + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->first;
     for (int64_t row = 0; row < rows; row++, offset += p->out[2], result += width * d->vec) {
         if (from)
             job->kernels->transpose(from + offset, p->y.c, channels->outputs, pixels, result, d->vec);
@@ -628,8 +636,8 @@ static void run_blocks(const struct job *job, const struct thread_space *space, 
 }
 
 /* All units of `repeats` tiles below each other, of `down` output rows at once. args: what all of the tiles have in common. */
-static void run_tiles(const struct job *job, const struct thread_space *space, struct depthwise_args *args, const struct place *at,
-                      int64_t down, int64_t repeats, int64_t begin, int64_t end)
+static void run_tiles(const struct job *job, const struct thread_space *space, struct depthwise_args *args,
+                      const struct place *at, int64_t down, int64_t repeats, int64_t begin, int64_t end)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
@@ -659,8 +667,8 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
 }
 
 /* Tiles run down the image first: the rows that neighbours share stay in the cache, and so do the columns' bounds. */
-static void run_channels_last(const struct job *job, const struct thread_space *space, int64_t tile, int64_t last, int64_t begin,
-                              int64_t end)
+static void run_channels_last(const struct job *job, const struct thread_space *space, int64_t tile, int64_t last,
+                              int64_t begin, int64_t end)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
@@ -786,7 +794,7 @@ static void run_rows_tile(const struct job *job, const struct thread_space *spac
 }
 
 static void run_rows(const struct job *job, const struct thread_space *space, int64_t tile, int64_t last, int64_t begin,
-                               int64_t end)
+                     int64_t end)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
@@ -798,7 +806,8 @@ static void run_rows(const struct job *job, const struct thread_space *space, in
         }
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- threads */
+/* ------------------------------------------------------------------------------------------------------------------- threads
+ */
 
 static void run_member(void *context, int member, int members)
 {

@@ -1,13 +1,13 @@
 /*
  * depthwise_weights.c - weight gradients of depthwise convolution, and of grouped convolution with few channels a group.
  *
- * In the lanes of a vector are the y channels of as many groups as it holds, a unit; for each x channel of a group a permutation brings
- * it into the lanes of its group. Each tap then is one accumulator, summed over pixels:
+ * In the lanes of a vector are the y channels of as many groups as it holds, a unit; for each x channel of a group a
+ * permutation brings it into the lanes of its group. Each tap then is one accumulator, summed over pixels:
  *
  *     sum[r][k] += permute(x[y * sh + r, q * sw + k]) * y[y, q]          a window of up to 3 kernel rows at once
  *
- * Pixels that see the same part of the window inside of the image go through one kernel: the inner ones through that of all the window,
- * those at the edges through those of smaller ones. Channels first: a band of rows passes through channels-last strips.
+ * Pixels that see the same part of the window inside of the image go through one kernel: the inner ones through that of all the
+ * window, those at the edges through those of smaller ones. Channels first: a band of rows passes through channels-last strips.
  *
  * Rows are cut into parts, which depend on the problem only; each sums into vectors of its own, which are added in order.
  */
@@ -32,7 +32,7 @@ struct slices {
     int64_t pieces;        /* of an output row */
     int64_t lines, band;   /* pieces of all output rows; those that go together, at most */
     int64_t parts;
-    bool plain;            /* one channel a group: nothing to permute */
+    bool plain; /* one channel a group: nothing to permute */
     bool strip;
     int64_t x_line, y_line; /* strips: vectors of a row, at most */
     int64_t x_lines;        /* image rows of a strip, at most */
@@ -107,13 +107,15 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     s->vec = r->kernels->vec;
     if (widest > 1 && 2 * widest > s->vec) {
-        snprintf(reason, SOLVER_REASON, "a vector holds %d channels, which are not two groups of %lld", s->vec, (long long)widest);
+        snprintf(reason, SOLVER_REASON, "a vector holds %d channels, which are not two groups of %lld", s->vec,
+                 (long long)widest);
         return false;
     }
     s->groups = smaller(s->vec / widest, p->groups);
     s->units = divide_up(p->groups, s->groups);
     s->plain = widest == 1;
-    /* Pixels that are a large power of two apart meet in few sets of the cache: a copy pays where they are read again and again. */
+    /* Pixels that are a large power of two apart meet in few sets of the cache: a copy pays where they are read again and
+     * again. */
     s->strip = p->layout == FALT_CHANNELS_FIRST || (p->x_group > 1 && p->x_channels % 128 == 0);
 
     const int64_t sums = r->kernels->window_sums, widths = smaller(p->kernel[2], WINDOW_MAX_WIDTH);
@@ -140,7 +142,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     c->error_terms = longest_sum(p, s);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, s->plain ? "channels" : "groups", (int)s->rows, (int)s->width);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, s->plain ? "channels" : "groups", (int)s->rows,
+             (int)s->width);
     snprintf(c->schedule, SOLVER_NOTE, "%lld parts x %lld vectors of channels%s", (long long)s->parts, (long long)s->units,
              s->strip ? ", strips" : "");
     return true;
@@ -173,12 +176,12 @@ struct item {
     const struct job *job;
     int64_t x_lanes, y_lanes;
     float *x_strip, *y_strip, *sums;
-    int32_t *index; /* [x channel of a group][vec] */
+    int32_t *index;     /* [x channel of a group][vec] */
     const float *x, *y; /* image n, the unit's first channel; or the strips */
     struct tensor_strides x_stride, y_stride;
-    int64_t x_row, y_row;               /* floats from one row to the next */
-    int64_t x_first[2], y_first[2];     /* row and column of the first pixel */
-    struct range rows, columns;         /* of the output */
+    int64_t x_row, y_row;           /* floats from one row to the next */
+    int64_t x_first[2], y_first[2]; /* row and column of the first pixel */
+    struct range rows, columns;     /* of the output */
 };
 
 static int64_t length(struct range range)
@@ -270,7 +273,8 @@ static struct range seen(const struct problem *p, int dimension, struct range q)
 }
 
 /* Some pixels of a row to a strip. */
-static void fill(const struct job *job, const float *from, struct tensor_strides stride, int64_t lanes, int64_t pixels, float *to)
+static void fill(const struct job *job, const float *from, struct tensor_strides stride, int64_t lanes, int64_t pixels,
+                 float *to)
 {
     const int64_t vec = job->s->vec;
     if (stride.c != 1) {
@@ -288,8 +292,8 @@ static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
     const struct problem *p = job->p;
     const struct slices *s = job->s;
     const struct range h = seen(p, 1, item->rows), v = seen(p, 2, item->columns);
-    const float *y = job->operands->y + n * job->y.n + unit * s->groups * p->y_group * job->y.c +
-                     z * p->out[1] * p->out[2] * job->y.pixel;
+    const float *y =
+        job->operands->y + n * job->y.n + unit * s->groups * p->y_group * job->y.c + z * p->out[1] * p->out[2] * job->y.pixel;
     item->y = y;
     item->y_stride = job->y;
     item->y_row = p->out[2] * job->y.pixel;

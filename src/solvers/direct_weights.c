@@ -1,24 +1,27 @@
 /*
- * direct_weights.c - direct backward weights: the register tile of outer products over (input channels x output channels), summed
- * over pixels, once for each tap.
+ * direct_weights.c - direct backward weights: the register tile of outer products over (input channels x output channels),
+ * summed over pixels, once for each tap.
  *
- *                    columns: vectors of y channels                     A[k]: x channels of the pixel that tap t sees for pixel k
+ *                    columns: vectors of y channels                     A[k]: x channels of the pixel that tap t sees for pixel
+ * k
  *                   +---------+---------+---                            B[k]: y channels of pixel k
  *     rows:      0  |  tile   |  tile   |
  *     x channels    +---------+---------+---            both are read where they lie: k steps through an image row, and a table
  *              14  |  tile   |  tile   |               of segments, one for each row and tap, through the rows. Padding makes
  *                   +---------+---------+---            segments shorter.
  *
- * A tile comes out as [x channel][y channel] and passes through a scratch block, which is transposed into w[o][...] in the end. Where
- * x channels are neighbours in w (OHWI, 1x1) the operands are exchanged instead: x has the vectors, and tiles lie in w as they are.
+ * A tile comes out as [x channel][y channel] and passes through a scratch block, which is transposed into w[o][...] in the end.
+ * Where x channels are neighbours in w (OHWI, 1x1) the operands are exchanged instead: x has the vectors, and tiles lie in w as
+ * they are.
  *
- * The pixels are cut into chunks, so that their part of x and y stays in cache for all tiles and taps, and because chains of a few
- * hundred terms, added up, are far more accurate than one of many thousand. Where tiles are few, the chunks are also dealt to a
- * number of parts with a copy of w each. Chunks and parts depend on the problem only, and are added in order: the sum is the same for
- * any number of threads. Threads take items of a grid (part, group, range of taps, of rows, of columns).
+ * The pixels are cut into chunks, so that their part of x and y stays in cache for all tiles and taps, and because chains of a
+ * few hundred terms, added up, are far more accurate than one of many thousand. Where tiles are few, the chunks are also dealt
+ * to a number of parts with a copy of w each. Chunks and parts depend on the problem only, and are added in order: the sum is
+ * the same for any number of threads. Threads take items of a grid (part, group, range of taps, of rows, of columns).
  *
- * Where channels are not contiguous (channels first), a chunk's rows are first transposed into channels-last strips. Where x has
- * few channels, a strip with its padding makes the taps of a kernel row and their channels neighbours: kernel width * channels rows.
+ * Where channels are not contiguous (channels first), a chunk's rows are first transposed into channels-last strips. Where x
+ * has few channels, a strip with its padding makes the taps of a kernel row and their channels neighbours: kernel width *
+ * channels rows.
  */
 #include <stdio.h>
 #include <string.h>
@@ -37,20 +40,20 @@ enum {
 };
 
 struct gradient {
-    bool exchanged;         /* A is y, B is x */
-    bool merged;            /* a row of A is a pair (tap of a kernel row, x channel) */
+    bool exchanged; /* A is y, B is x */
+    bool merged;    /* a row of A is a pair (tap of a kernel row, x channel) */
     bool x_strip, y_strip;
-    int vectors, vec;       /* of a full tile; floats in a vector */
-    int64_t nr;             /* columns of a full tile: vectors * vec */
-    int64_t rows, columns;  /* of one group and line */
-    int64_t lines;          /* taps, or with merged rows kernel rows */
+    int vectors, vec;      /* of a full tile; floats in a vector */
+    int64_t nr;            /* columns of a full tile: vectors * vec */
+    int64_t rows, columns; /* of one group and line */
+    int64_t lines;         /* taps, or with merged rows kernel rows */
     int64_t row_tiles, column_tiles;
-    int64_t pieces, span;   /* of an output row; pixels of a piece, at most */
-    int64_t units;          /* pieces of all output rows of all images */
-    int64_t chunks, chunk;  /* their number; units of one, at most */
+    int64_t pieces, span;  /* of an output row; pixels of a piece, at most */
+    int64_t units;         /* pieces of all output rows of all images */
+    int64_t chunks, chunk; /* their number; units of one, at most */
     int64_t parts;
     int64_t row_ranges, column_ranges, line_ranges, items;
-    int64_t slots, width;   /* the x strip: image rows, pixels of each */
+    int64_t slots, width;                               /* the x strip: image rows, pixels of each */
     size_t x_bytes, y_bytes, segments, places, scratch; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;                                  /* their sum */
 };
@@ -312,12 +315,12 @@ struct item {
     const struct job *job;
     int64_t group;
     struct range chunks, lines, row_tiles, column_tiles, rows, columns;
-    struct range x, y;     /* channels within the group */
-    float *w;              /* where the gradient goes: the caller's, or a part's copy */
-    bool add;              /* to what is there */
+    struct range x, y; /* channels within the group */
+    float *w;          /* where the gradient goes: the caller's, or a part's copy */
+    bool add;          /* to what is there */
     float *x_strip, *y_strip, *scratch;
     struct outer_segment *segments;
-    int64_t *counts; /* of segments, for each line */
+    int64_t *counts;          /* of segments, for each line */
     int64_t pitch;            /* floats from one row of the scratch block to the next */
     int64_t x_pitch, y_pitch; /* and from one pixel to the next */
 };
@@ -456,9 +459,9 @@ static int64_t list_segments(const struct item *item, int64_t line, const struct
             continue;
         const ptrdiff_t x = g->x_strip ? x_strip + ((d * length(lines) + h - lines.begin) * g->width + column - seen.begin) * xs
                                        : first->n * job->x.n + ((z * p->in[1] + h) * p->in[2] + column) * xs;
-        const ptrdiff_t y = g->y_strip ? y_strip + (i * g->span + q.begin - first->q.begin) * ys
-                                       : first->n * job->y.n +
-                                             ((first->z * p->out[1] + first->y + i) * p->out[2] + q.begin) * ys;
+        const ptrdiff_t y = g->y_strip
+                                ? y_strip + (i * g->span + q.begin - first->q.begin) * ys
+                                : first->n * job->y.n + ((first->z * p->out[1] + first->y + i) * p->out[2] + q.begin) * ys;
         segment[count++] = (struct outer_segment){g->exchanged ? y : x, g->exchanged ? x : y, q.end - q.begin};
     }
     return count;

@@ -3,16 +3,16 @@
  *
  * The output is cut into tiles of m_h x m_w pixels. For a block of tiles,
  *
- *     x  -- input transform -->   V[point][tile][x channel]                  for each depth tap (3-D: 2-D Winograd summed over depth)
- *     V[point] * U[point]  -->    M[point][tile][channel of the panel]       one GEMM on the register tile for each point and panel
- *     M  -- output transform -->  y, with the epilogue
+ *     x  -- input transform -->   V[point][tile][x channel]                  for each depth tap (3-D: 2-D Winograd summed over
+ * depth) V[point] * U[point]  -->    M[point][tile][channel of the panel]       one GEMM on the register tile for each point
+ * and panel M  -- output transform -->  y, with the epilogue
  *
- * so that V and M of a block stay in the core's L2. U, the transformed weights, is packed ahead: [panel][point][depth][x channel][nr].
- * Threads take a grid of (tile range x panel range) pieces; where panels are split, each transforms the input for itself: cheaper than
- * to share what another core has just written.
+ * so that V and M of a block stay in the core's L2. U, the transformed weights, is packed ahead: [panel][point][depth][x
+ * channel][nr]. Threads take a grid of (tile range x panel range) pieces; where panels are split, each transforms the input for
+ * itself: cheaper than to share what another core has just written.
  *
- * Along a dimension of kernel size 1 nothing is transformed (m = alpha = 1), which makes 1x3, 3x1 and 1-D kernels no special case.
- * Channels first: pieces of a tile row pass through channels-last strips in L1, on the way in and on the way out.
+ * Along a dimension of kernel size 1 nothing is transformed (m = alpha = 1), which makes 1x3, 3x1 and 1-D kernels no special
+ * case. Channels first: pieces of a tile row pass through channels-last strips in L1, on the way in and on the way out.
  */
 #include <math.h>
 #include <stdio.h>
@@ -24,8 +24,8 @@
 #include "../solver.h"
 #include "winograd_tables.h"
 
-/* What a tile is made of: the transform of each dimension (entries of winograd_transforms), and the error of its results in units
- * of direct summation's (relative L2, random data; tests hold it). */
+/* What a tile is made of: the transform of each dimension (entries of winograd_transforms), and the error of its results in
+ * units of direct summation's (relative L2, random data; tests hold it). */
 struct kind {
     const char *name;
     int h, w;
@@ -107,11 +107,13 @@ static void add_fetch(struct fetch *fetch, const struct resources *r, double byt
     }
 }
 
-/* Cycles of one piece of the grid: transforms, GEMMs, and the bytes it fetches meanwhile, which mostly hide behind the other. */
+/* Cycles of one piece of the grid: transforms, GEMMs, and the bytes it fetches meanwhile, which mostly hide behind the other.
+ */
 static double piece_cycles(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tile_ranges,
                            int64_t panel_ranges, int64_t block)
 {
-    const double tiles = (double)divide_up(w->tiles, tile_ranges), panels = (double)divide_up(p->groups * w->panels, panel_ranges);
+    const double tiles = (double)divide_up(w->tiles, tile_ranges),
+                 panels = (double)divide_up(p->groups * w->panels, panel_ranges);
     const double groups = ceil(panels / (double)w->panels), depth = (double)(p->kernel[0] * p->x_group);
     const double chunks_in = ceil(depth / w->vec) * groups, chunks_out = panels * w->vectors;
     const double blocks = ceil(tiles / (double)block);
@@ -130,8 +132,8 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     return input + output + calls + (gemm + fetch.exposed > fetch.all ? gemm + fetch.exposed : fetch.all);
 }
 
-/* Few blocks read the weights seldom, small ones leave V in L2. About three register tiles are a good compromise (measured: 56x56x64
- * to 224x224x64), the whole piece where the weights come from memory each time. */
+/* Few blocks read the weights seldom, small ones leave V in L2. About three register tiles are a good compromise (measured:
+ * 56x56x64 to 224x224x64), the whole piece where the weights come from memory each time. */
 static int64_t choose_block(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tile_ranges,
                             int64_t panel_ranges)
 {
@@ -246,8 +248,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
             snprintf(reason, SOLVER_REASON, "there are no transforms for a %lldx%lld kernel", (long long)p->kernel[1],
                      (long long)p->kernel[2]);
         else
-            snprintf(reason, SOLVER_REASON, "%s", accurate ? "the weights need more memory than can be addressed"
-                                                           : "none of its tiles is as accurate as asked for");
+            snprintf(reason, SOLVER_REASON, "%s",
+                     accurate ? "the weights need more memory than can be addressed"
+                              : "none of its tiles is as accurate as asked for");
         return false;
     }
 
@@ -264,7 +267,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->accuracy = kind->accuracy;
     c->error_growth = winograd_transforms[kind->h].growth * winograd_transforms[kind->w].growth;
     c->error_terms = (double)(p->kernel[0] * p->x_group) + 4.0 * (w->ah + w->aw);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, kind->name, r->kernels->gemm_rows[w->vectors], (int)w->nr);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, kind->name, r->kernels->gemm_rows[w->vectors],
+             (int)w->nr);
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges, blocks of %lld tiles%s", (long long)w->tile_ranges,
              (long long)w->panel_ranges, (long long)w->block, w->strip ? ", strips" : "");
     return true;
@@ -363,7 +367,7 @@ struct thread_space {
 
 /* Neighbouring tiles of one tile row. */
 struct segment {
-    int64_t n, z, y, x;  /* of the first tile: image, plane, first output pixel */
+    int64_t n, z, y, x;   /* of the first tile: image, plane, first output pixel */
     int64_t first, count; /* tiles, counted from the first one of the block */
 };
 
@@ -411,8 +415,8 @@ static void fill_strip(const struct job *job, const struct segment *s, int64_t z
             memset(line, 0, (size_t)(width * count) * sizeof(float));
             continue;
         }
-        const float *from = job->operands->x + s->n * job->x.n + channel * job->x.c +
-                            ((z * p->in[1] + y) * p->in[2] + x + left) * job->x.pixel;
+        const float *from =
+            job->operands->x + s->n * job->x.n + channel * job->x.c + ((z * p->in[1] + y) * p->in[2] + x + left) * job->x.pixel;
         memset(line, 0, (size_t)(left * count) * sizeof(float));
         job->kernels->transpose(from, job->x.c, count, seen, line + left * count, count);
         memset(line + (left + seen) * count, 0, (size_t)((width - left - seen) * count) * sizeof(float));
@@ -454,7 +458,8 @@ static void transform_segment(const struct job *job, const struct thread_space *
 }
 
 /* V of a block of one group, and the pointers that the GEMMs take it by. */
-static void transform_input(const struct job *job, const struct thread_space *space, int64_t group, int64_t first, int64_t count)
+static void transform_input(const struct job *job, const struct thread_space *space, int64_t group, int64_t first,
+                            int64_t count)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
@@ -535,8 +540,8 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
     };
     if (strips && residual_base)
         for (int h = 0; h < w->mh && s->y + h < p->out[1]; h++)
-            job->kernels->transpose(residual_base + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c, columns, visible(w, p, s),
-                                    space->residual_strip + h * line, w->nr);
+            job->kernels->transpose(residual_base + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c, columns,
+                                    visible(w, p, s), space->residual_strip + h * line, w->nr);
     for (int64_t t = 0; t < s->count; t++) {
         for (int h = 0; h < w->mh; h++)
             for (int v = 0; v < w->mw; v++) {
@@ -547,7 +552,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
                 float **to = &y[h * w->mw + v];
                 *to = strips ? space->out_strip + in_strip : there ? job->operands->y + offset : space->dump;
                 if (residual_base)
-                    residual[h * w->mw + v] = !there ? space->zeros
+                    residual[h * w->mw + v] = !there   ? space->zeros
                                               : strips ? space->residual_strip + in_strip
                                                        : residual_base + offset;
             }
@@ -592,7 +597,8 @@ static void run_member(void *context, int member, int members)
         parts[i] = memory;
         memory += sizes[i];
     }
-    const struct thread_space space = {parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], parts[6], parts[7], parts[8]};
+    const struct thread_space space = {parts[0], parts[1], parts[2], parts[3], parts[4],
+                                       parts[5], parts[6], parts[7], parts[8]};
     memset(space.zeros, 0, w->zeros);
     for (int point = 0; point < w->points; point++)
         for (int64_t t = 0; t < w->block; t++)
