@@ -9,10 +9,11 @@ static int64_t phases_of(const struct problem *p, int dimension)
 
 int64_t falt_phases(const struct problem *p)
 {
-    int64_t count = 1;
+    enum { MOST = 1024 };
+    int64_t count = p->pass == FALT_BACKWARD_DATA;
     for (int i = 0; i < 3; i++)
-        if (!falt_multiply(count, phases_of(p, i), &count))
-            return INT64_MAX;
+        if (!falt_multiply(count, phases_of(p, i), &count) || count > MOST)
+            return 0;
     return count;
 }
 

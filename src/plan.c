@@ -65,20 +65,10 @@ static falt_status check_options(const falt_options *options)
     return FALT_OK;
 }
 
-/* Backward data goes to the forward solvers in phases; the reference solver does it as it is, and where there are too many. */
-static int64_t count_steps(const struct problem *problem, falt_algorithm forced)
+/* Backward data goes to the forward solvers in phases, but to a forced reference solver as it is: it is the oracle of the
+ * others. */
+static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm forced)
 {
-    enum { MOST_PHASES = 1024 };
-    if (problem->pass != FALT_BACKWARD_DATA || forced == FALT_ALGO_REFERENCE || problem->batch == 0)
-        return 1;
-    const int64_t phases = falt_phases(problem);
-    return phases <= MOST_PHASES ? phases : 1;
-}
-
-static falt_status plan_steps(falt_plan *plan, falt_algorithm forced)
-{
-    const bool phases = plan->problem.pass == FALT_BACKWARD_DATA &&
-                        (plan->steps > 1 || (forced != FALT_ALGO_REFERENCE && falt_phases(&plan->problem) == 1));
     double most = 0.0;
     for (int64_t i = 0; i < plan->steps; i++) {
         struct step *step = &plan->step[i];
@@ -166,7 +156,8 @@ falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass 
         return falt_fail(FALT_UNSUPPORTED, "this CPU or this build lacks %s", falt_isa_name(options->isa));
 
     const falt_allocator allocator = falt_allocator_of(options);
-    const int64_t steps = count_steps(&problem, options->algorithm);
+    const int64_t phases = options->algorithm == FALT_ALGO_REFERENCE ? 0 : falt_phases(&problem);
+    const int64_t steps = phases ? phases : 1;
     const size_t size = sizeof(falt_plan) + (size_t)steps * sizeof(struct step);
     falt_plan *made = allocator.allocate(allocator.context, size, _Alignof(falt_plan));
     if (!made)
@@ -177,7 +168,7 @@ falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass 
     made->allocator = allocator;
     made->forced = options->algorithm != FALT_ALGO_AUTO;
     made->steps = steps;
-    status = plan_steps(made, options->algorithm);
+    status = plan_steps(made, phases > 0, options->algorithm);
     if (status != FALT_OK) {
         allocator.release(allocator.context, made);
         return status;
@@ -403,21 +394,18 @@ static double largest(const float *data, int64_t count)
     return most;
 }
 
-/* max over rows of sum |w| along everything that one output sums over: rows are y channels forward, x channels backward. */
+/* max over channels of the output of sum |w|. */
 static double largest_weight_sum(const struct problem *p, const float *w)
 {
-    const struct weight_strides stride = falt_weight_strides(p);
-    const bool by_x = p->pass == FALT_BACKWARD_DATA;
-    const int64_t rows = by_x ? p->x_group : p->y_group, others = by_x ? p->y_group : p->x_group;
+    const bool forward = p->pass == FALT_FORWARD;
+    const int64_t rows = forward ? p->y_group : p->x_group, others = forward ? p->x_group : p->y_group;
     double most = 0.0;
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t row = 0; row < rows; row++) {
             double sum = 0.0;
             for (int64_t other = 0; other < others; other++)
-                for (int64_t t = 0; t < p->taps; t++) {
-                    const int64_t o = by_x ? other : row, i = by_x ? row : other;
-                    sum += fabs((double)w[(g * p->y_group + o) * stride.o + i * stride.i + t * stride.t]);
-                }
+                for (int64_t t = 0; t < p->taps; t++) /* all of a kernel, whose taps are evenly spaced in either layout */
+                    sum += fabs((double)w[g * p->w.group + row * p->w.o + other * p->w.i + t * p->w.tap[2]]);
             most = larger_or_nan(most, sum);
         }
     return most;
@@ -548,7 +536,7 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
                      falt_plan_packed_weights_size(plan));
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
         const struct verdict *v = &plan->verdicts[i];
-        if (v->solver == c->solver)
+        if (!v->solver || v->solver == c->solver)
             continue;
         if (v->applies)
             falt_text_append(text, "not        %s: predicted %.4g ms\n", v->solver->name, v->seconds * 1e3);
@@ -571,7 +559,7 @@ static void describe_json(const falt_plan *plan, const char *problem, struct tex
     const char *separator = "";
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
         const struct verdict *v = &plan->verdicts[i];
-        if (v->solver == c->solver)
+        if (!v->solver || v->solver == c->solver)
             continue;
         falt_text_append(text, "%s{\"algorithm\":\"%s\",", separator, v->solver->name);
         if (v->applies)

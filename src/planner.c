@@ -20,9 +20,17 @@ static bool consider(const struct solver *solver, const struct problem *problem,
     with.threads = threads;
     memset(candidate, 0, sizeof *candidate);
     candidate->solver = solver;
-    if (!solver->consider(problem, &with, candidate, reason))
-        return false;
-    if (resources->workspace_limit >= 0 && falt_with_slack(candidate->workspace) > (uint64_t)resources->workspace_limit) {
+    return solver->consider(problem, &with, candidate, reason);
+}
+
+static bool fits(const struct candidate *candidate, const struct resources *resources)
+{
+    return resources->workspace_limit < 0 || falt_with_slack(candidate->workspace) <= (uint64_t)resources->workspace_limit;
+}
+
+static bool is_allowed(const struct candidate *candidate, const struct resources *resources, char reason[SOLVER_REASON])
+{
+    if (!fits(candidate, resources)) {
         snprintf(reason, SOLVER_REASON, "needs %zu bytes of workspace, the limit is %lld",
                  falt_with_slack(candidate->workspace), (long long)resources->workspace_limit);
         return false;
@@ -36,8 +44,9 @@ static bool consider(const struct solver *solver, const struct problem *problem,
 }
 
 /*
- * Solvers round differently, and results must not depend on the number of threads: so whether a solver applies is decided for
- * one thread, and which one is the fastest for a nominal number. Then as many threads as wanted, or as fit the workspace limit.
+ * Solvers round differently, and results must not depend on the number of threads: so whether a solver is allowed is decided
+ * for one thread, and which one is the fastest for a nominal number. Then as many threads as wanted, or as fit the workspace
+ * limit.
  */
 falt_status falt_choose(const struct problem *problem, const struct resources *resources, falt_algorithm forced,
                         struct candidate *chosen, struct verdict verdicts[PLANNER_SOLVERS])
@@ -45,35 +54,40 @@ falt_status falt_choose(const struct problem *problem, const struct resources *r
     const struct solver *fastest = NULL;
     const struct verdict *refused = NULL;
     double least = 0.0;
-    char reason[SOLVER_REASON];
-    struct candidate candidate;
+    memset(verdicts, 0, PLANNER_SOLVERS * sizeof *verdicts);
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
+        const struct solver *solver = solvers[i];
         struct verdict *verdict = &verdicts[i];
-        memset(verdict, 0, sizeof *verdict);
-        verdict->solver = solvers[i];
-        verdict->applies = consider(solvers[i], problem, resources, 1, &candidate, verdict->reason);
-        const bool wanted = forced == FALT_ALGO_AUTO || solvers[i]->algorithm == forced;
+        struct candidate candidate;
+        if (!(solver->passes & (1u << problem->pass)))
+            continue;
+        const bool wanted = forced == FALT_ALGO_AUTO || solver->algorithm == forced;
+        verdict->solver = solver;
+        verdict->applies = consider(solver, problem, resources, 1, &candidate, verdict->reason) &&
+                           is_allowed(&candidate, resources, verdict->reason) &&
+                           consider(solver, problem, resources, cost_nominal_threads, &candidate, verdict->reason);
+        const double nominal = candidate.seconds;
+        verdict->applies =
+            verdict->applies && consider(solver, problem, resources, resources->threads, &candidate, verdict->reason);
+        verdict->seconds = candidate.seconds;
         if (!verdict->applies) {
             refused = wanted ? verdict : refused;
-            continue;
-        }
-        const double one = candidate.seconds;
-        verdict->seconds =
-            consider(solvers[i], problem, resources, resources->threads, &candidate, reason) ? candidate.seconds : one;
-        const double nominal =
-            consider(solvers[i], problem, resources, cost_nominal_threads, &candidate, reason) ? candidate.seconds : one;
-        if (wanted && (!fastest || nominal < least)) {
-            fastest = solvers[i];
+        } else if (wanted && (!fastest || nominal < least)) {
+            fastest = solver;
             least = nominal;
+            *chosen = candidate;
         }
     }
-    if (fastest) {
-        for (int threads = resources->threads; !consider(fastest, problem, resources, threads, chosen, reason); threads--)
-            if (threads <= 1)
-                break;
-        return FALT_OK;
+    if (!fastest && !refused)
+        return falt_fail(FALT_UNSUPPORTED, "algorithm %s does not compute this pass", falt_algorithm_name(forced));
+    if (!fastest)
+        return falt_fail(FALT_UNSUPPORTED, "algorithm %s does not apply: %s", refused->solver->name, refused->reason);
+    for (int threads = resources->threads; threads > 1 && !fits(chosen, resources);) {
+        const double share = (double)resources->workspace_limit / (double)falt_with_slack(chosen->workspace);
+        const int fewer = (int)((double)threads * share);
+        threads = fewer < 1 ? 1 : fewer < threads ? fewer : threads - 1;
+        char reason[SOLVER_REASON];
+        consider(fastest, problem, resources, threads, chosen, reason);
     }
-    if (!refused)
-        return falt_fail(FALT_UNSUPPORTED, "algorithm %s is not in this library yet", falt_algorithm_name(forced));
-    return falt_fail(FALT_UNSUPPORTED, "algorithm %s does not apply: %s", refused->solver->name, refused->reason);
+    return FALT_OK;
 }

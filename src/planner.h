@@ -6,7 +6,7 @@
 
 enum { PLANNER_SOLVERS = 7 };
 
-/* What became of each solver, in the order of the table. */
+/* What became of each solver, in the order of the table; solver is NULL where it has nothing to do with the pass. */
 struct verdict {
     const struct solver *solver;
     bool applies;

@@ -333,13 +333,6 @@ void falt_dense_views(const struct problem *p, struct problem *seen)
     seen->y = (struct output_view){.n = t.n, .c = t.c, .pixel = {t.pixel * size[1] * size[2], t.pixel * size[2], t.pixel}};
 }
 
-bool falt_has_dense_views(const struct problem *p)
-{
-    struct problem dense = *p;
-    falt_dense_views(p, &dense);
-    return memcmp(&dense.w, &p->w, sizeof p->w) == 0 && memcmp(&dense.y, &p->y, sizeof p->y) == 0;
-}
-
 struct epilogue falt_epilogue(const struct problem *p)
 {
     struct epilogue e = {.lo = -INFINITY, .hi = INFINITY, .activation = ACTIVATE_NONE, .alpha = p->alpha};

@@ -76,7 +76,4 @@ struct tensor_strides falt_tensor_strides(const struct problem *problem, int64_t
  * exchanged and those of x. */
 void falt_dense_views(const struct problem *p, struct problem *seen);
 
-/* Whether a forward problem's views are those of its own tensors, as they lie in memory. */
-bool falt_has_dense_views(const struct problem *p);
-
 #endif

@@ -26,6 +26,13 @@ struct resources {
 
 struct solver;
 
+/* Backward data comes to the forward solvers in phases (adjoint.h). */
+enum {
+    SOLVES_FORWARD = 1 << FALT_FORWARD,
+    SOLVES_BACKWARD_DATA = 1 << FALT_BACKWARD_DATA,
+    SOLVES_WEIGHTS = 1 << FALT_BACKWARD_WEIGHTS
+};
+
 /* A solver's answer: what it would do. */
 struct candidate {
     const struct solver *solver;
@@ -52,9 +59,11 @@ struct operands {
 
 struct solver {
     const char *name;
-    falt_algorithm algorithm;
+    falt_algorithm algorithm; /* several solvers may share one: direct.c and direct_weights.c are both "direct" */
+    unsigned passes;          /* SOLVES_*, of the normal form; the others never reach consider() */
 
-    /* Fills *candidate (zeroed by the caller, solver set) and returns true, or writes why not and returns false. */
+    /* Fills *candidate (zeroed by the caller, solver set) and returns true, or writes why not and returns false; which of the
+     * two must not depend on the number of threads. */
     bool (*consider)(const struct problem *problem, const struct resources *resources, struct candidate *candidate,
                      char reason[SOLVER_REASON]);
 

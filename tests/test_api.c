@@ -631,29 +631,53 @@ static void test_forced_algorithm(void **state)
     assert_refused(&odd, FALT_FORWARD, &options, FALT_UNSUPPORTED, "winograd on a strided dilated layer");
 }
 
+/* A limit is obeyed by another algorithm or by fewer threads, never by failing; and which algorithm it is, the threads do not
+ * say. */
+static void check_limit(const falt_conv *conv, falt_pass pass, falt_algorithm algorithm, int64_t limit)
+{
+    falt_plan_info info[2] = {{.struct_size = sizeof info[0]}, {.struct_size = sizeof info[0]}};
+    falt_status status[2];
+    for (int i = 0; i < 2; i++) {
+        falt_options options = FALT_OPTIONS_INIT;
+        options.algorithm = algorithm;
+        options.workspace_limit = limit;
+        options.threads = i ? 7 : 1;
+        falt_plan *plan = NULL;
+        status[i] = falt_plan_create(&plan, conv, pass, &options);
+        if (status[i] == FALT_OK) {
+            if (limit >= 0)
+                assert_true(falt_plan_workspace_size(plan, 1) <= (uint64_t)limit);
+            assert_true(falt_plan_workspace_size(plan, 0) >= falt_plan_workspace_size(plan, 1));
+            assert_int_equal(falt_plan_get_info(plan, &info[i]), FALT_OK);
+            falt_plan_destroy(plan);
+        } else {
+            assert_true(algorithm > FALT_ALGO_REFERENCE); /* there is always one that needs no workspace */
+            assert_int_equal(status[i], FALT_UNSUPPORTED);
+            assert_reason("workspace_limit");
+        }
+    }
+    assert_int_equal(status[0], status[1]);
+    if (status[0] == FALT_OK)
+        assert_int_equal(info[0].algorithm, info[1].algorithm);
+}
+
 static void test_workspace_limit(void **state)
 {
     (void)state;
-    static const int64_t limits[] = {0, 1, 64, 4096, 1 << 20, INT64_MAX, -1, INT64_MIN};
-    const falt_conv conv = small_conv();
-    for (falt_algorithm a = FALT_ALGO_AUTO; a < FALT_ALGO_COUNT; a++) {
-        for (size_t i = 0; i < LENGTH(limits); i++) {
-            falt_options options = FALT_OPTIONS_INIT;
-            options.algorithm = a;
-            options.workspace_limit = limits[i];
-            falt_plan *plan = NULL;
-            const falt_status status = falt_plan_create(&plan, &conv, FALT_FORWARD, &options);
-            if (status == FALT_OK) {
-                if (limits[i] >= 0)
-                    assert_true(falt_plan_workspace_size(plan, 1) <= (uint64_t)limits[i]);
-                assert_true(falt_plan_workspace_size(plan, 0) >= falt_plan_workspace_size(plan, 1));
-                falt_plan_destroy(plan);
-            } else {
-                assert_true(a != FALT_ALGO_AUTO); /* there is always one that needs no workspace */
-                assert_int_equal(status, FALT_UNSUPPORTED);
-                assert_reason("workspace_limit");
-            }
+    static const int64_t limits[] = {0, 1, 64, 1000, 4096, 20000, 1 << 20, INT64_MAX, -1, INT64_MIN};
+    for (int variant = 0; variant < 8; variant++) {
+        falt_conv conv = small_conv();
+        conv.transposed = variant & 1;
+        conv.stride[0] = variant & 2 ? 2 : 1;
+        if (variant & 4) { /* large enough for Winograd and many threads */
+            conv.groups = 1;
+            conv.in_channels = conv.out_channels = 32;
+            conv.in[0] = conv.in[1] = 20;
         }
+        for (falt_pass pass = FALT_FORWARD; pass <= FALT_BACKWARD_WEIGHTS; pass++)
+            for (falt_algorithm a = FALT_ALGO_AUTO; a < FALT_ALGO_COUNT; a++)
+                for (size_t i = 0; i < LENGTH(limits); i++)
+                    check_limit(&conv, pass, a, limits[i]);
     }
 }
 

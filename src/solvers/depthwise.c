@@ -298,10 +298,6 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
 
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
 {
-    if (p->pass != FALT_FORWARD) {
-        snprintf(reason, SOLVER_REASON, "it computes only the forward pass of a convolution");
-        return false;
-    }
     /* With a single channel the layouts are the same. */
     const bool first = p->layout == FALT_CHANNELS_FIRST || (p->x_channels == 1 && p->y_channels == 1);
     if (first && (p->y.pixel[2] != 1 || p->y.pixel[1] != p->out[2])) {
@@ -849,4 +845,4 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     falt_parallel(threads, run_member, &job);
 }
 
-const struct solver falt_solver_depthwise = {"depthwise", FALT_ALGO_DEPTHWISE, consider, pack, run};
+const struct solver falt_solver_depthwise = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_FORWARD, consider, pack, run};

@@ -101,10 +101,6 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 {
     struct slices *s = (struct slices *)(void *)c->state;
     const int64_t widest = larger(p->x_group, p->y_group);
-    if (p->pass != FALT_BACKWARD_WEIGHTS) {
-        snprintf(reason, SOLVER_REASON, "it computes only weight gradients");
-        return false;
-    }
     s->vec = r->kernels->vec;
     if (widest > 1 && 2 * widest > s->vec) {
         snprintf(reason, SOLVER_REASON, "a vector holds %d channels, which are not two groups of %lld", s->vec,
@@ -420,4 +416,4 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     falt_parallel(threads, collect, (void *)(uintptr_t)&job);
 }
 
-const struct solver falt_solver_depthwise_weights = {"depthwise", FALT_ALGO_DEPTHWISE, consider, NULL, run};
+const struct solver falt_solver_depthwise_weights = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_WEIGHTS, consider, NULL, run};

@@ -131,10 +131,6 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
 {
     struct direct *d = (struct direct *)(void *)c->state;
-    if (p->pass != FALT_FORWARD) {
-        snprintf(reason, SOLVER_REASON, "it computes only the forward pass of a convolution");
-        return false;
-    }
     d->pixels = p->batch * p->out_pixels;
     /* A run of few channels leaves the inner loop no time to amortise its pointers: strips make it kernel width times as long.
      */
@@ -465,4 +461,4 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }
 
-const struct solver falt_solver_direct = {"direct", FALT_ALGO_DIRECT, consider, pack, run};
+const struct solver falt_solver_direct = {"direct", FALT_ALGO_DIRECT, SOLVES_FORWARD, consider, pack, run};

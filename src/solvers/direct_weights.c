@@ -259,10 +259,6 @@ static bool consider(const struct problem *problem, const struct resources *r, s
 {
     const struct problem flat = flatten(problem), *p = &flat;
     struct gradient *g = (struct gradient *)(void *)c->state;
-    if (p->pass != FALT_BACKWARD_WEIGHTS) {
-        snprintf(reason, SOLVER_REASON, "it computes only weight gradients");
-        return false;
-    }
     const double step = choose_tile(p, r->kernels, g);
     choose_chunks(p, g);
     g->x_strip = g->merged || needs_strip(p, p->x_channels * p->stride[2], p->in_pixels);
@@ -663,4 +659,4 @@ static void run(const struct problem *problem, const struct candidate *c, const 
         falt_parallel(threads, add_parts, (void *)(uintptr_t)&job);
 }
 
-const struct solver falt_solver_direct_weights = {"direct", FALT_ALGO_DIRECT, consider, NULL, run};
+const struct solver falt_solver_direct_weights = {"direct", FALT_ALGO_DIRECT, SOLVES_WEIGHTS, consider, NULL, run};

@@ -140,9 +140,7 @@ static bool choose_workspace(const struct problem *p, struct im2col *d)
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
 {
     const char *why = NULL;
-    if (p->pass != FALT_FORWARD)
-        why = "it computes only the forward pass of a convolution";
-    else if (p->batch == 0 || p->taps == 0)
+    if (p->batch == 0 || p->taps == 0)
         why = "there is nothing to compute";
     if (why) {
         snprintf(reason, SOLVER_REASON, "%s", why);
@@ -416,4 +414,4 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }
 
-const struct solver falt_solver_im2col = {"im2col", FALT_ALGO_IM2COL, consider, pack, run};
+const struct solver falt_solver_im2col = {"im2col", FALT_ALGO_IM2COL, SOLVES_FORWARD, consider, pack, run};

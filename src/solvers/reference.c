@@ -106,12 +106,10 @@ static void data_member(void *context, int member, int members)
 
     const struct tensor_strides xs = falt_tensor_strides(p, p->x_channels, p->in_pixels);
     const struct tensor_strides ys = falt_tensor_strides(p, p->y_channels, p->out_pixels);
-    const struct weight_strides ws = falt_weight_strides(p);
-    const struct tensor_strides to_strides = forward ? ys : xs, from_strides = forward ? xs : ys;
+    const struct tensor_strides from_strides = forward ? xs : ys;
     const int64_t to_channels = forward ? p->y_channels : p->x_channels;
     const int64_t to_group = forward ? p->y_group : p->x_group, from_group = forward ? p->x_group : p->y_group;
     const int64_t *size = forward ? p->out : p->in;
-    const int64_t w_to = forward ? ws.o : ws.i, w_from = forward ? ws.i : ws.o;
     const float *from = forward ? t->x : t->y;
     float *to = forward ? t->y : t->x;
 
@@ -141,8 +139,7 @@ static void data_member(void *context, int member, int members)
             y[k] = forward ? part[k] : (struct range){0, p->out[k]};
         }
 
-        /* The weights [o][i] of a group lie at o * ws.o with o over all groups, but i within its own. */
-        const float *w = t->w + (forward ? channel * w_to : group * from_group * w_from + (channel - group * to_group) * w_to);
+        const float *w = t->w + p->w.base + group * p->w.group + (channel - group * to_group) * p->w.o;
         const float *image = from + n * from_strides.n + group * from_group * from_strides.c;
 
         double sums[PIECE] = {0};
@@ -163,18 +160,17 @@ static void data_member(void *context, int member, int members)
                         qw.begin * p->stride[2] + ew;
                     const int64_t y_pixel = (qd.begin * p->out[1] + qh.begin) * p->out[2] + qw.begin;
                     const int64_t column = forward ? qw.begin : qw.begin * p->stride[2] + ew;
-                    const int64_t tap = (td * p->kernel[1] + th) * p->kernel[2] + tw;
                     multiply_add(sums + (column - first), sum_step, qw.end - qw.begin, from_group,
                                  image + (forward ? x_pixel : y_pixel) * from_strides.pixel, from_step, from_strides.c,
-                                 w + tap * ws.t, w_from);
+                                 w + td * p->w.tap[0] + th * p->w.tap[1] + tw * p->w.tap[2], p->w.i);
                 }
             }
         }
 
         const int64_t address =
-            n * to_strides.n + channel * to_strides.c + ((slice * size[1] + row) * size[2] + first) * to_strides.pixel;
+            p->y.base + n * p->y.n + channel * p->y.c + slice * p->y.pixel[0] + row * p->y.pixel[1] + first * p->y.pixel[2];
         for (int64_t m = 0; m < part[2].end - first; m++) {
-            const int64_t a = address + m * to_strides.pixel;
+            const int64_t a = address + m * p->y.pixel[2];
             const double bias = t->bias ? (double)t->bias[channel] : 0, residual = t->residual ? (double)t->residual[a] : 0;
             to[a] = (float)activate(p, sums[m] + bias + residual);
         }
@@ -236,10 +232,7 @@ static void run(const struct problem *problem, const struct candidate *candidate
 static bool consider(const struct problem *p, const struct resources *resources, struct candidate *candidate,
                      char reason[SOLVER_REASON])
 {
-    if (p->pass == FALT_FORWARD && !falt_has_dense_views(p)) {
-        snprintf(reason, SOLVER_REASON, "the problem is a phase of a backward pass");
-        return false;
-    }
+    (void)reason;
     const double outputs = (double)(p->pass == FALT_FORWARD         ? p->y_count
                                     : p->pass == FALT_BACKWARD_DATA ? p->x_count
                                                                     : p->w_count);
@@ -264,6 +257,7 @@ static bool consider(const struct problem *p, const struct resources *resources,
 const struct solver falt_solver_reference = {
     .name = "reference",
     .algorithm = FALT_ALGO_REFERENCE,
+    .passes = SOLVES_FORWARD | SOLVES_BACKWARD_DATA | SOLVES_WEIGHTS,
     .consider = consider,
     .pack = NULL,
     .run = run,

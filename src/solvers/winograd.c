@@ -206,9 +206,7 @@ static void choose_workspace(const struct problem *p, struct winograd *w)
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
 {
     const char *why = NULL;
-    if (p->pass != FALT_FORWARD)
-        why = "it computes only the forward pass of a convolution";
-    else if (p->stride[1] != 1 || p->stride[2] != 1)
+    if (p->stride[1] != 1 || p->stride[2] != 1)
         why = "the stride is not 1";
     else if (p->dilation[1] != 1 || p->dilation[2] != 1)
         why = "the kernel is dilated";
@@ -641,4 +639,4 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }
 
-const struct solver falt_solver_winograd = {"winograd", FALT_ALGO_WINOGRAD, consider, pack, run};
+const struct solver falt_solver_winograd = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_FORWARD, consider, pack, run};
