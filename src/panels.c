@@ -35,13 +35,19 @@ static int choose_vectors(const struct kernels *kernels, int64_t channels, int64
     return best;
 }
 
-struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth)
+struct panels falt_panels_of(const struct kernels *kernels, int64_t channels, int vectors)
 {
-    struct panels panels = {.vectors = choose_vectors(kernels, channels, rows, depth), .vec = kernels->vec};
+    struct panels panels = {.vec = kernels->vec};
+    panels.vectors = (int)smaller(vectors, divide_up(channels, kernels->vec));
     panels.nr = (int64_t)panels.vectors * panels.vec;
     panels.count = divide_up(channels, panels.nr);
     panels.padded = divide_up(channels, panels.vec) * panels.vec;
     return panels;
+}
+
+struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth)
+{
+    return falt_panels_of(kernels, channels, choose_vectors(kernels, channels, rows, depth));
 }
 
 double falt_panels_floats(const struct problem *p, const struct panels *panels)

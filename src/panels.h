@@ -19,6 +19,9 @@ struct panels {
     int64_t padded;   /* channels of one group, rounded up to whole vectors */
 };
 
+/* Panels of `vectors` vectors, or fewer where that is all of a group. */
+struct panels falt_panels_of(const struct kernels *kernels, int64_t channels, int vectors);
+
 /* The width at which `rows` pixels, each a sum of `depth` products, take the least time. */
 struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth);
 

@@ -21,12 +21,12 @@
  * order that only the plan determines.
  */
 #include <stdio.h>
-#include <string.h>
 
 #include "../arithmetic.h"
 #include "../cost.h"
 #include "../parallel.h"
 #include "../solver.h"
+#include "../strip.h"
 
 struct depthwise {
     enum depthwise_kind kind;
@@ -515,20 +515,14 @@ static void fill_block(const struct job *job, const struct place *at, const stru
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
     const int64_t top = at->y * p->stride[1] - p->pad[1], left = at->first * p->stride[2] - p->pad[2];
-    const int64_t begin = left >= 0 ? 0 : smaller(-left, d->strip_pitch);
-    const int64_t end = larger(begin, smaller(p->in[2] - left, d->strip_pitch));
     for (int64_t part = 0; part < d->parts; part++)
         for (int64_t k = 0; k < p->kernel[0]; k++) {
             const int64_t z = at->z * p->stride[0] - p->pad[0] + k * p->dilation[0];
             const float *image = job->operands->x + at->n * job->x.n + (channels->x + part * d->vec) * job->x.c;
             for (int64_t y = top; y < top + d->strip_rows; y++, strip += d->strip_pitch * d->vec) {
-                const bool there = inside(z, p->in[0]) && inside(y, p->in[1]) && begin < end;
-                const int64_t from = there ? begin : d->strip_pitch, to = there ? end : d->strip_pitch;
-                memset(strip, 0, (size_t)(from * d->vec) * sizeof(float));
-                memset(strip + to * d->vec, 0, (size_t)((d->strip_pitch - to) * d->vec) * sizeof(float));
-                if (there)
-                    job->kernels->transpose(image + (z * p->in[1] + y) * p->in[2] + left + from, job->x.c, channels->inputs,
-                                            to - from, strip + from * d->vec, d->vec);
+                const bool there = inside(z, p->in[0]) && inside(y, p->in[1]);
+                const float *row = there ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
+                falt_gather_row(job->kernels, row, p->in[2], job->x, channels->inputs, left, d->strip_pitch, strip, d->vec);
             }
         }
 }

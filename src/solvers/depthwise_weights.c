@@ -18,6 +18,7 @@
 #include "../cost.h"
 #include "../parallel.h"
 #include "../solver.h"
+#include "../strip.h"
 
 enum {
     BAND_PIXELS = 512,  /* of a chain of sums, and of a strip */
@@ -268,19 +269,6 @@ static struct range seen(const struct problem *p, int dimension, struct range q)
     return (struct range){begin, larger(begin, smaller(p->in[dimension], (q.end - 1) * stride - pad + extent(p, dimension)))};
 }
 
-/* Some pixels of a row to a strip. */
-static void fill(const struct job *job, const float *from, struct tensor_strides stride, int64_t lanes, int64_t pixels,
-                 float *to)
-{
-    const int64_t vec = job->s->vec;
-    if (stride.c != 1) {
-        job->kernels->transpose(from, stride.c, lanes, pixels, to, vec);
-    } else {
-        for (int64_t i = 0; i < pixels; i++)
-            memcpy(to + i * vec, from + i * stride.pixel, (size_t)lanes * sizeof(float));
-    }
-}
-
 /* A band of rows of one plane: [rows) x [columns) of plane z of image n. */
 static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
 {
@@ -303,8 +291,8 @@ static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
         item->x_first[0] = h.begin;
         item->x_first[1] = v.begin;
         for (int64_t i = item->rows.begin; i < item->rows.end; i++)
-            fill(job, y + (i * p->out[2] + item->columns.begin) * job->y.pixel, job->y, item->y_lanes, length(item->columns),
-                 item->y_strip + (i - item->rows.begin) * item->y_row);
+            falt_gather(job->kernels, y + (i * p->out[2] + item->columns.begin) * job->y.pixel, job->y, item->y_lanes,
+                        length(item->columns), item->y_strip + (i - item->rows.begin) * item->y_row, s->vec);
     }
     for (int64_t d = 0; d < p->kernel[0]; d++) {
         const int64_t plane = z * p->stride[0] - p->pad[0] + d * p->dilation[0];
@@ -320,8 +308,8 @@ static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
             item->x_stride.pixel = s->vec;
             item->x_row = length(v) * s->vec;
             for (int64_t i = h.begin; i < h.end; i++)
-                fill(job, x + (i * p->in[2] + v.begin) * job->x.pixel, job->x, item->x_lanes, length(v),
-                     item->x_strip + (i - h.begin) * item->x_row);
+                falt_gather(job->kernels, x + (i * p->in[2] + v.begin) * job->x.pixel, job->x, item->x_lanes, length(v),
+                            item->x_strip + (i - h.begin) * item->x_row, s->vec);
         }
         for (int64_t channel = 0; channel < p->x_group; channel++)
             sum_band(item, channel, item->sums + (channel * p->taps + d * p->kernel[1] * p->kernel[2]) * s->vec);

@@ -26,6 +26,7 @@
 #include "../panels.h"
 #include "../parallel.h"
 #include "../solver.h"
+#include "../strip.h"
 
 struct direct {
     struct panels panels; /* of output channels */
@@ -302,32 +303,16 @@ static void fill_strip(const struct job *job, int64_t group, struct place at, in
 {
     const struct problem *p = job->p;
     const struct direct *d = job->d;
-    const int64_t channels = p->x_group, width = d->strip_width;
-    const int64_t height = (rows - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
-    const int64_t begin = -p->pad[2], left = begin < 0 ? smaller(-begin, width) : 0;
-    const int64_t seen = smaller(width, p->in[2] - begin) - left;
+    const int64_t height = (rows - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1,
+                  line = d->strip_width * p->x_group;
+    const float *image = job->operands->x + at.n * job->x.n + group * p->x_group * job->x.c;
     for (int64_t k = 0; k < p->kernel[0]; k++)
         for (int64_t h = 0; h < height; h++) {
-            float *line = strip + (k * d->strip_height + h) * width * channels;
-            const int64_t z = at.z * p->stride[0] - p->pad[0] + k * p->dilation[0];
-            const int64_t y = at.y * p->stride[1] - p->pad[1] + h;
-            if (!inside(z, p->in[0]) || !inside(y, p->in[1]) || seen <= 0) {
-                memset(line, 0, (size_t)(width * channels) * sizeof(float));
-                continue;
-            }
-            const float *from = job->operands->x + at.n * job->x.n + group * channels * job->x.c +
-                                ((z * p->in[1] + y) * p->in[2] + begin + left) * job->x.pixel;
-            float *to = line + left * channels;
-            memset(line, 0, (size_t)(left * channels) * sizeof(float));
-            memset(to + seen * channels, 0, (size_t)((width - left - seen) * channels) * sizeof(float));
-            if (p->layout == FALT_CHANNELS_FIRST) {
-                job->kernels->transpose(from, job->x.c, channels, seen, to, channels);
-            } else if (job->x.pixel == channels) {
-                memcpy(to, from, (size_t)(seen * channels) * sizeof(float));
-            } else {
-                for (int64_t x = 0; x < seen; x++)
-                    memcpy(to + x * channels, from + x * job->x.pixel, (size_t)channels * sizeof(float));
-            }
+            const int64_t z = at.z * p->stride[0] - p->pad[0] + k * p->dilation[0], y = at.y * p->stride[1] - p->pad[1] + h;
+            const bool there = inside(z, p->in[0]) && inside(y, p->in[1]);
+            const float *row = there ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
+            falt_gather_row(job->kernels, row, p->in[2], job->x, p->x_group, -p->pad[2], d->strip_width,
+                            strip + (k * d->strip_height + h) * line, p->x_group);
         }
 }
 

@@ -30,6 +30,7 @@
 #include "../cost.h"
 #include "../parallel.h"
 #include "../solver.h"
+#include "../strip.h"
 
 enum {
     CHUNK_PIXELS = 320, /* long enough to amortise the update of a tile, short enough for L2 */
@@ -386,29 +387,6 @@ static bool touched(const struct problem *p, int64_t first, int64_t rows, int64_
     return false;
 }
 
-/* `pixels` pixels from a tensor to a strip. */
-static void fill(const struct item *item, const float *from, struct tensor_strides stride, int64_t channels, int64_t pixels,
-                 float *to, int64_t pitch)
-{
-    if (stride.c != 1) {
-        item->job->kernels->transpose(from, stride.c, channels, pixels, to, pitch);
-    } else {
-        for (int64_t i = 0; i < pixels; i++)
-            memcpy(to + i * pitch, from + i * stride.pixel, (size_t)channels * sizeof(float));
-    }
-}
-
-/* Pixels `seen` of one image row, zeros outside of the image. */
-static void fill_line(const struct item *item, const float *from, struct range seen, float *to)
-{
-    const struct job *job = item->job;
-    const int64_t pitch = item->x_pitch, width = job->p->in[2];
-    const int64_t begin = smaller(larger(seen.begin, 0), seen.end), end = larger(begin, smaller(seen.end, width));
-    memset(to, 0, (size_t)((begin - seen.begin) * pitch) * sizeof(float));
-    fill(item, from + begin * job->x.pixel, job->x, length(item->x), end - begin, to + (begin - seen.begin) * pitch, pitch);
-    memset(to + (end - seen.begin) * pitch, 0, (size_t)((seen.end - end) * pitch) * sizeof(float));
-}
-
 /* Copies what a run of `rows` output rows sees into the strip: [kernel depth][image row][pixel][channel]. */
 static void fill_x(const struct item *item, const struct unit *unit, int64_t rows, float *strip)
 {
@@ -421,7 +399,8 @@ static void fill_x(const struct item *item, const struct unit *unit, int64_t row
         const int64_t z = origin(p, 0, unit->z) + d * p->dilation[0];
         for (int64_t h = lines.begin; h < lines.end; h++, strip += line) {
             if (inside(z, p->in[0]) && touched(p, unit->y, rows, h))
-                fill_line(item, x + (z * p->in[1] + h) * p->in[2] * job->x.pixel, seen, strip);
+                falt_gather_row(job->kernels, x + (z * p->in[1] + h) * p->in[2] * job->x.pixel, p->in[2], job->x,
+                                length(item->x), seen.begin, length(seen), strip, item->x_pitch);
         }
     }
 }
@@ -480,7 +459,8 @@ static void prepare_chunk(const struct item *item, struct range units)
             const float *y = job->operands->y + first.n * job->y.n + (item->group * p->y_group + item->y.begin) * job->y.c +
                              ((first.z * p->out[1] + first.y) * p->out[2] + first.q.begin) * job->y.pixel;
             /* Whole rows of a plane are one. */
-            fill(item, y, job->y, length(item->y), rows * length(first.q), item->y_strip + y_strip, item->y_pitch);
+            falt_gather(job->kernels, y, job->y, length(item->y), rows * length(first.q), item->y_strip + y_strip,
+                        item->y_pitch);
         }
         for (int64_t l = 0; l < length(item->lines); l++)
             item->counts[l] += list_segments(item, item->lines.begin + l, &first, rows, x_strip, y_strip,

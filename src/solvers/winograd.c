@@ -20,8 +20,10 @@
 
 #include "../arithmetic.h"
 #include "../cost.h"
+#include "../panels.h"
 #include "../parallel.h"
 #include "../solver.h"
+#include "../strip.h"
 #include "winograd_tables.h"
 
 /* What a tile is made of: the transform of each dimension (entries of winograd_transforms), and the error of its results in
@@ -46,10 +48,7 @@ static const struct kind kinds[WINOGRAD_COUNT] = {
 struct winograd {
     enum winograd_tile tile;
     int mh, mw, ah, aw, points;
-    int vectors, vec;
-    int64_t nr;                      /* channels of a full panel: vectors * vec */
-    int64_t panels;                  /* of one group; the last one may be narrower */
-    int64_t padded;                  /* channels of one group, rounded up to whole vectors */
+    struct panels panels;
     int64_t tiles_h, tiles_w, tiles; /* of one plane, of one plane, of all planes and images */
     int64_t block;                   /* tiles in a block, at most */
     bool stream;                     /* the output does not stay in the caches anyway */
@@ -86,7 +85,7 @@ static void set_tile(const struct problem *p, struct winograd *w, enum winograd_
 
 static double panel_step(const struct kernels *kernels, const struct winograd *w, int64_t rows)
 {
-    return cost_rows_step(rows, kernels->gemm_rows[w->vectors], w->vectors);
+    return cost_rows_step(rows, kernels->gemm_rows[w->panels.vectors], w->panels.vectors);
 }
 
 /* Cycles to fetch bytes, and how many of them do not hide behind arithmetic (measured: streams from L3 hide well). */
@@ -113,15 +112,15 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
                            int64_t panel_ranges, int64_t block)
 {
     const double tiles = (double)divide_up(w->tiles, tile_ranges),
-                 panels = (double)divide_up(p->groups * w->panels, panel_ranges);
-    const double groups = ceil(panels / (double)w->panels), depth = (double)(p->kernel[0] * p->x_group);
-    const double chunks_in = ceil(depth / w->vec) * groups, chunks_out = panels * w->vectors;
+                 panels = (double)divide_up(p->groups * w->panels.count, panel_ranges);
+    const double groups = ceil(panels / (double)w->panels.count), depth = (double)(p->kernel[0] * p->x_group);
+    const double chunks_in = ceil(depth / w->panels.vec) * groups, chunks_out = panels * w->panels.vectors;
     const double blocks = ceil(tiles / (double)block);
     const double input = tiles * chunks_in * cost_winograd_input * w->points;
     const double output = tiles * chunks_out * cost_winograd_output * w->points;
     const double gemm = panels * depth * w->points * blocks * panel_step(r->kernels, w, (int64_t)ceil(tiles / blocks));
-    const double calls = panels * w->points * ceil(tiles / r->kernels->gemm_rows[w->vectors]) * cost_tile;
-    const double weights = panels * depth * w->points * (double)w->nr * sizeof(float);
+    const double calls = panels * w->points * ceil(tiles / r->kernels->gemm_rows[w->panels.vectors]) * cost_tile;
+    const double weights = panels * depth * w->points * (double)w->panels.nr * sizeof(float);
     const double v = (double)block * w->points * (double)(p->kernel[0] * w->v_row) * sizeof(float);
     const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
     struct fetch fetch = {0.0, 0.0};
@@ -137,7 +136,7 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
 static int64_t choose_block(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tile_ranges,
                             int64_t panel_ranges)
 {
-    const int64_t tiles = divide_up(w->tiles, tile_ranges), row = r->kernels->gemm_rows[w->vectors];
+    const int64_t tiles = divide_up(w->tiles, tile_ranges), row = r->kernels->gemm_rows[w->panels.vectors];
     int64_t best = 1;
     double least = -1.0;
     for (int64_t most = 3 * row; most <= 24 * row; most *= 2) {
@@ -153,7 +152,7 @@ static int64_t choose_block(const struct problem *p, const struct resources *r, 
 
 static double choose_grid(const struct problem *p, const struct resources *r, int most, struct winograd *w)
 {
-    const int64_t all_panels = p->groups * w->panels;
+    const int64_t all_panels = p->groups * w->panels.count;
     double least = -1.0;
     for (int64_t threads = 1; threads <= most; threads++) {
         const int64_t tile_ranges = smaller(threads, w->tiles);
@@ -171,34 +170,31 @@ static double choose_grid(const struct problem *p, const struct resources *r, in
     return least;
 }
 
+/* Two vectors: tall tiles read the weights least often. */
 static void choose_panels(const struct problem *p, const struct kernels *kernels, struct winograd *w)
 {
-    w->vec = kernels->vec;
-    w->vectors = (int)smaller(2, divide_up(p->y_group, w->vec));
-    w->nr = (int64_t)w->vectors * w->vec;
-    w->panels = divide_up(p->y_group, w->nr);
-    w->padded = divide_up(p->y_group, w->vec) * w->vec;
-    w->v_row = divide_up(p->x_group, w->vec) * w->vec;
+    w->panels = falt_panels_of(kernels, p->y_group, 2);
+    w->v_row = divide_up(p->x_group, kernels->vec) * kernels->vec;
     if (w->v_row % 256 == 0) /* rows a multiple of 1 KiB apart share few cache sets */
-        w->v_row += w->vec;
+        w->v_row += kernels->vec;
 }
 
 static void choose_workspace(const struct problem *p, struct winograd *w)
 {
     const int64_t slices = p->kernel[0] * w->points;
-    w->v_point = w->block * w->v_row + w->vec;
-    w->m_point = w->block * w->nr + w->vec;
+    w->v_point = w->block * w->v_row + w->panels.vec;
+    w->m_point = w->block * w->panels.nr + w->panels.vec;
     w->segment = smaller(w->block, w->tiles_w);
     w->chunk = smaller(p->x_group, 64);
-    w->zeros = round_to_lines((size_t)(w->v_row > w->nr ? w->v_row : w->nr) * sizeof(float));
-    w->dump = round_to_lines((size_t)w->nr * sizeof(float));
+    w->zeros = round_to_lines((size_t)(w->v_row > w->panels.nr ? w->v_row : w->panels.nr) * sizeof(float));
+    w->dump = round_to_lines((size_t)w->panels.nr * sizeof(float));
     w->v = round_to_lines((size_t)(slices * w->v_point) * sizeof(float));
     w->m = round_to_lines((size_t)(w->points * w->m_point) * sizeof(float));
     w->a_table = round_to_lines((size_t)(slices * w->block) * sizeof(float *));
     w->c_table = round_to_lines((size_t)(w->points * w->block) * sizeof(float *));
     if (p->layout == FALT_CHANNELS_FIRST) {
         w->strip = round_to_lines((size_t)(w->ah * (w->segment * w->mw + w->aw) * w->chunk) * sizeof(float));
-        w->out_strip = round_to_lines((size_t)(w->mh * w->segment * w->mw * w->nr) * sizeof(float));
+        w->out_strip = round_to_lines((size_t)(w->mh * w->segment * w->mw * w->panels.nr) * sizeof(float));
     }
     w->per_thread = w->zeros + w->dump + w->v + w->m + w->a_table + w->c_table + w->strip + 2 * w->out_strip;
 }
@@ -232,7 +228,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         struct winograd w = {0};
         set_tile(p, &w, (enum winograd_tile)tile);
         choose_panels(p, r->kernels, &w);
-        if ((double)p->groups * (double)w.padded * (double)(p->kernel[0] * p->x_group) * w.points > 1e15)
+        if ((double)p->groups * (double)w.panels.padded * (double)(p->kernel[0] * p->x_group) * w.points > 1e15)
             continue;
         /* Tiles differ in their rounding, so the choice must not depend on the threads. */
         const double cycles = choose_grid(p, r, cost_nominal_threads, &w);
@@ -258,15 +254,15 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     choose_workspace(p, w);
     w->stream = ((double)p->x_count + (double)p->y_count) * sizeof(float) > (double)r->cpu->l3 / 3.0;
     const struct kind *kind = &kinds[w->tile];
-    c->packed = (size_t)(p->groups * w->padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
+    c->packed = (size_t)(p->groups * w->panels.padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
     c->workspace = w->per_thread * (size_t)c->threads;
     c->seconds = least / cost_hertz;
     c->accuracy = kind->accuracy;
     c->error_growth = winograd_transforms[kind->h].growth * winograd_transforms[kind->w].growth;
     c->error_terms = (double)(p->kernel[0] * p->x_group) + 4.0 * (w->ah + w->aw);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, kind->name, r->kernels->gemm_rows[w->vectors],
-             (int)w->nr);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, kind->name, r->kernels->gemm_rows[w->panels.vectors],
+             (int)w->panels.nr);
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges, blocks of %lld tiles%s", (long long)w->tile_ranges,
              (long long)w->panel_ranges, (long long)w->block, w->strip ? ", strips" : "");
     return true;
@@ -274,15 +270,10 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
 /* ---------------------------------------------------------------------------------------------------------------- packing */
 
-/* Floats before the U of `panel` of `group`, or of its `point`. A panel is nr channels wide, the last of a group maybe less. */
-static int64_t panel_offset(const struct problem *p, const struct winograd *w, int64_t group, int64_t panel)
+/* Products that a panel's packed weights hold for each channel: [point][depth][x channel]. */
+static int64_t panel_depth(const struct problem *p, const struct winograd *w)
 {
-    return w->points * p->kernel[0] * p->x_group * (group * w->padded + panel * w->nr);
-}
-
-static int64_t panel_width(const struct winograd *w, int64_t panel)
-{
-    return smaller(w->nr, w->padded - panel * w->nr);
+    return w->points * p->kernel[0] * p->x_group;
 }
 
 struct packing {
@@ -318,11 +309,11 @@ static void pack_panels(void *context, int member, int members)
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     int64_t begin, end;
-    falt_share(p->groups * w->panels, member, members, &begin, &end);
+    falt_share(p->groups * w->panels.count, member, members, &begin, &end);
     for (int64_t item = begin; item < end; item++) {
-        const int64_t group = item / w->panels, panel = item % w->panels;
-        const int64_t first = panel * w->nr, width = panel_width(w, panel);
-        float *out = job->packed + panel_offset(p, w, group, panel);
+        const int64_t group = item / w->panels.count, panel = item % w->panels.count;
+        const int64_t first = panel * w->panels.nr, width = falt_panel_width(&w->panels, panel);
+        float *out = job->packed + falt_panel_offset(&w->panels, panel_depth(p, w), group, panel);
         for (int64_t k = 0; k < p->kernel[0]; k++)
             for (int64_t i = 0; i < p->x_group; i++)
                 for (int64_t o = 0; o < width; o++) {
@@ -404,20 +395,11 @@ static void fill_strip(const struct job *job, const struct segment *s, int64_t z
                        float *strip)
 {
     const struct problem *p = job->p;
-    const int64_t x = s->x - p->pad[2], left = x < 0 ? smaller(-x, width) : 0;
-    const int64_t seen = smaller(width, p->in[2] - x) - left;
+    const float *image = job->operands->x + s->n * job->x.n + channel * job->x.c;
     for (int h = 0; h < job->w->ah; h++) {
-        float *line = strip + h * width * count;
         const int64_t y = s->y - p->pad[1] + h;
-        if (!inside(y, p->in[1]) || seen <= 0) {
-            memset(line, 0, (size_t)(width * count) * sizeof(float));
-            continue;
-        }
-        const float *from =
-            job->operands->x + s->n * job->x.n + channel * job->x.c + ((z * p->in[1] + y) * p->in[2] + x + left) * job->x.pixel;
-        memset(line, 0, (size_t)(left * count) * sizeof(float));
-        job->kernels->transpose(from, job->x.c, count, seen, line + left * count, count);
-        memset(line + (left + seen) * count, 0, (size_t)((width - left - seen) * count) * sizeof(float));
+        const float *row = inside(y, p->in[1]) ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
+        falt_gather_row(job->kernels, row, p->in[2], job->x, count, s->x - p->pad[2], width, strip + h * width * count, count);
     }
 }
 
@@ -461,7 +443,7 @@ static void transform_input(const struct job *job, const struct thread_space *sp
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const int64_t depth = p->kernel[0], subs = divide_up(count, job->kernels->gemm_rows[w->vectors]);
+    const int64_t depth = p->kernel[0], subs = divide_up(count, job->kernels->gemm_rows[w->panels.vectors]);
     struct segment s;
     for (int64_t done = 0; done < count; done += s.count) {
         s = segment_at(w, p, first + done, done, count - done);
@@ -490,8 +472,9 @@ static void multiply(const struct job *job, const struct thread_space *space, in
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const int64_t width = panel_width(w, panel), subs = divide_up(count, job->kernels->gemm_rows[w->vectors]);
-    const float *u = (const float *)job->operands->packed + panel_offset(p, w, group, panel);
+    const int64_t width = falt_panel_width(&w->panels, panel),
+                  subs = divide_up(count, job->kernels->gemm_rows[w->panels.vectors]);
+    const float *u = (const float *)job->operands->packed + falt_panel_offset(&w->panels, panel_depth(p, w), group, panel);
     struct gemm_args args = {
         .taps = p->kernel[0],
         .depth = p->x_group,
@@ -506,7 +489,7 @@ static void multiply(const struct job *job, const struct thread_space *space, in
             args.a = space->a_table + (point * w->block + from) * p->kernel[0];
             args.b = u;
             args.c = space->c_table + point * w->block + from;
-            job->kernels->gemm[width / w->vec][to - from](&args);
+            job->kernels->gemm[width / w->panels.vec][to - from](&args);
         }
 }
 
@@ -524,7 +507,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
     const bool strips = w->out_strip > 0;
     const float *const residual_base = job->operands->residual;
     const int64_t plane = p->y.base + s->n * p->y.n + channel * p->y.c + s->z * p->y.pixel[0];
-    const int64_t line = s->count * w->mw * w->nr; /* of a strip */
+    const int64_t line = s->count * w->mw * w->panels.nr; /* of a strip */
     float *y[WINOGRAD_MAX_OUTPUTS];
     const float *residual[WINOGRAD_MAX_OUTPUTS];
     struct winograd_output_args args = {
@@ -533,20 +516,20 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         .residual = residual_base ? residual : NULL,
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .channels = columns,
-        .stream = job->stream && columns % w->vec == 0,
+        .stream = job->stream && columns % w->panels.vec == 0,
         .epilogue = job->epilogue,
     };
     if (strips && residual_base)
         for (int h = 0; h < w->mh && s->y + h < p->out[1]; h++)
             job->kernels->transpose(residual_base + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c, columns,
-                                    visible(w, p, s), space->residual_strip + h * line, w->nr);
+                                    visible(w, p, s), space->residual_strip + h * line, w->panels.nr);
     for (int64_t t = 0; t < s->count; t++) {
         for (int h = 0; h < w->mh; h++)
             for (int v = 0; v < w->mw; v++) {
                 const int64_t yy = s->y + h, xx = s->x + t * w->mw + v;
                 const bool there = yy < p->out[1] && xx < p->out[2];
                 const int64_t offset = plane + yy * p->y.pixel[1] + xx * p->y.pixel[2];
-                const int64_t in_strip = h * line + (t * w->mw + v) * w->nr;
+                const int64_t in_strip = h * line + (t * w->mw + v) * w->panels.nr;
                 float **to = &y[h * w->mw + v];
                 *to = strips ? space->out_strip + in_strip : there ? job->operands->y + offset : space->dump;
                 if (residual_base)
@@ -554,12 +537,12 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
                                               : strips ? space->residual_strip + in_strip
                                                        : residual_base + offset;
             }
-        args.m = space->m + (s->first + t) * w->nr;
+        args.m = space->m + (s->first + t) * w->panels.nr;
         job->kernels->winograd[w->tile].output(&args);
     }
     if (strips)
         for (int h = 0; h < w->mh && s->y + h < p->out[1]; h++)
-            job->kernels->transpose(space->out_strip + h * line, w->nr, visible(w, p, s), columns,
+            job->kernels->transpose(space->out_strip + h * line, w->panels.nr, visible(w, p, s), columns,
                                     job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c);
 }
 
@@ -569,17 +552,17 @@ static void run_block(const struct job *job, const struct thread_space *space, i
     const struct winograd *w = job->w;
     int64_t group = -1;
     for (int64_t item = begin; item < end; item++) {
-        const int64_t panel = item % w->panels;
-        if (item / w->panels != group) {
-            group = item / w->panels;
+        const int64_t panel = item % w->panels.count;
+        if (item / w->panels.count != group) {
+            group = item / w->panels.count;
             transform_input(job, space, group, first, count);
         }
         multiply(job, space, group, panel, count);
-        const int64_t columns = smaller(w->nr, job->p->y_group - panel * w->nr);
+        const int64_t columns = smaller(w->panels.nr, job->p->y_group - panel * w->panels.nr);
         struct segment s;
         for (int64_t done = 0; done < count; done += s.count) {
             s = segment_at(w, job->p, first + done, done, count - done);
-            finish_segment(job, space, &s, group * job->p->y_group + panel * w->nr, columns);
+            finish_segment(job, space, &s, group * job->p->y_group + panel * w->panels.nr, columns);
         }
     }
 }
@@ -600,12 +583,12 @@ static void run_member(void *context, int member, int members)
     memset(space.zeros, 0, w->zeros);
     for (int point = 0; point < w->points; point++)
         for (int64_t t = 0; t < w->block; t++)
-            space.c_table[point * w->block + t] = space.m + point * w->m_point + t * w->nr;
+            space.c_table[point * w->block + t] = space.m + point * w->m_point + t * w->panels.nr;
 
     for (int64_t piece = member; piece < w->tile_ranges * w->panel_ranges; piece += members) {
         int64_t first, last, begin, end;
         falt_share(w->tiles, (int)(piece % w->tile_ranges), (int)w->tile_ranges, &first, &last);
-        falt_share(job->p->groups * w->panels, (int)(piece / w->tile_ranges), (int)w->panel_ranges, &begin, &end);
+        falt_share(job->p->groups * w->panels.count, (int)(piece / w->tile_ranges), (int)w->panel_ranges, &begin, &end);
         const int64_t blocks = divide_up(last - first, w->block);
         for (int64_t b = 0; b < blocks; b++) {
             int64_t from, to;
@@ -621,7 +604,8 @@ static void run_member(void *context, int member, int members)
 static bool can_stream(const struct problem *p, const struct winograd *w, const float *y)
 {
     const int64_t all = p->y.base | p->y.n | p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2] | p->y_group;
-    return w->stream && !w->out_strip && all % w->vec == 0 && (uintptr_t)y % (sizeof(float) * (size_t)w->vec) == 0;
+    return w->stream && !w->out_strip && all % w->panels.vec == 0 &&
+           (uintptr_t)y % (sizeof(float) * (size_t)w->panels.vec) == 0;
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
