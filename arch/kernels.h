@@ -49,14 +49,15 @@ struct epilogue {
 struct gemm_args {
     const float *const *a; /* [taps][rows] */
     const float *b;
-    int64_t taps, depth;          /* >= 0 */
-    float *const *c;              /* [rows]: address of C[m][0] */
-    const float *const *residual; /* [rows]: likewise, or NULL */
-    const float *bias;            /* [columns], or NULL */
-    const float *row_bias;        /* [rows], or NULL: where the output channels are in the rows */
-    ptrdiff_t step;               /* floats from C[m][n] to C[m][n+1], of residual too: 1, or e.g. height*width for NCHW */
-    int64_t columns;              /* 1 ... nr */
-    int accumulate;               /* start from what is in C */
+    int64_t taps, depth;   /* >= 0 */
+    float *c;              /* C[m][n] is c[row[m] + n * step] */
+    const float *residual; /* likewise, or NULL */
+    const ptrdiff_t *row;  /* [rows] */
+    ptrdiff_t step;        /* 1, or e.g. height*width for NCHW */
+    const float *bias;     /* [columns], or NULL */
+    const float *row_bias; /* [rows], or NULL: where the output channels are in the rows */
+    int64_t columns;       /* 1 ... nr */
+    int accumulate;        /* start from what is in C */
     struct epilogue epilogue;
 };
 

@@ -62,16 +62,15 @@ static void register_tile(struct probe *probe, int vectors, int rows)
     const int64_t columns = (int64_t)vectors * kernels->vec;
     struct tile_case *tile = malloc(sizeof *tile);
     const float **a = malloc(TILE_TAPS * (size_t)rows * sizeof *a);
-    float **c = malloc((size_t)rows * sizeof *c);
-    if (tile == NULL || a == NULL || c == NULL)
+    ptrdiff_t *row = malloc((size_t)rows * sizeof *row);
+    if (tile == NULL || a == NULL || row == NULL)
         exit(1);
     const float *image = floats((int64_t)3 * (rows + 2) * TILE_DEPTH);
-    float *out = floats(rows * columns);
     for (int tap = 0; tap < TILE_TAPS; tap++)
         for (int m = 0; m < rows; m++)
             a[tap * rows + m] = image + ((tap / 3) * (rows + 2) + m + tap % 3) * TILE_DEPTH;
     for (int m = 0; m < rows; m++)
-        c[m] = out + m * columns;
+        row[m] = m * columns;
 
     *tile = (struct tile_case){
         .kernel = kernels->gemm[vectors][rows],
@@ -79,7 +78,8 @@ static void register_tile(struct probe *probe, int vectors, int rows)
                  .b = floats(TILE_TAPS * TILE_DEPTH * columns),
                  .taps = TILE_TAPS,
                  .depth = TILE_DEPTH,
-                 .c = c,
+                 .c = floats(rows * columns),
+                 .row = row,
                  .step = 1,
                  .columns = columns,
                  .epilogue = {.lo = -INFINITY, .hi = INFINITY}},

@@ -270,8 +270,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
     const int64_t count = (rows - 1) * row + (columns - 1) * step + 1;
     float *c = guarded(count, at->side), *residual = at->residual ? guarded(count, at->side) : NULL;
     float *bias = at->bias ? guarded(columns, at->side) : NULL, *row_bias = at->row_bias ? guarded(rows, at->side) : NULL;
-    float *c_rows[GEMM_MAX_ROWS];
-    const float *residual_rows[GEMM_MAX_ROWS];
+    ptrdiff_t rows_of_c[GEMM_MAX_ROWS];
     bool *touched = calloc((size_t)count, sizeof *touched);
     double *expected = calloc((size_t)count, sizeof *expected), *tolerance = calloc((size_t)count, sizeof *tolerance);
     assert_true(touched && expected && tolerance);
@@ -280,8 +279,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
     if (row_bias)
         fill(random, at->integers, row_bias, rows);
     for (int m = 0; m < rows; m++) {
-        c_rows[m] = c + m * row;
-        residual_rows[m] = residual ? residual + m * row : NULL;
+        rows_of_c[m] = m * row;
         for (int64_t n = 0; n < columns; n++) {
             const int64_t i = m * row + n * step;
             double sum = 0.0, magnitude = 0.0;
@@ -324,8 +322,9 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .b = b,
                                                              .taps = taps,
                                                              .depth = depth,
-                                                             .c = c_rows,
-                                                             .residual = residual ? residual_rows : NULL,
+                                                             .c = c,
+                                                             .residual = residual,
+                                                             .row = rows_of_c,
                                                              .bias = bias,
                                                              .row_bias = row_bias,
                                                              .step = step,
@@ -443,8 +442,8 @@ static void test_gemm_same_bits(void **state)
             for (int rows = 1; rows <= (*table)->gemm_rows[vectors]; rows++) {
                 const int nr = vectors * (*table)->vec, at = (int)random_between(&random, 0, nr - 1);
                 float *b = guarded((int64_t)TAPS * DEPTH * nr, AT_END), *c = guarded((int64_t)rows * nr, AT_END);
-                const float *pointers[TAPS * MOST], *residual[MOST];
-                float *c_rows[MOST];
+                const float *pointers[TAPS * MOST];
+                ptrdiff_t row[MOST];
                 fill_uniform(&random, b, (int64_t)TAPS * DEPTH * nr);
                 for (int t = 0; t < TAPS; t++) {
                     for (int k = 0; k < DEPTH; k++)
@@ -463,21 +462,21 @@ static void test_gemm_same_bits(void **state)
                     const ptrdiff_t step = choice / EPILOGUES == 0 ? rows : 1;
                     const int64_t columns = choice / EPILOGUES == 1 ? at + 1 : nr;
                     for (int m = 0; m < rows; m++) {
-                        c_rows[m] = c + (step == 1 ? m * nr : m);
-                        residual[m] = added + (step == 1 ? m * nr : m);
+                        row[m] = step == 1 ? m * nr : m;
                     }
                     (*table)->gemm[vectors][rows](&(struct gemm_args){.a = pointers,
                                                                       .b = b,
                                                                       .taps = TAPS,
                                                                       .depth = DEPTH,
-                                                                      .c = c_rows,
-                                                                      .residual = residual,
+                                                                      .c = c,
+                                                                      .residual = added,
+                                                                      .row = row,
                                                                       .bias = bias,
                                                                       .step = step,
                                                                       .columns = columns,
                                                                       .epilogue = epilogues[e]});
                     for (int m = 0; m < rows; m++) {
-                        const float *result = c_rows[m] + at * step;
+                        const float *result = c + row[m] + at * step;
                         if (!known[e][m])
                             first[e][m] = *result;
                         known[e][m] = true;
@@ -517,11 +516,11 @@ static void test_gemm_special(void **state)
                     const struct epilogue *epilogue = &epilogues[choice / 6];
                     float a[GEMM_MAX_ROWS][DEPTH], b[DEPTH * 256], c[GEMM_MAX_ROWS * 256];
                     const float *pointers[GEMM_MAX_ROWS];
-                    float *c_rows[GEMM_MAX_ROWS];
+                    ptrdiff_t row[GEMM_MAX_ROWS];
                     const int hit_m = rows / 2, hit_n = nr / 3;
                     for (int m = 0; m < rows; m++) {
                         pointers[m] = a[m];
-                        c_rows[m] = c + m * nr;
+                        row[m] = m * nr;
                         for (int k = 0; k < DEPTH; k++)
                             a[m][k] = 1.0f;
                     }
@@ -536,7 +535,8 @@ static void test_gemm_special(void **state)
                                                                       .b = b,
                                                                       .taps = 1,
                                                                       .depth = DEPTH,
-                                                                      .c = c_rows,
+                                                                      .c = c,
+                                                                      .row = row,
                                                                       .step = 1,
                                                                       .columns = nr,
                                                                       .epilogue = *epilogue});

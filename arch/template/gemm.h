@@ -9,49 +9,49 @@
 enum { TILE_FLOATS = GEMM_MAX_ROWS * GEMM_MAX_VECTORS * VEC };
 
 /* Rows that are neighbours in memory, with columns `step` apart: the tile is a transposed matrix there. */
-INLINE int rows_adjoin(const float *const *c, int rows)
+INLINE int rows_adjoin(const ptrdiff_t *row, int rows)
 {
     for (int m = 1; m < rows; m++) {
-        if (c[m] != c[0] + m)
+        if (row[m] != row[0] + m)
             return 0;
     }
     return 1;
 }
 
-/* tile[m][n] = c[m][n * step] */
-NOINLINE void tile_read(const float *const *c, ptrdiff_t step, int rows, int64_t columns, float *tile, int nr)
+/* tile[m][n] = c[row[m] + n * step] */
+NOINLINE void tile_read(const float *c, const ptrdiff_t *row, ptrdiff_t step, int rows, int64_t columns, float *tile, int nr)
 {
     for (int i = 0; i < rows * nr; i += VEC)
         vec_store(tile + i, vec_zero());
     if (step == 1) {
         for (int m = 0; m < rows; m++) {
             for (int64_t n = 0; n < columns; n += VEC)
-                vec_store(tile + m * nr + n, vec_load_n(c[m] + n, columns - n));
+                vec_store(tile + m * nr + n, vec_load_n(c + row[m] + n, columns - n));
         }
-    } else if (rows_adjoin(c, rows)) {
-        transpose(c[0], step, columns, rows, tile, nr);
+    } else if (rows_adjoin(row, rows)) {
+        transpose(c + row[0], step, columns, rows, tile, nr);
     } else {
         for (int m = 0; m < rows; m++) {
             for (int64_t n = 0; n < columns; n++)
-                tile[m * nr + n] = c[m][n * step];
+                tile[m * nr + n] = c[row[m] + n * step];
         }
     }
 }
 
-/* c[m][n * step] = tile[m][n] */
-NOINLINE void tile_write(const float *tile, int nr, float *const *c, ptrdiff_t step, int rows, int64_t columns)
+/* c[row[m] + n * step] = tile[m][n] */
+NOINLINE void tile_write(const float *tile, int nr, float *c, const ptrdiff_t *row, ptrdiff_t step, int rows, int64_t columns)
 {
     if (step == 1) {
         for (int m = 0; m < rows; m++) {
             for (int64_t n = 0; n < columns; n += VEC)
-                vec_store_n(c[m] + n, vec_load(tile + m * nr + n), columns - n);
+                vec_store_n(c + row[m] + n, vec_load(tile + m * nr + n), columns - n);
         }
-    } else if (rows_adjoin((const float *const *)c, rows)) {
-        transpose(tile, nr, rows, columns, c[0], step);
+    } else if (rows_adjoin(row, rows)) {
+        transpose(tile, nr, rows, columns, c + row[0], step);
     } else {
         for (int m = 0; m < rows; m++) {
             for (int64_t n = 0; n < columns; n++)
-                c[m][n * step] = tile[m * nr + n];
+                c[row[m] + n * step] = tile[m * nr + n];
         }
     }
 }
@@ -74,12 +74,12 @@ NOINLINE void tile_finish(const struct gemm_args *args, float *tile, int rows, i
     }
     if (args->residual) {
         _Alignas(64) float residual[TILE_FLOATS];
-        tile_read(args->residual, args->step, rows, args->columns, residual, nr);
+        tile_read(args->residual, args->row, args->step, rows, args->columns, residual, nr);
         for (int i = 0; i < rows * nr; i += VEC)
             vec_store(tile + i, vec_add(vec_load(tile + i), vec_load(residual + i)));
     }
     finish(tile, rows * nr, &args->epilogue);
-    tile_write(tile, nr, args->c, args->step, rows, args->columns);
+    tile_write(tile, nr, args->c, args->row, args->step, rows, args->columns);
 }
 
 /* Over the tile. The counts are those of the largest tile, so that every compiler sees a constant and unrolls; the rest of the
@@ -97,9 +97,9 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
     if (!args->accumulate) {
         EACH_ROW EACH_VECTOR sum[m][v] = vec_zero();
     } else if (whole && in_registers) {
-        EACH_ROW EACH_VECTOR sum[m][v] = vec_load(args->c[m] + v * VEC);
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_load(args->c + args->row[m] + v * VEC);
     } else {
-        tile_read((const float *const *)args->c, args->step, rows, args->columns, tile, nr);
+        tile_read(args->c, args->row, args->step, rows, args->columns, tile, nr);
         EACH_ROW EACH_VECTOR sum[m][v] = vec_load(tile + m * nr + v * VEC);
     }
 
@@ -135,17 +135,18 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
     if (args->row_bias)
         EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_broadcast(args->row_bias[m]));
     if (args->residual && whole)
-        EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_load(args->residual[m] + v * VEC));
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_load(args->residual + args->row[m] + v * VEC));
     if (args->residual && !whole)
-        EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_load_n(args->residual[m] + v * VEC, args->columns - v * VEC));
+        EACH_ROW EACH_VECTOR sum[m][v] =
+            vec_add(sum[m][v], vec_load_n(args->residual + args->row[m] + v * VEC, args->columns - v * VEC));
     if (epilogue_clamps(&args->epilogue)) {
         const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
         EACH_ROW EACH_VECTOR sum[m][v] = vec_clamp(sum[m][v], lo, hi);
     }
     if (whole) {
-        EACH_ROW EACH_VECTOR vec_store(args->c[m] + v * VEC, sum[m][v]);
+        EACH_ROW EACH_VECTOR vec_store(args->c + args->row[m] + v * VEC, sum[m][v]);
     } else {
-        EACH_ROW EACH_VECTOR vec_store_n(args->c[m] + v * VEC, sum[m][v], args->columns - v * VEC);
+        EACH_ROW EACH_VECTOR vec_store_n(args->c + args->row[m] + v * VEC, sum[m][v], args->columns - v * VEC);
     }
 }
 

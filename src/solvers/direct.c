@@ -46,7 +46,7 @@ struct tile {
     const float **table;
     int64_t taps, depth; /* of the table */
     int64_t rows;
-    int64_t output[GEMM_MAX_ROWS]; /* floats from y to channel 0 */
+    ptrdiff_t output[GEMM_MAX_ROWS]; /* floats from y to channel 0 */
 };
 
 _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must fit");
@@ -343,40 +343,28 @@ static struct view look(const struct job *job, int64_t group, struct place at, i
     };
 }
 
-static void run_tile(const struct job *job, const struct tile *tile, int64_t channel, const struct gemm_args *panel,
-                     gemm_kernel *const *kernels)
-{
-    float *const y = job->operands->y + channel * job->p->y.c;
-    const float *const from = job->operands->residual;
-    float *c[GEMM_MAX_ROWS];
-    const float *residual[GEMM_MAX_ROWS];
-    for (int64_t m = 0; m < tile->rows; m++)
-        c[m] = y + tile->output[m];
-    for (int64_t m = 0; m < tile->rows && from; m++)
-        residual[m] = from + channel * job->p->y.c + tile->output[m];
-    struct gemm_args args = *panel;
-    args.a = tile->table;
-    args.taps = tile->taps;
-    args.depth = tile->depth;
-    args.c = c;
-    args.residual = from ? residual : NULL;
-    kernels[tile->rows](&args);
-}
-
 static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t group, int64_t panel)
 {
     const struct problem *p = job->p;
     const struct panels *panels = &job->d->panels;
     const int64_t first = panel * panels->nr, channel = group * p->y_group + first, width = falt_panel_width(panels, panel);
-    const struct gemm_args args = {
+    gemm_kernel *const *kernels = job->kernels->gemm[width / panels->vec];
+    struct gemm_args args = {
         .b = (const float *)job->operands->packed + falt_panel_offset(panels, p->taps * p->x_group, group, panel),
-        .bias = job->operands->bias ? job->operands->bias + channel : NULL,
+        .c = job->operands->y + channel * p->y.c,
+        .residual = job->operands->residual ? job->operands->residual + channel * p->y.c : NULL,
         .step = p->y.c,
+        .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .columns = smaller(width, p->y_group - first),
         .epilogue = job->epilogue,
     };
-    for (int64_t t = 0; t < count; t++)
-        run_tile(job, &tiles[t], channel, &args, job->kernels->gemm[width / panels->vec]);
+    for (int64_t t = 0; t < count; t++) {
+        args.a = tiles[t].table;
+        args.taps = tiles[t].taps;
+        args.depth = tiles[t].depth;
+        args.row = tiles[t].output;
+        kernels[tiles[t].rows](&args);
+    }
 }
 
 /* Panels [begin, end) of pixels [first, first + pixels). */

@@ -319,15 +319,16 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
     const struct im2col *d = job->d;
     const struct operands *o = job->operands;
     const int64_t vectors = divide_up(length, d->vec), tiles = divide_up(channels, job->kernels->gemm_rows[vectors]);
-    const float *a[GEMM_MAX_ROWS], *residual[GEMM_MAX_ROWS];
-    float *c[GEMM_MAX_ROWS];
+    const float *a[GEMM_MAX_ROWS];
+    ptrdiff_t row[GEMM_MAX_ROWS];
     struct gemm_args args = {
         .a = a,
         .b = space->patches,
         .taps = 1,
         .depth = d->depth,
-        .c = c,
-        .residual = o->residual ? residual : NULL,
+        .c = o->y + offset,
+        .residual = o->residual ? o->residual + offset : NULL,
+        .row = row,
         .step = p->y.pixel[2],
         .columns = length,
         .epilogue = job->epilogue,
@@ -336,9 +337,7 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         const int64_t rows = channels / tiles + (tile < channels % tiles);
         for (int64_t m = 0; m < rows; m++) {
             a[m] = (const float *)o->packed + (channel + m) * d->row;
-            c[m] = o->y + offset + (channel + m) * p->y.c;
-            if (o->residual)
-                residual[m] = o->residual + offset + (channel + m) * p->y.c;
+            row[m] = (channel + m) * p->y.c;
         }
         args.row_bias = o->bias ? o->bias + channel : NULL;
         job->kernels->gemm[vectors][rows](&args);

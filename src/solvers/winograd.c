@@ -56,7 +56,7 @@ struct winograd {
     int64_t v_row, v_point, m_point; /* floats from one tile or point to the next */
     int64_t segment;                 /* channels first: tiles of one tile row that pass through the strips together */
     int64_t chunk;                   /* and their channels */
-    size_t zeros, dump, v, m, a_table, c_table, strip, out_strip; /* a thread's workspace, in bytes and in this order */
+    size_t zeros, dump, v, m, a_table, strip, out_strip; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
 
@@ -191,12 +191,11 @@ static void choose_workspace(const struct problem *p, struct winograd *w)
     w->v = round_to_lines((size_t)(slices * w->v_point) * sizeof(float));
     w->m = round_to_lines((size_t)(w->points * w->m_point) * sizeof(float));
     w->a_table = round_to_lines((size_t)(slices * w->block) * sizeof(float *));
-    w->c_table = round_to_lines((size_t)(w->points * w->block) * sizeof(float *));
     if (p->layout == FALT_CHANNELS_FIRST) {
         w->strip = round_to_lines((size_t)(w->ah * (w->segment * w->mw + w->aw) * w->chunk) * sizeof(float));
         w->out_strip = round_to_lines((size_t)(w->mh * w->segment * w->mw * w->panels.nr) * sizeof(float));
     }
-    w->per_thread = w->zeros + w->dump + w->v + w->m + w->a_table + w->c_table + w->strip + 2 * w->out_strip;
+    w->per_thread = w->zeros + w->dump + w->v + w->m + w->a_table + w->strip + 2 * w->out_strip;
 }
 
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
@@ -350,7 +349,6 @@ struct job {
 struct thread_space {
     float *zeros, *dump, *v, *m;
     const float **a_table; /* [point][tile of the block][depth tap], each register tile's part as [depth tap][row] */
-    float **c_table;       /* [point][tile of the block] */
     float *strip, *out_strip, *residual_strip;
 };
 
@@ -475,9 +473,13 @@ static void multiply(const struct job *job, const struct thread_space *space, in
     const int64_t width = falt_panel_width(&w->panels, panel),
                   subs = divide_up(count, job->kernels->gemm_rows[w->panels.vectors]);
     const float *u = (const float *)job->operands->packed + falt_panel_offset(&w->panels, panel_depth(p, w), group, panel);
+    ptrdiff_t row[GEMM_MAX_ROWS];
+    for (int m = 0; m < GEMM_MAX_ROWS; m++)
+        row[m] = m * w->panels.nr;
     struct gemm_args args = {
         .taps = p->kernel[0],
         .depth = p->x_group,
+        .row = row,
         .step = 1,
         .columns = width,
         .epilogue = {.lo = -INFINITY, .hi = INFINITY},
@@ -488,7 +490,7 @@ static void multiply(const struct job *job, const struct thread_space *space, in
             falt_share(count, (int)sub, (int)subs, &from, &to);
             args.a = space->a_table + (point * w->block + from) * p->kernel[0];
             args.b = u;
-            args.c = space->c_table + point * w->block + from;
+            args.c = space->m + point * w->m_point + from * w->panels.nr;
             job->kernels->gemm[width / w->panels.vec][to - from](&args);
         }
 }
@@ -572,18 +574,14 @@ static void run_member(void *context, int member, int members)
     const struct job *job = context;
     const struct winograd *w = job->w;
     char *memory = (char *)job->operands->workspace + w->per_thread * (size_t)member;
-    const size_t sizes[] = {w->zeros, w->dump, w->v, w->m, w->a_table, w->c_table, w->strip, w->out_strip, w->out_strip};
+    const size_t sizes[] = {w->zeros, w->dump, w->v, w->m, w->a_table, w->strip, w->out_strip, w->out_strip};
     void *parts[sizeof sizes / sizeof *sizes];
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         parts[i] = memory;
         memory += sizes[i];
     }
-    const struct thread_space space = {parts[0], parts[1], parts[2], parts[3], parts[4],
-                                       parts[5], parts[6], parts[7], parts[8]};
+    const struct thread_space space = {parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], parts[6], parts[7]};
     memset(space.zeros, 0, w->zeros);
-    for (int point = 0; point < w->points; point++)
-        for (int64_t t = 0; t < w->block; t++)
-            space.c_table[point * w->block + t] = space.m + point * w->m_point + t * w->panels.nr;
 
     for (int64_t piece = member; piece < w->tile_ranges * w->panel_ranges; piece += members) {
         int64_t first, last, begin, end;
