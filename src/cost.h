@@ -9,16 +9,16 @@
 
 static const double cost_hertz = 3e9;
 static const double cost_fma_per_cycle = 2.0, cost_loads_per_cycle = 2.0; /* vector instructions */
-static const double cost_fma_latency = 4.0;
+static const double cost_fma_latency = 4.5;
 static const double cost_l3_bytes = 16.0;       /* per cycle and core */
 static const double cost_memory_bytes = 5.0;    /* per cycle and core */
 static const int cost_nominal_threads = 4;      /* for choices that change the rounding, and so must not know the real number */
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 
-/* Cycles beside the k-steps: of a call of a register tile, for each pointer of a tile's table, for each vector of a tile that
- * is scattered over channels (planes apart, or within a pixel), and for each vector that is copied, transposed, or collected
- * into patches; the way of one to L2 and back; and of a call that copies a short piece. */
-static const double cost_tile = 60.0, cost_pointer = 2.0, cost_scatter = 25.0, cost_scatter_near = 10.0;
+/* Cycles beside the k-steps: of a call of a register tile and of each of its rows, for each pointer of a tile's table, for each
+ * vector of a tile that is scattered over channels (planes apart, or within a pixel), and for each vector that is copied,
+ * transposed, or collected into patches; the way of one to L2 and back; and of a call that copies a short piece. */
+static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0, cost_scatter = 25.0, cost_scatter_near = 10.0;
 static const double cost_copy = 2.0, cost_transpose = 5.0, cost_collect = 2.0, cost_l2_vector = 3.0, cost_piece = 15.0;
 
 /* Winograd transforms: cycles for each point of a tile and vector of channels. */
@@ -42,6 +42,12 @@ static inline double cost_rows_step(int64_t rows, int64_t most, int vectors)
         return 0.0;
     const int64_t each = rows / tiles, larger = rows % tiles;
     return (double)larger * cost_tile_step(each + 1, vectors) + (double)(tiles - larger) * cost_tile_step(each, vectors);
+}
+
+/* And of their calls, beside the k-steps. */
+static inline double cost_rows_calls(int64_t rows, int64_t most)
+{
+    return (double)((rows + most - 1) / most) * cost_tile + (double)rows * cost_row;
 }
 
 #endif

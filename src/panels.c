@@ -1,5 +1,6 @@
 #include "panels.h"
 
+#include <math.h>
 #include "cost.h"
 
 double falt_panels_step(const struct kernels *kernels, int64_t channels, int vectors, int64_t rows)
@@ -11,10 +12,18 @@ double falt_panels_step(const struct kernels *kernels, int64_t channels, int vec
     return last ? cycles + cost_rows_step(rows, most, last) : cycles;
 }
 
+static double panels_calls(const struct kernels *kernels, int64_t channels, int vectors, int64_t rows)
+{
+    const int64_t all = divide_up(channels, kernels->vec);
+    const int last = (int)(all % vectors);
+    const double cycles = (double)(all / vectors) * cost_rows_calls(rows, kernels->gemm_rows[vectors]);
+    return last ? cycles + cost_rows_calls(rows, kernels->gemm_rows[last]) : cycles;
+}
+
 /*
- * Two vectors unless another width is clearly faster: tall tiles read the weights least often. But where sums are short, what a
- * tile costs at its end counts for more, and wide tiles write longer rows: 1x1 64 -> 256 at 56x56 runs at 0.92 of the FMA peak
- * with 6x4, at 0.89 with 12x2 (AVX-512); with long sums a wide panel outgrows L2.
+ * Where sums are short, what a tile's rows cost beside them decides, and wide tiles have few: 1x1 24 -> 144 at 56x56 runs at
+ * 0.84 of the FMA peak with 9x3, 0.81 with 6x4, 0.74 with 12x2 (AVX-512). Where they are long, two vectors unless another width
+ * is clearly faster: tall tiles read the weights least often, and a wide panel outgrows L2.
  */
 static int choose_vectors(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth)
 {
@@ -22,14 +31,14 @@ static int choose_vectors(const struct kernels *kernels, int64_t channels, int64
     if (channels <= kernels->vec)
         return 1;
     int best = 2;
-    double least = falt_panels_step(kernels, channels, best, rows);
+    double least = INFINITY;
     for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
-        const double cycles = falt_panels_step(kernels, channels, vectors, rows);
-        const bool wide = vectors == GEMM_MAX_VECTORS && depth <= SHORT && kernels->gemm_rows[vectors] >= vectors &&
-                          divide_up(channels, kernels->vec) % vectors == 0;
-        if (cycles < least * 0.97 || (wide && cycles <= least * 1.02)) {
+        const double step = falt_panels_step(kernels, channels, vectors, rows);
+        const double cycles = (double)depth * step + panels_calls(kernels, channels, vectors, rows);
+        const double favour = depth > SHORT && vectors == 2 ? 0.97 : 1.0;
+        if (cycles * favour < least) {
             best = vectors;
-            least = cycles;
+            least = cycles * favour;
         }
     }
     return best;

@@ -62,7 +62,7 @@ static double overhead(const struct problem *p, const struct resources *r, const
     const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
     const double seen = d->strip ? (double)p->in_pixels / (double)p->out_pixels * (double)(p->kernel[0] * p->x_group) : 0.0;
     const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_transpose : cost_copy;
-    return panels * ceil(rows / r->kernels->gemm_rows[d->panels.vectors]) * cost_tile +
+    return panels * cost_rows_calls((int64_t)rows, r->kernels->gemm_rows[d->panels.vectors]) +
            (p->y.c == 1 ? 0.0 : panels * rows * vectors * cost_scatter) + groups * rows * (double)p->taps / run * cost_pointer +
            groups * rows * seen / d->panels.vec * copy;
 }

@@ -119,7 +119,7 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double input = tiles * chunks_in * cost_winograd_input * w->points;
     const double output = tiles * chunks_out * cost_winograd_output * w->points;
     const double gemm = panels * depth * w->points * blocks * panel_step(r->kernels, w, (int64_t)ceil(tiles / blocks));
-    const double calls = panels * w->points * ceil(tiles / r->kernels->gemm_rows[w->panels.vectors]) * cost_tile;
+    const double calls = panels * w->points * cost_rows_calls((int64_t)tiles, r->kernels->gemm_rows[w->panels.vectors]);
     const double weights = panels * depth * w->points * (double)w->panels.nr * sizeof(float);
     const double v = (double)block * w->points * (double)(p->kernel[0] * w->v_row) * sizeof(float);
     const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
