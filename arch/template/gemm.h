@@ -87,16 +87,23 @@ NOINLINE void tile_finish(const struct gemm_args *args, float *tile, int rows, i
 #define EACH_ROW UNROLL for (int m = 0; m < GEMM_MAX_ROWS; m++) if (m < rows)
 #define EACH_VECTOR UNROLL for (int v = 0; v < GEMM_MAX_VECTORS; v++) if (v < vectors)
 
+INLINE int stays_in_registers(const struct gemm_args *args)
+{
+    return args->step == 1 && args->epilogue.activation == ACTIVATE_NONE;
+}
+
 INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors)
 {
+    /* Where rows take all general registers, gcc keeps the rest in vector registers during the loop, and to get it back waits
+     * for the multiply-adds. */
+    const struct gemm_args *volatile kept = args;
     const int nr = vectors * VEC;
-    const int whole = args->columns == nr, in_registers = args->step == 1 && args->epilogue.activation == ACTIVATE_NONE;
     _Alignas(64) float tile[TILE_FLOATS];
     vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
 
     if (!args->accumulate) {
         EACH_ROW EACH_VECTOR sum[m][v] = vec_zero();
-    } else if (whole && in_registers) {
+    } else if (args->columns == nr && stays_in_registers(args)) {
         EACH_ROW EACH_VECTOR sum[m][v] = vec_load(args->c + args->row[m] + v * VEC);
     } else {
         tile_read(args->c, args->row, args->step, rows, args->columns, tile, nr);
@@ -120,15 +127,17 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
         }
     }
 
-    if (!in_registers) {
+    args = kept;
+    if (!stays_in_registers(args)) {
         EACH_ROW EACH_VECTOR vec_store(tile + m * nr + v * VEC, sum[m][v]);
         tile_finish(args, tile, rows, nr);
         return;
     }
+    const int whole = args->columns == nr;
     if (args->bias) {
         EACH_VECTOR
         {
-            const vec bias = vec_load_n(args->bias + v * VEC, args->columns - v * VEC);
+            const vec bias = whole ? vec_load(args->bias + v * VEC) : vec_load_n(args->bias + v * VEC, args->columns - v * VEC);
             EACH_ROW sum[m][v] = vec_add(sum[m][v], bias);
         }
     }

@@ -46,7 +46,7 @@ struct tile {
     const float **table;
     int64_t taps, depth; /* of the table */
     int64_t rows;
-    ptrdiff_t output[GEMM_MAX_ROWS]; /* floats from y to channel 0 */
+    ptrdiff_t output[GEMM_MAX_ROWS]; /* floats from the block's first output pixel */
 };
 
 _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must fit");
@@ -203,6 +203,7 @@ struct thread_space {
     float *zeros, *strip;
     const float **table;
     struct tile *tiles;
+    int64_t pointed; /* pixels of the block that the tiles are for, if they hold for any such block; else 0 */
 };
 
 struct place {
@@ -219,6 +220,12 @@ static struct place place_of(const struct problem *p, int64_t pixel)
     place.z = pixel % p->out[0];
     place.n = pixel / p->out[0];
     return place;
+}
+
+/* Floats from y to channel 0 of an output pixel. */
+static int64_t output_of(const struct problem *p, struct place at)
+{
+    return p->y.base + at.n * p->y.n + at.z * p->y.pixel[0] + at.y * p->y.pixel[1] + at.x * p->y.pixel[2];
 }
 
 /* `count` pixels further, at most to the end of the row. */
@@ -244,7 +251,8 @@ static bool window_inside(const struct problem *p, int dimension, int64_t begin)
 
 /* Fills in a tile from `at` on, and its pointers: [tap][row], or [kernel row][row] where all taps of a kernel row are one run.
  */
-static void point(const struct job *job, const struct view *view, const float *zeros, struct place *at, struct tile *tile)
+static void point(const struct job *job, const struct view *view, const float *zeros, int64_t origin, struct place *at,
+                  struct tile *tile)
 {
     const struct problem *p = job->p;
     const float *window[GEMM_MAX_ROWS];
@@ -253,8 +261,7 @@ static void point(const struct job *job, const struct view *view, const float *z
     for (int64_t m = 0, count; m < tile->rows; m += count, advance(p, at, count)) { /* the pixels of one output row */
         count = smaller(tile->rows - m, p->out[2] - at->x);
         const float *first = view->base + at->n * view->image + at->z * view->plane + at->y * view->row + at->x * view->pixel;
-        const int64_t output =
-            p->y.base + at->n * p->y.n + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->x * p->y.pixel[2];
+        const int64_t output = output_of(p, *at) - origin;
         for (int64_t i = 0; i < count; i++) {
             window[m + i] = first + i * view->pixel;
             tile->output[m + i] = output + i * p->y.pixel[2];
@@ -343,18 +350,20 @@ static struct view look(const struct job *job, int64_t group, struct place at, i
     };
 }
 
-static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t group, int64_t panel)
+static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t origin, int64_t group,
+                      int64_t panel)
 {
     const struct problem *p = job->p;
+    const struct operands *o = job->operands;
     const struct panels *panels = &job->d->panels;
     const int64_t first = panel * panels->nr, channel = group * p->y_group + first, width = falt_panel_width(panels, panel);
     gemm_kernel *const *kernels = job->kernels->gemm[width / panels->vec];
     struct gemm_args args = {
-        .b = (const float *)job->operands->packed + falt_panel_offset(panels, p->taps * p->x_group, group, panel),
-        .c = job->operands->y + channel * p->y.c,
-        .residual = job->operands->residual ? job->operands->residual + channel * p->y.c : NULL,
+        .b = (const float *)o->packed + falt_panel_offset(panels, p->taps * p->x_group, group, panel),
+        .c = o->y + origin + channel * p->y.c,
+        .residual = o->residual ? o->residual + origin + channel * p->y.c : NULL,
         .step = p->y.c,
-        .bias = job->operands->bias ? job->operands->bias + channel : NULL,
+        .bias = o->bias ? o->bias + channel : NULL,
         .columns = smaller(width, p->y_group - first),
         .epilogue = job->epilogue,
     };
@@ -367,29 +376,39 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
     }
 }
 
+/* Cuts a block into tiles. Those in a strip depend on the number of pixels only: blocks of the same size share them. */
+static void point_tiles(const struct job *job, struct thread_space *space, const struct view *view, struct place start,
+                        int64_t pixels, int64_t tiles)
+{
+    const float **table = space->table;
+    struct place at = start;
+    if (space->pointed == pixels)
+        return;
+    for (int64_t t = 0; t < tiles; t++) {
+        struct tile *tile = &space->tiles[t];
+        tile->rows = pixels / tiles + (t < pixels % tiles);
+        tile->table = table;
+        table += tile->rows * job->p->taps;
+        point(job, view, space->zeros, output_of(job->p, start), &at, tile);
+    }
+    space->pointed = job->d->strip ? pixels : 0;
+}
+
 /* Panels [begin, end) of pixels [first, first + pixels). */
-static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t pixels, int64_t begin,
+static void run_block(const struct job *job, struct thread_space *space, int64_t first, int64_t pixels, int64_t begin,
                       int64_t end)
 {
     const int64_t panels = job->d->panels.count, tiles = divide_up(pixels, job->kernels->gemm_rows[job->d->panels.vectors]);
     const struct place start = place_of(job->p, first);
     for (int64_t group = begin / panels; group * panels < end; group++) {
         const struct view view = look(job, group, start, pixels, space->strip);
-        const float **table = space->table;
-        struct place at = start;
-        for (int64_t t = 0; t < tiles; t++) {
-            struct tile *tile = &space->tiles[t];
-            tile->rows = pixels / tiles + (t < pixels % tiles);
-            tile->table = table;
-            table += tile->rows * job->p->taps;
-            point(job, &view, space->zeros, &at, tile);
-        }
+        point_tiles(job, space, &view, start, pixels, tiles);
         for (int64_t panel = larger(begin - group * panels, 0); panel < smaller(end - group * panels, panels); panel++)
-            run_panel(job, space->tiles, tiles, group, panel);
+            run_panel(job, space->tiles, tiles, output_of(job->p, start), group, panel);
     }
 }
 
-static void run_piece(const struct job *job, const struct thread_space *space, int64_t piece)
+static void run_piece(const struct job *job, struct thread_space *space, int64_t piece)
 {
     const struct direct *d = job->d;
     int64_t first, last, begin, end;
@@ -409,7 +428,7 @@ static void run_member(void *context, int member, int members)
     const struct job *job = context;
     const struct direct *d = job->d;
     char *memory = (char *)job->operands->workspace + d->per_thread * (size_t)member;
-    const struct thread_space space = {
+    struct thread_space space = {
         .zeros = (float *)(void *)memory,
         .strip = (float *)(void *)(memory + d->zeros),
         .table = (const float **)(void *)(memory + d->zeros + d->strip_bytes),
