@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "copies.h"
 #include "data.h"
+#include "execution.h"
 #include "measure.h"
 #include "peer.h"
 
@@ -83,14 +84,6 @@ struct ratios {
     const struct job *lowest_job, *last_job;
 };
 
-struct execution {
-    falt_plan *plan;
-    falt_tensors tensors;
-    void *packed;
-    struct copies *weights;
-    bool refused; /* by the library, which knows why */
-};
-
 /* What is there for all layers. */
 struct bench {
     const struct selection *selection;
@@ -101,17 +94,6 @@ struct bench {
     struct ratios ratios;
     bool unsteady, differs;
 };
-
-static bool execute(void *context)
-{
-    struct execution *execution = context;
-    if (execution->packed != NULL)
-        execution->tensors.packed_weights = copies_next(execution->weights);
-    else if (execution->tensors.weights != NULL)
-        execution->tensors.weights = copies_next(execution->weights);
-    execution->refused = falt_execute(execution->plan, &execution->tensors) != FALT_OK;
-    return !execution->refused;
-}
 
 /* Median time to create and destroy a plan; a few, as plans are made in microseconds. */
 static double plan_seconds(const struct job *job, const falt_options *options)
@@ -127,35 +109,6 @@ static double plan_seconds(const struct job *job, const falt_options *options)
         seconds[count++] = seconds_now() - start;
     }
     return median(seconds, count);
-}
-
-/* Fills the tensors' packed weights and workspace, so that executing neither packs nor allocates. */
-static bool prepare(struct execution *execution, const struct data *data, int64_t plain_weights, bool cold)
-{
-    falt_tensors *tensors = &execution->tensors;
-    const size_t packed = falt_plan_packed_weights_size(execution->plan);
-    *tensors = data->tensors;
-    if (packed > 0) {
-        execution->packed = data_allocate(packed);
-        if (execution->packed == NULL)
-            return false;
-        execution->refused = falt_pack_weights(execution->plan, tensors->weights, execution->packed, packed) != FALT_OK;
-        if (execution->refused)
-            return false;
-    }
-    void *weights = packed > 0 ? execution->packed : (void *)(uintptr_t)tensors->weights;
-    const size_t size = packed > 0 ? packed : (size_t)plain_weights * sizeof(float);
-    if (weights != NULL && !copies_make(execution->weights, weights, size, cold))
-        return false;
-    tensors->workspace_size = falt_plan_workspace_size(execution->plan, 1);
-    tensors->workspace = data_allocate(tensors->workspace_size);
-    return tensors->workspace != NULL;
-}
-
-static void release(struct execution *execution)
-{
-    free(execution->packed);
-    free(execution->tensors.workspace);
 }
 
 /* Whether the peer finds what we do, but for rounding: |a - b| <= 1e-3 (|b| + the root mean square of all b). A wrong or
@@ -215,14 +168,14 @@ static const char *bench_plan(struct bench *bench, const struct job *job, falt_p
     const double work = 2 * sizes.multiply_adds;
 
     bool good = data_init(&data, &job->conv, job->pass, s->seed, false);
-    good = good && prepare(&execution, &data, sizes.weights, s->cold_weights) && probe_init(&probe, kernels, threads);
+    good = good && execution_prepare(&execution, &data, sizes.weights, s->cold_weights) && probe_init(&probe, kernels, threads);
     if (good && bench->peer != NULL) {
         peer = peer_layer_create(bench->peer, &job->conv, job->pass, &data, &refusal);
         if (peer != NULL && peer_layer_run(peer))
-            good = execute(&execution), differs = good && !agrees(peer, &data);
+            good = execution_run(&execution), differs = good && !agrees(peer, &data);
     }
     const bool settle = peer != NULL && !s->cold_weights;
-    const struct runner runners[MAX_RUNNERS] = {{execute, &execution, settle}, {peer_layer_run, peer, settle}};
+    const struct runner runners[MAX_RUNNERS] = {{execution_run, &execution, settle}, {peer_layer_run, peer, settle}};
     good = good && measure(&probe, runners, peer != NULL ? 2 : 1, work, s->min_time, m);
     if (good) {
         const double repeats = (double)job->layer->repeats, ratio = peer != NULL ? m[1].ratio : (double)NAN;
@@ -271,7 +224,7 @@ static const char *bench_plan(struct bench *bench, const struct job *job, falt_p
     bench->differs |= differs;
     probe_free(&probe);
     peer_layer_destroy(peer);
-    release(&execution);
+    execution_release(&execution);
     data_free(&data);
     return good                ? NULL
            : execution.refused ? falt_last_error()

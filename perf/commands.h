@@ -8,6 +8,7 @@ int run_info(const struct selection *selection);
 int run_bench(const struct selection *selection);
 int run_check(const struct selection *selection);
 int run_explain(const struct selection *selection);
+int run_candidates(const struct selection *selection); /* explain --measure */
 int run_matrix(const struct selection *selection);
 int run_sizes(const struct selection *selection);
 

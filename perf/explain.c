@@ -15,6 +15,8 @@ static char *describe(const falt_plan *plan, falt_format format)
 
 int run_explain(const struct selection *s)
 {
+    if (s->measured)
+        return run_candidates(s);
     const bool json = s->format == FORMAT_JSON;
     int failures = 0, printed = 0;
     for (int i = 0; i < s->job_count; i++) {

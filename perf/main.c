@@ -67,6 +67,15 @@ static const struct {
     {{"explain", EXPLAIN, "what is planned for a layer, and why not otherwise", selection_synopsis,
       PROBLEMS "\n"
       "Prints the chosen algorithm, kernel, schedule, predicted time and workspace, and why the others were not chosen.\n"
+      "\n"
+      "--measure forces each algorithm that applies (the reference only where nothing else does) and prints what it takes\n"
+      "beside what was predicted; they run by turns, medians count, and each has its share of the best one's speed. The\n"
+      "others have their reasons. In the end it says how often the planner's choice was within 10 % of the best: over\n"
+      "everything there is with --net all --pass all --layout all. \"auto\" is a choice of several algorithms, one for each\n"
+      "phase of backward data. Weights are warm and packed, as in bench.\n"
+      "\n"
+      "csv: problem,pass,layout,algo,kernel,isa,threads,predicted_ms,measured_ms,percent_of_best,chosen,refused, and the last\n"
+      "     line 'planner: within 10 % of the best on N of M layers' (json: layers, within_10_percent).\n"
       EXIT_STATUS,
       NHWC},
      run_explain},

@@ -9,7 +9,7 @@
  * A probe is a burst of independent multiply-adds of the same instruction set on the same number of threads. The median
  * of the efficiencies is reported; runs are repeated until they agree.
  *
- * Two programs that do the same work are compared in the same way: they alternate in slices of tens of microseconds, each
+ * Programs that do the same work are compared in the same way: they alternate in slices of tens of microseconds, each
  * round in the other order, and the median of the rounds' quotients counts, not the quotient of two medians:
  *
  *     probe  A  probe  B  probe  B  probe  A  probe  A  ...       a round's ratio = B's time / A's time, a neighbour's
@@ -46,19 +46,19 @@ struct runner {
     bool settle; /* once more before each timed slice, so that it finds in the caches what it left there, not what the other did
                   */
 };
-enum { MAX_RUNNERS = 2 };
+enum { MAX_RUNNERS = 6 };
 
 struct measurement {
     double min_seconds, median_seconds; /* of one run */
     double peak;                        /* median of the probes, operations a second */
     double efficiency;                  /* median of the runs' rates, each divided by the peak around it */
     double ratio;                       /* median of the rounds' quotients: its time / the first runner's */
-    double spread; /* median absolute deviation of the efficiencies (second runner: ratios) / their median */
+    double spread; /* median absolute deviation of the efficiencies (of the others: ratios) / their median */
     bool steady;   /* the spread is small */
     int samples;
 };
 
-/* Runs one or two runners for at least min_seconds in all (three rounds, whatever that takes), and up to five times as long
+/* Runs the runners by turns for at least min_seconds in all (three rounds, whatever that takes), and up to five times as long
  * while a spread is not small. `work` is the operations of one run. False when out of memory or when a run failed. */
 bool measure(struct probe *probe, const struct runner *runners, int count, double work, double min_seconds,
              struct measurement results[MAX_RUNNERS]);

@@ -186,11 +186,6 @@ static bool set_format(struct selection *s, const char *option, const char *valu
     s->format = (enum format)choose(s, option, value, format_names, FORMAT_COUNT);
     if (s->format == FORMAT_COUNT)
         return false;
-    /* The library itself writes what explain prints. */
-    if (s->command->bit != EXPLAIN && !report_available(s->format))
-        return usage_error(s, "--format json: this faltung was built without cJSON");
-    if (s->command->bit == EXPLAIN && s->format == FORMAT_CSV)
-        return usage_error(s, "--format csv: a plan's description is text (table) or json");
     return true;
 }
 
@@ -276,6 +271,14 @@ static bool set_weights(struct selection *s, const char *option, const char *val
     return choice < 2;
 }
 
+static bool set_measured(struct selection *s, const char *option, const char *value)
+{
+    (void)option, (void)value;
+    s->measured = true;
+    s->options.warm_weights = !s->cold_weights;
+    return true;
+}
+
 static bool set_transposed(struct selection *s, const char *option, const char *value)
 {
     (void)option, (void)value;
@@ -286,6 +289,11 @@ static bool set_transposed(struct selection *s, const char *option, const char *
 /* Read after all options, as --transposed decides how a batch file is read. */
 static bool set_source(struct selection *s, const char *option, const char *value)
 {
+    if (strcmp(option, "net") == 0 && strcmp(value, "all") == 0) {
+        for (size_t i = 0; i < net_count; i++)
+            set_source(s, option, nets[i].name);
+        return true;
+    }
     s->sources[s->source_count++] = option;
     s->sources[s->source_count++] = value;
     return true;
@@ -298,7 +306,7 @@ static const struct option_row {
     const char *help;
 } rows[] = {
     {"net", "NAME", BENCH | CHECK | EXPLAIN | SIZES, set_source,
-     "the layers of a built-in network; may be repeated. --net list lists them"},
+     "the layers of a built-in network, or of all; may be repeated. --net list lists them"},
     {"batch", "FILE", BENCH | CHECK | EXPLAIN | MATRIX | SIZES, set_source,
      "a problem a line, # begins a comment; may be repeated"},
     {"transposed", NULL, BENCH | CHECK | EXPLAIN | MATRIX | SIZES, set_transposed,
@@ -315,8 +323,10 @@ static const struct option_row {
     {"crop", "N", BENCH | CHECK | EXPLAIN, set_crop, "crop larger inputs to N pixels in each spatial dimension (and say so)"},
     {"act", "ACT", BENCH | CHECK | EXPLAIN, set_act,
      "forward: none (default), relu, relu6, clamp:LOW:HIGH, leaky:SLOPE, sigmoid, silu or hardswish"},
-    {"min-time", "S", BENCH, set_min_time, "seconds for each layer (default 0.2); up to five times that to become steady"},
-    {"weights", "STATE", BENCH, set_weights,
+    {"measure", NULL, EXPLAIN, set_measured, "measure each algorithm that applies, and judge the choice"},
+    {"min-time", "S", BENCH | EXPLAIN, set_min_time,
+     "seconds for each layer (default 0.2); up to five times that to become steady"},
+    {"weights", "STATE", BENCH | EXPLAIN, set_weights,
      "warm (default): they stay in cache; cold: they come from memory, as in a network"},
     {"versus", "PEER", BENCH, set_versus, "alternate with another library, and compare results: onednn"},
     {"versus-algo", "ALGO", BENCH, set_versus_algorithm,
@@ -331,7 +341,7 @@ static const struct option_row {
     {"format", "FORMAT", MATRIX, set_matrix_format,
      "text (default), csv, mtx (Matrix Market), svg or png: a picture of the entries"},
     {"output", "FILE", MATRIX, set_output, "instead of standard output"},
-    {"seed", "N", BENCH | CHECK | MATRIX, set_seed, "of the random data (default 1)"},
+    {"seed", "N", BENCH | CHECK | EXPLAIN | MATRIX, set_seed, "of the random data (default 1)"},
     {"format", "FORMAT", BENCH | CHECK | EXPLAIN | INFO, set_format, "table (default), csv or json"},
     {"help", NULL, BENCH | CHECK | EXPLAIN | INFO | MATRIX | SIZES, NULL, "this text"},
 };
@@ -372,6 +382,17 @@ static int option_error(const struct selection *s, int code, char **argv)
     return 2;
 }
 
+/* What explain prints without measuring, the library itself writes. */
+static bool has_format(const struct selection *s)
+{
+    const bool described = s->command->bit == EXPLAIN && !s->measured;
+    if (described && s->format == FORMAT_CSV)
+        return usage_error(s, "--format csv: a plan's description is text (table) or json; --measure has csv");
+    if (!described && !report_available(s->format))
+        return usage_error(s, "--format json: this faltung was built without cJSON");
+    return true;
+}
+
 int options_parse(struct selection *s, const struct command *command, int argc, char **argv)
 {
     *s = (struct selection){.command = command,
@@ -388,7 +409,7 @@ int options_parse(struct selection *s, const struct command *command, int argc, 
         if ((rows[i].commands & command->bit) != 0)
             options[count++] =
                 (struct option){rows[i].name, rows[i].argument != NULL ? required_argument : no_argument, NULL, FIRST_LONG + i};
-    s->sources = malloc(2 * (size_t)(argc + 1) * sizeof *s->sources);
+    s->sources = malloc(2 * (size_t)(argc + 1) * net_count * sizeof *s->sources);
     if (s->sources == NULL) {
         usage_error(s, "out of memory");
         return 2;
@@ -414,6 +435,8 @@ int options_parse(struct selection *s, const struct command *command, int argc, 
         if (!row->set(s, row->name, optarg))
             return 2;
     }
+    if (!has_format(s))
+        return 2;
     if (command->bit == INFO) {
         if (optind < argc)
             usage_error(s, "unexpected argument '%s'", argv[optind]);

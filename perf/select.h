@@ -55,6 +55,7 @@ struct selection {
     const char *versus; /* the peer's name, or NULL */
     struct peer_options peer;
     bool cold_weights;
+    bool measured; /* explain: with measured times */
 
     struct {
         falt_boundary boundary;

@@ -165,6 +165,15 @@ fi
 
 # explain and info
 run 0 explain $tiny; says out "direct"
+wrong "--measure has csv" explain --format csv $tiny
+run 0 explain --measure --min-time 0.001 --pass all --layout all --batch good
+says out "% of the best"; says out "chosen"; says out "there are no transforms"; silent err
+[ "$(tail -n 1 out | sed 's/on [0-9]* of/on N of/')" = "planner: within 10 % of the best on N of 12 layers" ] || fail "last line"
+run 0 explain --measure --min-time 0.001 --format csv --weights cold --transposed --pass bwd_w $tiny; silent err
+[ "$(head -n 1 out)" = problem,pass,layout,algo,kernel,isa,threads,predicted_ms,measured_ms,percent_of_best,chosen,refused ] ||
+    fail "header"
+sed '$d' out | awk -F, 'NF != 12 || ($9 != "" && !($10 > 0)) { exit 1 }' || fail "rows"
+[ "$(grep -c ',chosen,$' out)" -eq 1 ] || fail "the chosen"
 run 0 info --format csv; says out "isa,"; says out "scalar,"
 
 # json, where there is a judge for it
@@ -172,7 +181,8 @@ run 0 explain --format json $tiny "$tiny"; cp out explain.json
 if "$faltung" check --format json $tiny >check.json 2>err; then
     run 0 bench --min-time 0.001 --format json $tiny; cp out bench.json; says out '"percent_of_peak"'
     run 0 info --format json; cp out info.json
-    for file in explain check bench info; do
+    run 0 explain --measure --min-time 0.001 --format json $tiny; cp out measured.json; says out '"within_10_percent"'
+    for file in explain check bench info measured; do
         what="json of $file"
         if command -v python3 >/dev/null; then
             python3 -m json.tool $file.json >out 2>err || fail "invalid"
