@@ -242,12 +242,23 @@ static void set_offsets(const struct problem *p, const struct im2col *d, ptrdiff
             }
 }
 
-/* line[phase * pitch + i] = from[i * stride + phase], of `count` floats in all. */
+/* Whether some tap's window ever lies on the strip's columns of this phase. */
+static bool is_seen(const struct problem *p, int64_t phase)
+{
+    int64_t t = 0;
+    while (t < p->kernel[2] && t < p->stride[2] && t * p->dilation[2] % p->stride[2] != phase)
+        t++;
+    return t < p->kernel[2] && t < p->stride[2];
+}
+
+/* line[phase * pitch + i] = from[i * stride + phase], of `count` floats in all, for the phases that are seen. */
 static void deinterleave(const struct job *job, const float *from, int64_t count, float *line)
 {
-    const int64_t stride = job->p->stride[2], whole = count / stride;
-    job->kernels->transpose(from, stride, whole, stride, line, job->d->pitch);
-    job->kernels->transpose(from + whole * stride, stride, 1, count % stride, line + whole, job->d->pitch);
+    const int64_t stride = job->p->stride[2];
+    for (int64_t phase = 0; phase < stride && phase < count; phase++, line += job->d->pitch)
+        if (is_seen(job->p, phase))
+            for (int64_t i = 0; i < (count - phase - 1) / stride + 1; i++)
+                line[i] = from[i * stride + phase];
 }
 
 /* Pixels [begin, begin + strip_width) of an input row, zeros outside of the image: channel c's go to to[c * step]. */
@@ -269,7 +280,18 @@ static void copy_line(const struct job *job, const float *row, int64_t begin, fl
         job->kernels->transpose(row + (begin + left) * job->x.pixel, job->x.pixel, seen, p->x_group, to + left, step);
 }
 
-/* What a block sees of a group: [kernel depth][channel][strip_height][phase][pitch]. */
+/* Whether a tap's window ever lies on line h of the strip of a block of that many rows. */
+static bool is_line_seen(const struct problem *p, int64_t rows, int64_t h)
+{
+    for (int64_t r = 0; r < p->kernel[1] && r * p->dilation[1] <= h; r++) {
+        const int64_t from_tap = h - r * p->dilation[1];
+        if (from_tap % p->stride[1] == 0 && from_tap / p->stride[1] < rows)
+            return true;
+    }
+    return false;
+}
+
+/* What a block sees of a group: [kernel depth][channel][strip_height][phase][pitch]. What lies between is not touched. */
 static void fill_strip(const struct job *job, const struct block *b, int64_t group, const struct thread_space *space)
 {
     const struct problem *p = job->p;
@@ -278,6 +300,8 @@ static void fill_strip(const struct job *job, const struct block *b, int64_t gro
     const int64_t begin = b->x * p->stride[2] - p->pad[2];
     for (int64_t k = 0; k < p->kernel[0]; k++)
         for (int64_t h = 0; h < height; h++) {
+            if (!is_line_seen(p, b->rows, h))
+                continue;
             const int64_t z = b->z * p->stride[0] - p->pad[0] + k * p->dilation[0], y = b->y * p->stride[1] - p->pad[1] + h;
             float *line = space->strip + k * p->x_group * d->plane + h * d->line;
             const float *row = job->operands->x + b->n * job->x.n + group * p->x_group * job->x.c +
