@@ -2,19 +2,38 @@
 
 #include "arithmetic.h"
 
-static int64_t phases_of(const struct problem *p, int dimension)
+enum { MOST_PHASES = 1024 };
+
+struct strides {
+    int64_t of[3];
+};
+
+static int64_t count_phases(const struct problem *p, const struct strides *s)
 {
-    return smaller(p->stride[dimension], p->in[dimension]);
+    int64_t count = p->pass == FALT_BACKWARD_DATA;
+    for (int i = 0; i < 3; i++)
+        if (!falt_multiply(count, smaller(s->of[i], p->in[i]), &count) || count > MOST_PHASES)
+            return 0;
+    return count;
+}
+
+/* Where y has a single pixel any stride is the same map. With one that is as long as the kernel each phase has one tap, and
+ * none of them falls into the padding: for a dense layer that is as many times less to do as it has taps. */
+static struct strides choose_strides(const struct problem *p)
+{
+    struct strides own, apart;
+    for (int i = 0; i < 3; i++) {
+        own.of[i] = apart.of[i] = p->stride[i];
+        if (p->out[i] == 1)
+            apart.of[i] = larger(p->stride[i], (p->kernel[i] - 1) * p->dilation[i] + 1);
+    }
+    return count_phases(p, &apart) ? apart : own;
 }
 
 int64_t falt_phases(const struct problem *p)
 {
-    enum { MOST = 1024 };
-    int64_t count = p->pass == FALT_BACKWARD_DATA;
-    for (int i = 0; i < 3; i++)
-        if (!falt_multiply(count, phases_of(p, i), &count) || count > MOST)
-            return 0;
-    return count;
+    const struct strides strides = choose_strides(p);
+    return count_phases(p, &strides);
 }
 
 static int64_t greatest_divisor(int64_t a, int64_t b)
@@ -28,9 +47,9 @@ static int64_t greatest_divisor(int64_t a, int64_t b)
 }
 
 /* One dimension: pixels phase + s u. Shifts the views to it. */
-static void take_phase(const struct problem *p, int dimension, int64_t phase, struct problem *f)
+static void take_phase(const struct problem *p, int dimension, int64_t s, int64_t phase, struct problem *f)
 {
-    const int64_t s = p->stride[dimension], d = p->dilation[dimension], g = greatest_divisor(s, d);
+    const int64_t d = p->dilation[dimension], g = greatest_divisor(s, d);
     const int64_t step = s / g, first = phase + p->pad[dimension];
     int64_t r0 = 0, taps = 0;
     while (r0 < step && r0 < p->kernel[dimension] && (first - r0 * d) % s != 0)
@@ -61,9 +80,11 @@ void falt_phase(const struct problem *p, int64_t index, struct problem *f)
     f->y_group = p->x_group;
     f->x_count = p->y_count;
     falt_dense_views(p, f);
+    const struct strides strides = choose_strides(p);
     for (int i = 2; i >= 0; i--) {
-        take_phase(p, i, index % phases_of(p, i), f);
-        index /= phases_of(p, i);
+        const int64_t phases = smaller(strides.of[i], p->in[i]);
+        take_phase(p, i, strides.of[i], index % phases, f);
+        index /= phases;
     }
     f->in_pixels = p->out_pixels;
     f->out_pixels = f->out[0] * f->out[1] * f->out[2];

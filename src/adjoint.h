@@ -11,8 +11,8 @@
 
 #include "problem.h"
 
-/* Number of phases of a problem: the product of its strides, where not larger than its image. 0 if it is not backward data, or
- * there are more than a plan should have. */
+/* Number of phases of a problem: the product of its strides, where not larger than its image, or of its kernel where y is a
+ * single pixel. 0 if it is not backward data, or there are more than a plan should have. */
 int64_t falt_phases(const struct problem *problem);
 
 /* Phase `index` as a forward problem; x and y have changed sides. It may have no taps: then its pixels are zero (and epilogue).

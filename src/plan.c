@@ -26,7 +26,7 @@ struct step {
 struct falt_plan {
     struct problem problem;
     struct resources resources;
-    struct verdict verdicts[PLANNER_SOLVERS]; /* on the main step */
+    struct verdict verdicts[PLANNER_SOLVERS]; /* on all steps */
     falt_allocator allocator;
     bool forced;
     size_t packed, workspace; /* bytes, of all steps */
@@ -65,6 +65,17 @@ static falt_status check_options(const falt_options *options)
     return FALT_OK;
 }
 
+/* A solver that is refused by one step is refused. */
+static void add_verdicts(struct verdict sum[PLANNER_SOLVERS], const struct verdict step[PLANNER_SOLVERS], bool first)
+{
+    for (int i = 0; i < PLANNER_SOLVERS; i++) {
+        if (first || (sum[i].applies && !step[i].applies))
+            sum[i] = step[i];
+        else
+            sum[i].seconds += step[i].seconds;
+    }
+}
+
 /* Backward data goes to the forward solvers in phases, but to a forced reference solver as it is: it is the oracle of the
  * others. */
 static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm forced)
@@ -88,8 +99,8 @@ static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm force
         if (i == 0 || step->chosen.seconds > most) {
             most = step->chosen.seconds;
             plan->main = i;
-            memcpy(plan->verdicts, verdicts, sizeof verdicts);
         }
+        add_verdicts(plan->verdicts, verdicts, i == 0);
     }
     return FALT_OK;
 }
@@ -118,6 +129,8 @@ static uint64_t packed_key(const falt_plan *plan)
     h = hash(h, p->stride, sizeof p->stride);
     h = hash(h, p->dilation, sizeof p->dilation);
     h = hash(h, p->pad, sizeof p->pad);
+    for (int i = 0; i < 3 && p->pass == FALT_BACKWARD_DATA; i++) /* other phases, see adjoint.c */
+        h = hash(h, p->out[i] == 1 ? "1" : "n", 1);
     for (int64_t i = 0; i < plan->steps; i++) {
         const struct candidate *c = &plan->step[i].chosen;
         h = hash(h, c->solver->name, strlen(c->solver->name));

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "adjoint.h"
 #include "error.h"
 #include "problem.h"
 #include "solver.h"
@@ -614,6 +615,40 @@ static void test_last_error(void **state)
     assert_string_equal(falt_last_error(), "stays");
 }
 
+/* Backward data to a single pixel: a phase for each tap, whatever the stride; else one for each residue class. */
+static void test_phases(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t in, kernel, stride, dilation, phases, taps; /* of the longest phase */
+    } cases[] = {
+        {7, 7, 1, 1, 7, 1},          {7, 7, 3, 1, 7, 1},          {4, 3, 2, 1, 3, 1}, {5, 3, 1, 2, 5, 1},
+        {7, 1, 9, 1, 7, 1},          {8, 7, 1, 1, 1, 7},          {9, 7, 2, 1, 2, 4}, {9, 3, 3, 1, 3, 1},
+        {1024, 1024, 1, 1, 1024, 1}, {1025, 1025, 1, 1, 1, 1025}, {1, 1, 1, 1, 1, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        falt_conv conv = initial;
+        struct problem problem, phase;
+        conv.in[0] = 1;
+        conv.in[1] = cases[i].in;
+        conv.kernel[1] = cases[i].kernel;
+        conv.stride[1] = cases[i].stride;
+        conv.dilation[1] = cases[i].dilation;
+        assert_int_equal(falt_problem_init(&problem, &conv, FALT_BACKWARD_DATA, NULL), FALT_OK);
+        assert_int_equal(falt_phases(&problem), cases[i].phases);
+        int64_t taps = 0, all = 0, pixels = 0;
+        for (int64_t k = 0; k < cases[i].phases; k++) {
+            falt_phase(&problem, k, &phase);
+            taps = phase.taps > taps ? phase.taps : taps;
+            all += phase.taps;
+            pixels += phase.out_pixels;
+        }
+        assert_int_equal(taps, cases[i].taps);
+        assert_true(all <= cases[i].kernel);
+        assert_int_equal(pixels, cases[i].in);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -635,6 +670,7 @@ int main(void)
         cmocka_unit_test(test_dimensions),
         cmocka_unit_test(test_empty_batch),
         cmocka_unit_test(test_strides),
+        cmocka_unit_test(test_phases),
         cmocka_unit_test(test_epilogue),
         cmocka_unit_test(test_print),
         cmocka_unit_test(test_names),
