@@ -31,8 +31,8 @@ NOINLINE void tile_read(const float *c, const ptrdiff_t *row, ptrdiff_t step, in
     } else if (rows_adjoin(row, rows)) {
         transpose(c + row[0], step, columns, rows, tile, nr);
     } else {
-        for (int m = 0; m < rows; m++) {
-            for (int64_t n = 0; n < columns; n++)
+        for (int64_t n = 0; n < columns; n++) { /* columns, planes apart, may share a cache set: each but once */
+            for (int m = 0; m < rows; m++)
                 tile[m * nr + n] = c[row[m] + n * step];
         }
     }
@@ -49,8 +49,8 @@ NOINLINE void tile_write(const float *tile, int nr, float *c, const ptrdiff_t *r
     } else if (rows_adjoin(row, rows)) {
         transpose(tile, nr, rows, columns, c + row[0], step);
     } else {
-        for (int m = 0; m < rows; m++) {
-            for (int64_t n = 0; n < columns; n++)
+        for (int64_t n = 0; n < columns; n++) {
+            for (int m = 0; m < rows; m++)
                 c[row[m] + n * step] = tile[m * nr + n];
         }
     }
