@@ -5,6 +5,7 @@
 #ifndef FALT_COST_H
 #define FALT_COST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 static const double cost_hertz = 3e9;
@@ -16,10 +17,10 @@ static const int cost_nominal_threads = 4;      /* for choices that change the r
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 
 /* Cycles beside the k-steps: of a call of a register tile and of each of its rows, for each pointer of a tile's table, for each
- * vector of a tile that is scattered over channels (planes apart, or within a pixel), and for each vector that is copied,
- * transposed, or collected into patches; the way of one to L2 and back; and of a call that copies a short piece. */
-static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0, cost_scatter = 25.0, cost_scatter_near = 10.0;
-static const double cost_copy = 2.0, cost_transpose = 5.0, cost_collect = 2.0, cost_l2_vector = 3.0, cost_piece = 15.0;
+ * vector that is copied, or collected into patches; the way of one to L2 and back; of a call that copies a short piece; and for
+ * each float that is moved by itself. */
+static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0;
+static const double cost_copy = 2.0, cost_collect = 2.0, cost_l2_vector = 3.0, cost_piece = 15.0, cost_float = 1.3;
 
 /* Winograd transforms: cycles for each point of a tile and vector of channels. */
 static const double cost_winograd_input = 3.0, cost_winograd_output = 3.0;
@@ -48,6 +49,24 @@ static inline double cost_rows_step(int64_t rows, int64_t most, int vectors)
 static inline double cost_rows_calls(int64_t rows, int64_t most)
 {
     return (double)((rows + most - 1) / most) * cost_tile + (double)rows * cost_row;
+}
+
+/* Cycles of a block of vec x vec floats that is transposed in registers: log2(vec) rounds of shuffles, and as many vectors are
+ * loaded and stored. A block that is partly empty takes as long. */
+static inline double cost_transpose(int vec)
+{
+    double rounds = 1.0;
+    for (int n = vec; n > 1; n /= 2)
+        rounds += 1.0;
+    return rounds * vec;
+}
+
+/* Cycles to store a tile of rows x vectors where the vectors' floats are apart: transposed, where its rows are neighbours,
+ * whose short stores cost as much as another round; float by float elsewhere. */
+static inline double cost_scatter(int64_t rows, double vectors, int vec, bool neighbours)
+{
+    const double blocks = (double)((rows + vec - 1) / vec) * vectors;
+    return neighbours ? blocks * (cost_transpose(vec) + vec) : (double)rows * vectors * vec * cost_float;
 }
 
 #endif

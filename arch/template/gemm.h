@@ -18,6 +18,13 @@ INLINE int rows_adjoin(const ptrdiff_t *row, int rows)
     return 1;
 }
 
+/* Whether columns are further apart than rows. What is far goes into the outer loop: 64 planes a multiple of 4 KiB apart share
+ * a cache set, and each should be visited but once. */
+INLINE int columns_far(const ptrdiff_t *row, ptrdiff_t step, int rows)
+{
+    return rows > 1 && step > row[1] - row[0];
+}
+
 /* tile[m][n] = c[row[m] + n * step] */
 NOINLINE void tile_read(const float *c, const ptrdiff_t *row, ptrdiff_t step, int rows, int64_t columns, float *tile, int nr)
 {
@@ -30,9 +37,14 @@ NOINLINE void tile_read(const float *c, const ptrdiff_t *row, ptrdiff_t step, in
         }
     } else if (rows_adjoin(row, rows)) {
         transpose(c + row[0], step, columns, rows, tile, nr);
-    } else {
-        for (int64_t n = 0; n < columns; n++) { /* columns, planes apart, may share a cache set: each but once */
+    } else if (columns_far(row, step, rows)) {
+        for (int64_t n = 0; n < columns; n++) {
             for (int m = 0; m < rows; m++)
+                tile[m * nr + n] = c[row[m] + n * step];
+        }
+    } else {
+        for (int m = 0; m < rows; m++) {
+            for (int64_t n = 0; n < columns; n++)
                 tile[m * nr + n] = c[row[m] + n * step];
         }
     }
@@ -48,9 +60,14 @@ NOINLINE void tile_write(const float *tile, int nr, float *c, const ptrdiff_t *r
         }
     } else if (rows_adjoin(row, rows)) {
         transpose(tile, nr, rows, columns, c + row[0], step);
-    } else {
+    } else if (columns_far(row, step, rows)) {
         for (int64_t n = 0; n < columns; n++) {
             for (int m = 0; m < rows; m++)
+                c[row[m] + n * step] = tile[m * nr + n];
+        }
+    } else {
+        for (int m = 0; m < rows; m++) {
+            for (int64_t n = 0; n < columns; n++)
                 c[row[m] + n * step] = tile[m * nr + n];
         }
     }

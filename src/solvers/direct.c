@@ -61,10 +61,11 @@ static double overhead(const struct problem *p, const struct resources *r, const
     const double vectors = (double)d->panels.padded / (double)(d->panels.count * d->panels.vec); /* of a panel, on average */
     const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
     const double seen = d->strip ? (double)p->in_pixels / (double)p->out_pixels * (double)(p->kernel[0] * p->x_group) : 0.0;
-    const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_transpose : cost_copy;
-    return panels * cost_rows_calls((int64_t)rows, r->kernels->gemm_rows[d->panels.vectors]) +
-           (p->y.c == 1 ? 0.0 : panels * rows * vectors * cost_scatter) + groups * rows * (double)p->taps / run * cost_pointer +
-           groups * rows * seen / d->panels.vec * copy;
+    const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(d->panels.vec) / d->panels.vec : cost_copy;
+    const int most = r->kernels->gemm_rows[d->panels.vectors];
+    const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, vectors, d->panels.vec, p->y.pixel[2] == 1);
+    return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
+           groups * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy;
 }
 
 /* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */

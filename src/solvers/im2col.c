@@ -95,12 +95,15 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double pixels = (double)divide_up(d->units, pixel_ranges) * (double)d->length;
     const double vectors = pixels / (double)line * (double)divide_up(line, d->vec);
     const double gemm = tiles / (double)d->tiles * depth * vectors * d->vec * pixel_step(p, r->kernels, d->vectors);
-    const double heights = (double)d->strip_height / (double)d->block, widths = (double)d->strip_width / (double)d->length;
-    const double lines = groups * pixels / (double)d->length * heights * (double)(p->kernel[0] * p->x_group);
-    const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_copy : cost_transpose;
-    const double strip = lines * (cost_piece + widths * (double)d->length / d->vec * copy);
+    const int64_t seen = smaller(d->strip_height, d->block * p->kernel[1]);
+    const double lines =
+        groups * pixels / (double)d->length * (double)seen / (double)d->block * (double)(p->kernel[0] * p->x_group);
+    const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_copy : cost_transpose(d->vec) / d->vec;
+    const double sorted = p->stride[2] > 1 ? (double)smaller(d->strip_width, d->length * p->kernel[2]) * cost_float : 0.0;
+    const double strip = lines * (cost_piece + (double)d->strip_width / d->vec * copy + sorted);
     const double pieces = groups * pixels * (1.0 / (double)d->length + 1.0 / (double)d->nr); /* of patches' rows */
-    const double scatter = p->y.pixel[2] == 1 ? 0.0 : cost_scatter_near * (double)p->y_group / (double)d->tiles;
+    const int64_t rows = divide_up(p->y_group, d->tiles);
+    const double scatter = p->y.pixel[2] == 1 ? 0.0 : cost_scatter(rows, 1.0, d->vec, p->y.c == 1);
     const double collect = cost_collect + (depth * (double)d->nr * sizeof(float) > (double)r->cpu->l1d ? cost_l2_vector : 0.0);
     const double weights = tiles / all * (double)p->w_count * sizeof(float);
     const double region = pixel_ranges * row_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
