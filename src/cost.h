@@ -17,10 +17,13 @@ static const int cost_nominal_threads = 4;      /* for choices that change the r
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 
 /* Cycles beside the k-steps: of a call of a register tile and of each of its rows, for each pointer of a tile's table, for each
- * vector that is copied, or collected into patches; the way of one to L2 and back; of a call that copies a short piece; and for
- * each float that is moved by itself. */
+ * vector that is copied, of a call that copies a short piece, and for each float that is moved by itself. */
 static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0;
-static const double cost_copy = 2.0, cost_collect = 2.0, cost_l2_vector = 3.0, cost_piece = 15.0, cost_float = 1.3;
+static const double cost_copy = 2.0, cost_piece = 15.0, cost_float = 1.3;
+
+/* Cycles for each byte that is collected into patches, that goes to L2 and back; and for a line that L1 has lost to others of
+ * its set, of which it holds so many. */
+static const double cost_collect = 2.0 / 64.0, cost_l2_byte = 1.5 / 64.0, cost_lost_line = 25.0, cost_ways = 12.0;
 
 /* Winograd transforms: cycles for each point of a tile and vector of channels. */
 static const double cost_winograd_input = 3.0, cost_winograd_output = 3.0;
@@ -61,12 +64,13 @@ static inline double cost_transpose(int vec)
     return rounds * vec;
 }
 
-/* Cycles to store a tile of rows x vectors where the vectors' floats are apart: transposed, where its rows are neighbours,
- * whose short stores cost as much as another round; float by float elsewhere. */
-static inline double cost_scatter(int64_t rows, double vectors, int vec, bool neighbours)
+/* Cycles to store a tile of rows x vectors whose columns are `step` floats apart: transposed, where its rows are neighbours,
+ * whose short stores cost as much as another round; float by float elsewhere. Columns a multiple of 4 KiB apart share a set. */
+static inline double cost_scatter(int64_t rows, double vectors, int vec, int64_t step, bool neighbours)
 {
-    const double blocks = (double)((rows + vec - 1) / vec) * vectors;
-    return neighbours ? blocks * (cost_transpose(vec) + vec) : (double)rows * vectors * vec * cost_float;
+    const double columns = vectors * vec, blocks = (double)((rows + vec - 1) / vec) * vectors;
+    const double lost = step % 1024 == 0 && columns > cost_ways ? (columns - cost_ways) * cost_lost_line : 0.0;
+    return neighbours ? blocks * (cost_transpose(vec) + vec) + lost : (double)rows * columns * cost_float;
 }
 
 #endif

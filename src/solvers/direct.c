@@ -63,7 +63,7 @@ static double overhead(const struct problem *p, const struct resources *r, const
     const double seen = d->strip ? (double)p->in_pixels / (double)p->out_pixels * (double)(p->kernel[0] * p->x_group) : 0.0;
     const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(d->panels.vec) / d->panels.vec : cost_copy;
     const int most = r->kernels->gemm_rows[d->panels.vectors];
-    const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, vectors, d->panels.vec, p->y.pixel[2] == 1);
+    const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, vectors, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
            groups * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy;
 }
