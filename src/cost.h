@@ -64,13 +64,18 @@ static inline double cost_transpose(int vec)
     return rounds * vec;
 }
 
+/* Cycles to write to lines `step` floats apart: a multiple of 4 KiB is one and the same set, whose ways are soon gone. */
+static inline double cost_lost(int64_t step, double lines)
+{
+    return step % 1024 == 0 && lines > cost_ways ? (lines - cost_ways) * cost_lost_line : 0.0;
+}
+
 /* Cycles to store a tile of rows x vectors whose columns are `step` floats apart: transposed, where its rows are neighbours,
- * whose short stores cost as much as another round; float by float elsewhere. Columns a multiple of 4 KiB apart share a set. */
+ * whose short stores cost as much as another round; float by float elsewhere. */
 static inline double cost_scatter(int64_t rows, double vectors, int vec, int64_t step, bool neighbours)
 {
     const double columns = vectors * vec, blocks = (double)((rows + vec - 1) / vec) * vectors;
-    const double lost = step % 1024 == 0 && columns > cost_ways ? (columns - cost_ways) * cost_lost_line : 0.0;
-    return neighbours ? blocks * (cost_transpose(vec) + vec) + lost : (double)rows * columns * cost_float;
+    return neighbours ? blocks * (cost_transpose(vec) + vec) + cost_lost(step, columns) : (double)rows * columns * cost_float;
 }
 
 #endif

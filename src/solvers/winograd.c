@@ -116,8 +116,12 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double groups = ceil(panels / (double)w->panels.count), depth = (double)(p->kernel[0] * p->x_group);
     const double chunks_in = ceil(depth / w->panels.vec) * groups, chunks_out = panels * w->panels.vectors;
     const double blocks = ceil(tiles / (double)block);
-    const double input = tiles * chunks_in * cost_winograd_input * w->points;
-    const double output = tiles * chunks_out * cost_winograd_output * w->points;
+    const double turn = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(w->panels.vec) / w->panels.vec : 0.0;
+    const double lost =
+        turn > 0.0 ? cost_lost(p->y.c, (double)w->panels.nr) * (double)(w->mh * w->mw) * sizeof(float) / 64.0 : 0.0;
+    const double input = tiles * chunks_in * (cost_winograd_input * w->points + turn * (double)(w->ah * w->mw));
+    const double output =
+        tiles * (chunks_out * (cost_winograd_output * w->points + turn * (double)(w->mh * w->mw)) + panels * lost);
     const double gemm = panels * depth * w->points * blocks * panel_step(r->kernels, w, (int64_t)ceil(tiles / blocks));
     const double calls = panels * w->points * cost_rows_calls((int64_t)tiles, r->kernels->gemm_rows[w->panels.vectors]);
     const double weights = panels * depth * w->points * (double)w->panels.nr * sizeof(float);
