@@ -235,8 +235,13 @@ static bool choose_workspace(const struct problem *p, struct depthwise *d)
 static double choose_grid(const struct problem *p, const struct resources *r, struct depthwise *d)
 {
     double table = 40.0 + 5.0 * (double)(d->lines + d->taps), cell = tile_cycles(d, d->tile) * (double)d->down;
-    if (d->kind == DEPTHWISE_ROWS) { /* vectors lie across cache lines, and many are cut off */
-        cell = (double)d->blocks * ((1.35 * cell + 50.0) * (double)p->y_group) + table + 100.0;
+    if (d->kind == DEPTHWISE_ROWS) {
+        const double across = 1.0 + 0.35 * d->vec / 16.0; /* the longer a vector, the more often it lies across two lines */
+        const double columns = (double)((d->tile - 1) * d->stride + d->width), pair = 128.0;
+        const double again = (double)d->lines / (double)p->kernel[2] * columns * pair * cost_l2_byte;
+        if (p->y_group > 1 && (double)p->x_group * columns * pair > (double)r->cpu->l1d / 2.0) /* by each of y's channels */
+            cell = cell > again ? cell : again;
+        cell = (double)d->blocks * ((across * cell + 15.0) * (double)p->y_group) + table + 100.0;
         table = 0.0;
     } else if (d->strip) { /* transposing takes about half a cycle for each float */
         const double floats = (double)(d->strip_bytes + d->result) / sizeof(float);
