@@ -1,6 +1,7 @@
 # Sourced by tests/run, perf/run and .ci/run from the top of the tree: packages, builds, and the sum of a test log.
 
 base_packages="gcc g++ meson ninja-build pkg-config libcmocka-dev libbenchmark-dev libcjson-dev libpng-dev"
+peer_packages="libdnnl-dev"
 
 as_root()
 {
@@ -54,6 +55,17 @@ build_default()
 {
     need $base_packages
     build build -Dtools=enabled -Dtests=enabled -Djson=enabled -Dopenmp=enabled
+}
+
+# The same with oneDNN to compare with, which a build made before it was installed has to be told of.
+build_with_peer()
+{
+    need $peer_packages
+    build_default
+    if ! grep -q peer_onednn.c build/build.ninja; then
+        meson setup --reconfigure build -Donednn=enabled
+        ninja -C build
+    fi
 }
 
 # count LOG: "passed failed skipped" of a Meson test log. A CMocka program counts by its cases, one that was running when the
