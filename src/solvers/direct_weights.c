@@ -2,9 +2,8 @@
  * direct_weights.c - direct backward weights: the register tile of outer products over (input channels x output channels),
  * summed over pixels, once for each tap.
  *
- *                    columns: vectors of y channels                     A[k]: x channels of the pixel that tap t sees for pixel
- * k
- *                   +---------+---------+---                            B[k]: y channels of pixel k
+ *                    columns: vectors of y channels            A[k]: x channels of the pixel that tap t sees for pixel k
+ *                   +---------+---------+---                   B[k]: y channels of pixel k
  *     rows:      0  |  tile   |  tile   |
  *     x channels    +---------+---------+---            both are read where they lie: k steps through an image row, and a table
  *              14  |  tile   |  tile   |               of segments, one for each row and tap, through the rows. Padding makes

@@ -3,9 +3,9 @@
  *
  * The output is cut into tiles of m_h x m_w pixels. For a block of tiles,
  *
- *     x  -- input transform -->   V[point][tile][x channel]                  for each depth tap (3-D: 2-D Winograd summed over
- * depth) V[point] * U[point]  -->    M[point][tile][channel of the panel]       one GEMM on the register tile for each point
- * and panel M  -- output transform -->  y, with the epilogue
+ *     x  -- input transform -->      V[point][tile][x channel]               for each depth tap (3-D: 2-D, summed over depth)
+ *     V[point] * U[point]  -->       M[point][tile][channel of the panel]    a GEMM for each point and panel
+ *     M  -- output transform -->     y, with the epilogue
  *
  * so that V and M of a block stay in the core's L2. U, the transformed weights, is packed ahead: [panel][point][depth][x
  * channel][nr]. Threads take a grid of (tile range x panel range) pieces; where panels are split, each transforms the input for
