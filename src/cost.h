@@ -5,6 +5,7 @@
 #ifndef FALT_COST_H
 #define FALT_COST_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,8 +22,9 @@ static const double cost_region_seconds = 2e-6; /* a parallel region while the t
 static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0;
 static const double cost_copy = 2.0, cost_piece = 15.0, cost_float = 1.3;
 
-/* Cycles for each byte that is collected into patches, that goes to L2 and back; and for a line that L1 has lost to others of
- * its set, of which it holds so many. */
+/* Cycles beside that of a panel of patches; for each byte that is collected into one, that goes to L2 and back; and for a line
+ * that L1 has lost to others of its set, of which it holds so many. */
+static const double cost_panel = 80.0;
 static const double cost_collect = 2.0 / 64.0, cost_l2_byte = 1.5 / 64.0, cost_lost_line = 25.0, cost_ways = 12.0;
 
 /* Winograd transforms: cycles for each point of a tile and vector of channels. */
@@ -70,11 +72,11 @@ static inline double cost_lost(int64_t step, double lines)
     return step % 1024 == 0 && lines > cost_ways ? (lines - cost_ways) * cost_lost_line : 0.0;
 }
 
-/* Cycles to store a tile of rows x vectors whose columns are `step` floats apart: transposed, where its rows are neighbours,
- * whose short stores cost as much as another round; float by float elsewhere. */
-static inline double cost_scatter(int64_t rows, double vectors, int vec, int64_t step, bool neighbours)
+/* Cycles to store a tile of rows x columns, the columns `step` floats apart: transposed, where its rows are neighbours, whose
+ * short stores cost as much as another round; float by float elsewhere. */
+static inline double cost_scatter(int64_t rows, double columns, int vec, int64_t step, bool neighbours)
 {
-    const double columns = vectors * vec, blocks = (double)((rows + vec - 1) / vec) * vectors;
+    const double blocks = (double)((rows + vec - 1) / vec) * ceil(columns / vec);
     return neighbours ? blocks * (cost_transpose(vec) + vec) + cost_lost(step, columns) : (double)rows * columns * cost_float;
 }
 

@@ -58,12 +58,12 @@ _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must f
 static double overhead(const struct problem *p, const struct resources *r, const struct direct *d, double rows, double panels)
 {
     const double groups = panels > (double)d->panels.count ? panels / (double)d->panels.count : 1.0;
-    const double vectors = (double)d->panels.padded / (double)(d->panels.count * d->panels.vec); /* of a panel, on average */
+    const double columns = (double)p->y_group / (double)d->panels.count; /* of a panel, on average */
     const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
     const double seen = d->strip ? (double)p->in_pixels / (double)p->out_pixels * (double)(p->kernel[0] * p->x_group) : 0.0;
     const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(d->panels.vec) / d->panels.vec : cost_copy;
     const int most = r->kernels->gemm_rows[d->panels.vectors];
-    const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, vectors, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
+    const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
            groups * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy;
 }

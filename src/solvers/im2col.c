@@ -94,6 +94,7 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const int64_t line = flat(p, d) ? d->length * d->block : d->length; /* of which the last vector may be partly empty */
     const double pixels = (double)divide_up(d->units, pixel_ranges) * (double)d->length;
     const double vectors = pixels / (double)line * (double)divide_up(line, d->vec);
+    const double panels = pixels / (double)line * (double)divide_up(line, d->nr);
     const double gemm = tiles / (double)d->tiles * depth * vectors * d->vec * pixel_step(p, r->kernels, d->vectors);
     const int64_t seen = smaller(d->strip_height, d->block * p->kernel[1]);
     const double lines =
@@ -103,15 +104,15 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double strip = lines * (cost_piece + (double)d->strip_width / d->vec * copy + sorted);
     const double pieces = groups * pixels * (1.0 / (double)d->length + 1.0 / (double)d->nr); /* of patches' rows */
     const int64_t rows = divide_up(p->y_group, d->tiles);
-    const double scatter = p->y.pixel[2] == 1 ? 0.0 : cost_scatter(rows, 1.0, d->vec, p->y.pixel[2], p->y.c == 1);
+    const double scatter = p->y.pixel[2] == 1 ? 0.0 : cost_scatter(rows, d->vec, d->vec, p->y.pixel[2], p->y.c == 1);
     const double patches = depth * (double)d->nr * sizeof(float), bytes = d->vec * sizeof(float);
     const double collect = bytes * (cost_collect + (patches > (double)r->cpu->l1d ? cost_l2_byte : 0.0));
     const double result = pixels / (double)(p->batch * p->out_pixels) * (double)p->y_count * sizeof(float);
     const double output = result > (double)r->cpu->l2 ? result / cost_l3_bytes : 0.0;
     const double weights = tiles / all * (double)p->w_count * sizeof(float);
     const double region = pixel_ranges * row_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
-    return gemm + depth * (groups * vectors * collect + pieces) + strip +
-           tiles * vectors * ((cost_tile + (double)rows * cost_row) / d->vectors + scatter) + output +
+    const double calls = panels * (groups * cost_panel + tiles * (cost_tile + (double)rows * cost_row));
+    return gemm + depth * (groups * vectors * collect + pieces) + strip + calls + tiles * vectors * scatter + output +
            weights / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes) + region;
 }
 
