@@ -17,7 +17,7 @@
 #include <time.h>
 #include "faltung.h"
 
-enum { SIDE = 28, PIXELS = SIDE * SIDE, BATCH = 64, CLASSES = 10, HELD_OUT = 32 * BATCH };
+enum { SIDE = 28, PIXELS = SIDE * SIDE, BATCH = 64, CLASSES = 10 };
 
 static const double rate = 0.02, momentum = 0.9;
 
@@ -347,13 +347,13 @@ static void descend(struct network *net, double step_rate)
 /* --------------------------------------------------------------------------------------------------------------- training */
 
 struct task {
-    int steps, threads;
+    int steps, threads, batches; /* batches: of held-out digits */
     bool quiet;
 };
 
 struct outcome {
     double *losses; /* of each step */
-    int right;      /* of HELD_OUT */
+    int right;      /* of the held-out digits */
     uint64_t hash;  /* of all weights and biases */
     double seconds;
 };
@@ -396,7 +396,7 @@ static bool learn(struct network *net, const struct task *task, struct outcome *
             right = 0;
         }
     }
-    for (int n = 0; n < HELD_OUT; n += BATCH) {
+    for (int n = 0; n < task->batches; n++) {
         draw_batch(&held_out, net->src, labels);
         if (!forward(net))
             return false;
@@ -416,6 +416,11 @@ static bool train(const struct task *task, struct outcome *outcome)
     outcome->seconds = seconds_now() - start;
     network_destroy(&net);
     return good;
+}
+
+static double percent(const struct task *task, const struct outcome *outcome)
+{
+    return 100.0 * outcome->right / (task->batches * BATCH);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- picture */
@@ -442,7 +447,7 @@ static bool write_svg(const char *path, const struct task *task, const struct ou
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">\n"
         "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n"
         "<text x=\"%d\" y=\"18\">cross entropy of a batch; %.1f %% of the held-out digits read</text>\n",
-        LEFT + WIDTH + 20, TOP + HEIGHT + 40, LEFT, 100.0 * outcome->right / HELD_OUT);
+        LEFT + WIDTH + 20, TOP + HEIGHT + 40, LEFT, percent(task, outcome));
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
         fprintf(file, "<path d=\"M%d %.1fh%d\" stroke=\"#ccc\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
                 LEFT, height_of(marks[i]), WIDTH, LEFT - 6, height_of(marks[i]) + 4.0, marks[i]);
@@ -472,6 +477,7 @@ static int usage(FILE *file)
     fputs("usage: faltung_digits [OPTION]...\n"
           "Trains a network of two convolutions to read digits that it draws, and counts how many new ones it reads.\n"
           "  --steps N     of 64 digits each (default 600)\n"
+          "  --test N      batches of 64 new digits that it is tested with (default 32)\n"
           "  --threads N   default: as many as OpenMP would use\n"
           "  --expect P    exit with 1 if fewer than P percent are read\n"
           "  --svg FILE    draw the loss\n"
@@ -498,12 +504,17 @@ static bool fell(const struct task *task, const struct outcome *outcome)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"steps", required_argument, NULL, 's'},  {"threads", required_argument, NULL, 't'},
-        {"expect", required_argument, NULL, 'e'}, {"svg", required_argument, NULL, 'v'},
-        {"twice", no_argument, NULL, '2'},        {"quiet", no_argument, NULL, 'q'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"steps", required_argument, NULL, 's'},
+        {"threads", required_argument, NULL, 't'},
+        {"test", required_argument, NULL, 'n'},
+        {"expect", required_argument, NULL, 'e'},
+        {"svg", required_argument, NULL, 'v'},
+        {"twice", no_argument, NULL, '2'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
-    struct task task = {.steps = 600};
+    struct task task = {.steps = 600, .batches = 32};
     struct outcome outcome = {.losses = NULL}, again = {.losses = NULL};
     double value, expected = 0.0;
     const char *svg = NULL;
@@ -513,6 +524,10 @@ int main(int argc, char **argv)
         case 's':
             good = number(optarg, 1, 1e6, &value);
             task.steps = (int)value;
+            break;
+        case 'n':
+            good = number(optarg, 1, 1e4, &value);
+            task.batches = (int)value;
             break;
         case 't':
             good = number(optarg, 0, 1024, &value);
@@ -539,12 +554,12 @@ int main(int argc, char **argv)
 
     if (twice && task.threads == 0)
         task.threads = 4;
-    const struct task alone = {.steps = task.steps, .threads = 1, .quiet = true};
+    const struct task alone = {.steps = task.steps, .threads = 1, .quiet = true}; /* needs no test */
     good = train(&task, &outcome) && (!twice || (train(&alone, &again) && fell(&task, &outcome)));
     if (good) {
-        const double read = 100.0 * outcome.right / HELD_OUT;
-        printf("%.1f %% of %d held-out digits read, after %d steps in %.1f s\nweights %016llx\n", read, HELD_OUT, task.steps,
-               outcome.seconds, (unsigned long long)outcome.hash);
+        const double read = percent(&task, &outcome);
+        printf("%.1f %% of %d held-out digits read, after %d steps in %.1f s\nweights %016llx\n", read, task.batches * BATCH,
+               task.steps, outcome.seconds, (unsigned long long)outcome.hash);
         if (twice && again.hash != outcome.hash)
             good = complain("--twice", "another number of threads made other weights");
         if (read < expected)
