@@ -83,7 +83,7 @@ static double pixel_cycles(const struct problem *p, const struct slices *s)
 {
     const double windows = (double)(divide_up(p->kernel[1], s->rows) * divide_up(p->kernel[2], s->width));
     const double sums = (double)(p->kernel[1] * p->kernel[2]) / windows, step = sums * (s->plain ? 0.55 : 1.0);
-    const double each = 1.3 * (step > cost_fma_latency ? step : cost_fma_latency);
+    const double each = 1.1 * (step > cost_fma_latency ? step : cost_fma_latency);
     const double seen = (double)p->in_pixels / (double)p->out_pixels + 1.0;
     return (double)(p->x_group * p->kernel[0]) * windows * each + (s->strip ? 0.35 * s->vec * seen : 2.0 * seen);
 }
