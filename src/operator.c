@@ -7,6 +7,9 @@
  *
  *     image      a b c d            pad_begin 2, pad_end 1
  *     E image    c d a b c d a      E^T adds columns 2 and 6 into a, 3 into b, 0 and 4 into c, 1 and 5 into d
+ *
+ * With stride 1 and as many outputs as inputs C^T goes around the circle as well, and needs no E^T: C^T = K'^T E', y written
+ * out, then backward data of the convolution whose padding is all that its kernel reaches.
  */
 #include "operator.h"
 
@@ -21,17 +24,18 @@
 
 /* Images and, with channels first, channels form `planes` of three dimensions; with channels last they are in the pixel. */
 struct extension {
-    const struct falt_operator *op;
+    const struct periodic *periodic;
     const float *from;
     float *to;
     int64_t planes, pixel; /* floats of a pixel */
 };
 
-static struct extension extension_of(const struct falt_operator *op, const float *from, float *to)
+static struct extension extension_of(const struct falt_operator *op, const struct direction *d, const float *from, float *to)
 {
     const struct problem *p = &op->problem;
     const bool last = p->layout == FALT_CHANNELS_LAST;
-    return (struct extension){op, from, to, p->batch * (last ? 1 : p->x_channels), last ? p->x_channels : 1};
+    const int64_t channels = d->periodic.channels;
+    return (struct extension){&d->periodic, from, to, p->batch * (last ? 1 : channels), last ? channels : 1};
 }
 
 static int64_t remainder_of(int64_t a, int64_t b)
@@ -43,16 +47,15 @@ static int64_t remainder_of(int64_t a, int64_t b)
 static void extend_member(void *context, int member, int members)
 {
     const struct extension *e = context;
-    const struct problem *p = &e->op->problem;
-    const int64_t *extent = e->op->extent, *in = p->in;
+    const int64_t *extent = e->periodic->extent, *in = e->periodic->image, *shift = e->periodic->shift;
     int64_t item, end;
     falt_share(e->planes * extent[0] * extent[1], member, members, &item, &end);
     for (; item < end; item++) {
-        const int64_t h = remainder_of(item % extent[1] - p->pad[1], in[1]), rest = item / extent[1];
-        const int64_t d = remainder_of(rest % extent[0] - p->pad[0], in[0]), plane = rest / extent[0];
+        const int64_t h = remainder_of(item % extent[1] - shift[1], in[1]), rest = item / extent[1];
+        const int64_t d = remainder_of(rest % extent[0] - shift[0], in[0]), plane = rest / extent[0];
         const float *from = e->from + ((plane * in[0] + d) * in[1] + h) * in[2] * e->pixel;
         float *to = e->to + item * extent[2] * e->pixel;
-        int64_t w = remainder_of(-p->pad[2], in[2]);
+        int64_t w = remainder_of(-shift[2], in[2]);
         for (int64_t done = 0, run; done < extent[2]; done += run, w = 0) {
             run = smaller(in[2] - w, extent[2] - done);
             memcpy(to + done * e->pixel, from + w * e->pixel, (size_t)(run * e->pixel) * sizeof(float));
@@ -63,20 +66,19 @@ static void extend_member(void *context, int member, int members)
 static void fold_member(void *context, int member, int members)
 {
     const struct extension *e = context;
-    const struct problem *p = &e->op->problem;
-    const int64_t *extent = e->op->extent, *in = p->in;
+    const int64_t *extent = e->periodic->extent, *in = e->periodic->image, *shift = e->periodic->shift;
     int64_t item, end;
     falt_share(e->planes * in[0] * in[1], member, members, &item, &end);
     for (; item < end; item++) {
         const int64_t row = item % in[1], slice = item / in[1] % in[0], plane = item / in[1] / in[0];
         float *to = e->to + item * in[2] * e->pixel;
         bool fresh = true; /* what comes first is copied, so that most is written once */
-        for (int64_t d = remainder_of(slice + p->pad[0], in[0]); d < extent[0]; d += in[0])
-            for (int64_t h = remainder_of(row + p->pad[1], in[1]); h < extent[1]; h += in[1], fresh = false) {
+        for (int64_t d = remainder_of(slice + shift[0], in[0]); d < extent[0]; d += in[0])
+            for (int64_t h = remainder_of(row + shift[1], in[1]); h < extent[1]; h += in[1], fresh = false) {
                 const float *from = e->from + ((plane * extent[0] + d) * extent[1] + h) * extent[2] * e->pixel;
                 if (fresh && extent[2] < in[2])
                     memset(to, 0, (size_t)(in[2] * e->pixel) * sizeof(float));
-                int64_t w = remainder_of(-p->pad[2], in[2]);
+                int64_t w = remainder_of(-shift[2], in[2]);
                 for (int64_t done = 0, run; done < extent[2]; done += run, w = w + run < in[2] ? w + run : 0) {
                     const bool first = fresh && done < in[2];
                     run = smaller(in[2] - w, (first ? smaller(extent[2], in[2]) : extent[2]) - done);
@@ -94,29 +96,58 @@ static void fold_member(void *context, int member, int members)
 
 /* --------------------------------------------------------------------------------------------------------------- creation */
 
-/* The convolution without padding that sees the extended image. What its outputs do not see (end padding that a stride skips)
- * is left out; what they see beyond the end padding (output_padding) is in. */
-static void plan_extended(struct falt_operator *op)
+static bool is_circulant(const struct problem *p)
+{
+    bool circulant = true;
+    for (int k = 0; k < 3; k++)
+        circulant = circulant && p->stride[k] == 1 && p->out[k] == p->in[k];
+    return circulant;
+}
+
+/* What a direction computes with a circular boundary, by a plan without padding, or with all of it where y is written out. What
+ * outputs do not see (end padding that a stride skips) is left out; what they see beyond the end padding (output_padding) is
+ * in. */
+static falt_conv plan_periodic(const struct falt_operator *op, struct direction *d)
 {
     const struct problem *p = &op->problem;
-    falt_conv *planned = &op->planned;
-    planned->transposed = 0;
-    planned->in_channels = p->x_channels;
-    planned->out_channels = p->y_channels;
-    for (int k = 0; k < 3; k++)
-        op->extent[k] = (p->out[k] - 1) * p->stride[k] + (p->kernel[k] - 1) * p->dilation[k] + 1;
-    for (int i = 0; i < p->dims; i++) {
-        planned->in[i] = op->extent[FALT_MAX_DIMS - p->dims + i];
-        planned->pad_begin[i] = planned->pad_end[i] = planned->output_padding[i] = 0;
+    const bool outputs = d->pass == FALT_BACKWARD_DATA && is_circulant(p);
+    struct periodic *c = &d->periodic;
+    falt_conv planned = op->conv;
+    planned.transposed = 0;
+    planned.in_channels = p->x_channels;
+    planned.out_channels = p->y_channels;
+    c->work = outputs || d->pass == FALT_FORWARD ? EXTEND : FOLD;
+    c->channels = outputs ? p->y_channels : p->x_channels;
+    for (int k = 0; k < 3; k++) {
+        const int64_t reach = (p->kernel[k] - 1) * p->dilation[k];
+        c->image[k] = p->in[k];
+        c->extent[k] = (p->out[k] - 1) * p->stride[k] + reach + 1;
+        c->shift[k] = outputs ? reach - p->pad[k] : p->pad[k];
     }
+    for (int i = 0; i < p->dims; i++) {
+        const int k = FALT_MAX_DIMS - p->dims + i;
+        planned.in[i] = outputs ? p->in[k] : c->extent[k];
+        planned.pad_begin[i] = planned.pad_end[i] = outputs ? (p->kernel[k] - 1) * p->dilation[k] : 0;
+        planned.output_padding[i] = 0;
+        planned.stride[i] = p->stride[k]; /* a step that is never taken is 1 here, and may not be in conv */
+        planned.dilation[i] = p->dilation[k];
+    }
+    return planned;
 }
 
 static falt_status plan_direction(struct falt_operator *op, struct direction *d, falt_pass pass)
 {
+    const struct problem *p = &op->problem;
     d->pass = pass;
-    falt_status status = falt_plan_create(&d->plan, &op->planned, pass, &op->options);
+    falt_conv planned = op->conv;
+    if (op->boundary == FALT_BOUNDARY_CIRCULAR)
+        planned = plan_periodic(op, d);
+    falt_status status = falt_plan_create(&d->plan, &planned, pass, &op->options);
     if (status != FALT_OK)
         return status;
+    if (d->periodic.work != NOTHING) /* the plan has found that this fits */
+        d->periodic.floats =
+            p->batch * d->periodic.channels * d->periodic.extent[0] * d->periodic.extent[1] * d->periodic.extent[2];
     const size_t size = falt_plan_packed_weights_size(d->plan);
     if (size == 0)
         return FALT_OK;
@@ -134,8 +165,6 @@ static falt_status fill(struct falt_operator *op, const float *weights)
     if (!op->weights)
         return falt_fail(FALT_OUT_OF_MEMORY, "no memory for %lld weights", (long long)p->w_count);
     memcpy(op->weights, weights, (size_t)p->w_count * sizeof(float));
-    if (circular)
-        plan_extended(op);
     const bool backward = circular && p->transposed; /* the plans know C only */
     falt_status status = plan_direction(op, &op->direction[0], backward ? FALT_BACKWARD_DATA : FALT_FORWARD);
     if (status == FALT_OK)
@@ -145,8 +174,6 @@ static falt_status fill(struct falt_operator *op, const float *weights)
     falt_plan_info info = {.struct_size = sizeof info};
     status = falt_plan_get_info(op->direction[0].plan, &info);
     op->threads = info.threads;
-    if (circular) /* the plans have found that this fits */
-        op->extended = p->batch * p->x_channels * op->extent[0] * op->extent[1] * op->extent[2];
     return status;
 }
 
@@ -182,7 +209,7 @@ falt_status falt_operator_create(falt_operator **op, const falt_conv *conv, falt
     made->allocator = allocator;
     made->problem = problem;
     made->boundary = boundary;
-    made->conv = made->planned = *conv;
+    made->conv = *conv;
     made->options = *options;
     status = fill(made, weights);
     if (status != FALT_OK) {
@@ -208,46 +235,50 @@ void falt_operator_destroy(falt_operator *op)
 
 /* ------------------------------------------------------------------------------------------------------------ application */
 
-/* The extended image comes first in the workspace, the plan's own workspace after it. */
-static size_t extended_bytes(const falt_operator *op)
+/* The periodic image comes first in the workspace, the plan's own workspace after it. */
+static size_t periodic_bytes(const struct direction *d)
 {
-    return round_to_lines((size_t)op->extended * sizeof(float));
+    return d->periodic.floats ? falt_with_slack(round_to_lines((size_t)d->periodic.floats * sizeof(float))) : 0;
+}
+
+static size_t direction_bytes(const struct direction *d)
+{
+    return periodic_bytes(d) + falt_plan_workspace_size(d->plan, 1);
 }
 
 size_t falt_operator_workspace_size(const falt_operator *op)
 {
     if (!op)
         return 0;
-    const size_t a = falt_plan_workspace_size(op->direction[0].plan, 1), b = falt_plan_workspace_size(op->direction[1].plan, 1);
-    return falt_with_slack(extended_bytes(op)) + (a > b ? a : b);
+    const size_t a = direction_bytes(&op->direction[0]), b = direction_bytes(&op->direction[1]);
+    return a > b ? a : b;
 }
 
 static falt_status run(const falt_operator *op, const struct direction *d, const float *from, float *to, char *workspace,
                        size_t size)
 {
-    float *extended = NULL;
-    if (op->extended) {
-        const size_t skip = (size_t)(-(uintptr_t)workspace % SOLVER_ALIGN), used = falt_with_slack(extended_bytes(op));
-        extended = (float *)(void *)(workspace + skip);
-        workspace += used;
-        size -= used;
-    }
-    falt_tensors t = {
-        .weights = op->weights, .packed_weights = d->packed, .workspace = size ? workspace : NULL, .workspace_size = size};
+    const size_t skip = (size_t)(-(uintptr_t)workspace % SOLVER_ALIGN), used = periodic_bytes(d);
+    const int work = d->periodic.work;
+    float *image = work == NOTHING ? NULL : (float *)(void *)(workspace + skip);
+    const float *in = work == EXTEND ? image : from;
+    float *out = work == FOLD ? image : to;
+    struct extension extend = extension_of(op, d, from, image), fold = extension_of(op, d, image, to);
+    falt_tensors t = {.weights = op->weights,
+                      .packed_weights = d->packed,
+                      .workspace = size > used ? workspace + used : NULL,
+                      .workspace_size = size - used};
     if (d->pass == FALT_FORWARD) {
-        t.src = extended ? extended : from;
-        t.dst = to;
+        t.src = in;
+        t.dst = out;
     } else {
-        t.diff_dst = from;
-        t.diff_src = extended ? extended : to;
+        t.diff_dst = in;
+        t.diff_src = out;
     }
-    struct extension extension =
-        extension_of(op, d->pass == FALT_FORWARD ? from : extended, d->pass == FALT_FORWARD ? extended : to);
-    if (extended && d->pass == FALT_FORWARD)
-        falt_parallel(op->threads, extend_member, &extension);
+    if (work == EXTEND)
+        falt_parallel(op->threads, extend_member, &extend);
     const falt_status status = falt_execute(d->plan, &t);
-    if (status == FALT_OK && extended && d->pass == FALT_BACKWARD_DATA)
-        falt_parallel(op->threads, fold_member, &extension);
+    if (status == FALT_OK && work == FOLD)
+        falt_parallel(op->threads, fold_member, &fold);
     return status;
 }
 

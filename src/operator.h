@@ -11,20 +11,26 @@
 #include "faltung_operator.h"
 #include "problem.h"
 
+/* With a circular boundary: the image as far as the kernels see it around the circle, pixel t being pixel t - shift of it. */
+struct periodic {
+    enum { NOTHING, EXTEND, FOLD } work; /* write out the input; add up the output, if that is not what the plan gives */
+    int64_t image[3], extent[3], shift[3];
+    int64_t channels;
+    int64_t floats; /* of it, the whole batch; 0: none */
+};
+
 struct falt_operator {
     falt_allocator allocator;
     struct problem problem; /* as the caller sees it, forward; with a circular boundary its padding is the image */
     falt_boundary boundary;
-    falt_conv conv;    /* the caller's */
-    falt_conv planned; /* what the plans compute: with a circular boundary, C on the extended image, which needs no padding */
-    falt_options options; /* theirs */
-    int64_t extent[3];    /* of that image: what the outputs see */
-    int64_t extended;     /* its floats, of the whole batch; 0 with a zero boundary */
+    falt_conv conv;       /* the caller's */
+    falt_options options; /* of the plans */
     int threads;          /* for extending and folding */
     float *weights;
     struct direction {
         falt_plan *plan;
-        falt_pass pass; /* forward: the input is extended; backward data: the output is folded */
+        falt_pass pass;
+        struct periodic periodic;
         void *packed;
     } direction[2]; /* A, A^T */
 };
