@@ -122,7 +122,8 @@ typedef struct falt_norm {
     double lower;      /* <= ||A||_2: ||A x|| / ||x|| of the last vector x */
     double upper;      /* >= ||A||_2: the least of the known bounds */
     int64_t used;      /* products by A or A^T */
-    int32_t converged; /* to the tolerance, by the residual; 1 for Fourier */
+    int32_t converged; /* to the tolerance, by the residual and after a least number of steps; 1 for Fourier. Where singular
+                        * values crowd at the top it may be one of them, not the largest: seen with a basis of 8, not with 48 */
     int32_t exact;     /* Fourier: lower and upper are the estimate, give or take rounding in double precision */
 } falt_norm;
 
