@@ -193,8 +193,8 @@ typedef struct falt_allocator {
 } falt_allocator;
 
 /* options.accuracy: how many times the error of plain fp32 summation (relative L2 error, data without structure) is tolerated.
- */
-#define FALT_ACCURACY_DEFAULT 0.0f   /* 2.5 */
+ * Beyond direct summation, what is not finite may spread over neighbouring outputs: docs/accuracy.md has both, measured. */
+#define FALT_ACCURACY_DEFAULT 0.0f   /* 3 */
 #define FALT_ACCURACY_AS_DIRECT 1.0f /* nothing less accurate than direct summation */
 
 typedef struct falt_options {

@@ -159,7 +159,7 @@ falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass 
         .kernels = falt_kernels(options->isa),
         .cpu = falt_detect(),
         .threads = options->threads ? options->threads : falt_default_threads(),
-        .accuracy = options->accuracy == FALT_ACCURACY_DEFAULT ? 2.5 : (double)options->accuracy,
+        .accuracy = options->accuracy == FALT_ACCURACY_DEFAULT ? 3.0 : (double)options->accuracy,
         .workspace_limit = options->workspace_limit,
         .warm_weights = options->warm_weights,
     };

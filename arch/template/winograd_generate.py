@@ -3,6 +3,7 @@
 
     winograd_generate.py code   > winograd_transforms.h   straight-line transforms in the vector vocabulary
     winograd_generate.py tables > winograd_tables.h       the matrices as numbers, for the weights and the error bounds
+    winograd_generate.py check                            the identity below, for all inputs and weights, without any rounding
 
 F(m, r) computes m outputs of a correlation with r taps from alpha = m + r - 1 inputs by alpha products:
 
@@ -21,7 +22,7 @@ Networks", 2020). Ours are 0, pairs +-p, and infinity: a pair shares its even an
 import sys
 from fractions import Fraction as Q
 
-POINTS = {  # alpha: the positive one of each pair; found by searching small fractions for the least growth
+POINTS = {  # alpha: the positive one of each pair; the small fractions with the least measured error, not the least growth
     4: [Q(1)],
     6: [Q(5, 8), Q(3, 2)],
     8: [Q(1, 2), Q(1), Q(7, 4)],
@@ -140,5 +141,17 @@ def tables():
     print("};\n\n#endif")
 
 
+def check():
+    """Both sides are bilinear: unit vectors are enough."""
+    for m, r in TILES:
+        a, g, b = matrices(m, r)
+        for i in range(m):
+            for k in range(r):
+                for l in range(m + r - 1):
+                    y = sum(a[i][j] * g[j][k] * b[j][l] for j in range(m + r - 1))
+                    assert y == (l == i + k), f"F({m}, {r}): output {i}, tap {k}, input {l}: {y}"
+    print(f"{len(TILES)} transforms are exact")
+
+
 if __name__ == "__main__":
-    {"code": code, "tables": tables}[sys.argv[1]]()
+    {"code": code, "tables": tables, "check": check}[sys.argv[1]]()

@@ -35,14 +35,14 @@ struct kind {
 };
 
 static const struct kind kinds[WINOGRAD_COUNT] = {
-    [WINOGRAD_F2x2_3x3] = {"F(2x2 3x3)", 1, 1, 1.0}, [WINOGRAD_F4x4_3x3] = {"F(4x4 3x3)", 2, 2, 2.0},
-    [WINOGRAD_F6x6_3x3] = {"F(6x6 3x3)", 3, 3, 8.0}, [WINOGRAD_F2x2_5x5] = {"F(2x2 5x5)", 4, 4, 2.0},
-    [WINOGRAD_F4x4_5x5] = {"F(4x4 5x5)", 5, 5, 8.0}, [WINOGRAD_F1x2_1x3] = {"F(1x2 1x3)", 0, 1, 1.0},
-    [WINOGRAD_F2x1_3x1] = {"F(2x1 3x1)", 1, 0, 1.0}, [WINOGRAD_F1x4_1x3] = {"F(1x4 1x3)", 0, 2, 1.5},
-    [WINOGRAD_F4x1_3x1] = {"F(4x1 3x1)", 2, 0, 1.5}, [WINOGRAD_F1x2_1x5] = {"F(1x2 1x5)", 0, 4, 1.5},
-    [WINOGRAD_F2x1_5x1] = {"F(2x1 5x1)", 4, 0, 1.5}, [WINOGRAD_F1x4_1x5] = {"F(1x4 1x5)", 0, 5, 2.5},
-    [WINOGRAD_F4x1_5x1] = {"F(4x1 5x1)", 5, 0, 2.5}, [WINOGRAD_F1x2_1x7] = {"F(1x2 1x7)", 0, 6, 2.5},
-    [WINOGRAD_F2x1_7x1] = {"F(2x1 7x1)", 6, 0, 2.5},
+    [WINOGRAD_F2x2_3x3] = {"F(2x2 3x3)", 1, 1, 1.0},  [WINOGRAD_F4x4_3x3] = {"F(4x4 3x3)", 2, 2, 2.2},
+    [WINOGRAD_F6x6_3x3] = {"F(6x6 3x3)", 3, 3, 10.0}, [WINOGRAD_F2x2_5x5] = {"F(2x2 5x5)", 4, 4, 1.8},
+    [WINOGRAD_F4x4_5x5] = {"F(4x4 5x5)", 5, 5, 6.5},  [WINOGRAD_F1x2_1x3] = {"F(1x2 1x3)", 0, 1, 1.0},
+    [WINOGRAD_F2x1_3x1] = {"F(2x1 3x1)", 1, 0, 1.0},  [WINOGRAD_F1x4_1x3] = {"F(1x4 1x3)", 0, 2, 1.8},
+    [WINOGRAD_F4x1_3x1] = {"F(4x1 3x1)", 2, 0, 1.8},  [WINOGRAD_F1x2_1x5] = {"F(1x2 1x5)", 0, 4, 1.8},
+    [WINOGRAD_F2x1_5x1] = {"F(2x1 5x1)", 4, 0, 1.8},  [WINOGRAD_F1x4_1x5] = {"F(1x4 1x5)", 0, 5, 3.0},
+    [WINOGRAD_F4x1_5x1] = {"F(4x1 5x1)", 5, 0, 3.0},  [WINOGRAD_F1x2_1x7] = {"F(1x2 1x7)", 0, 6, 3.0},
+    [WINOGRAD_F2x1_7x1] = {"F(2x1 7x1)", 6, 0, 3.0},
 };
 
 struct winograd {
