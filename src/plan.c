@@ -30,6 +30,7 @@ struct falt_plan {
     falt_allocator allocator;
     bool forced;
     size_t packed, workspace; /* bytes, of all steps */
+    size_t plain;             /* offset in the packed weights of a copy for the steps that do not pack; 0: there is none */
     uint64_t key;             /* of packed weights */
     int64_t main, steps;      /* the step that takes longest; their number */
     struct step step[];
@@ -102,6 +103,12 @@ static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm force
         }
         add_verdicts(plan->verdicts, verdicts, i == 0);
     }
+    /* A caller with packed weights need not have plain ones, whichever of the steps read them. */
+    for (int64_t i = 0; i < plan->steps && plan->packed && !plan->plain; i++)
+        if (!plan->step[i].chosen.packed && plan->step[i].problem.taps > 0)
+            plan->plain = plan->packed;
+    if (plan->plain)
+        plan->packed += round_to_lines((size_t)plan->problem.w_count * sizeof(float));
     return FALT_OK;
 }
 
@@ -218,6 +225,8 @@ static void pack_steps(const falt_plan *plan, const float *weights, char *payloa
         if (step->chosen.packed)
             step->chosen.solver->pack(&step->problem, &step->chosen, weights, payload + step->packed);
     }
+    if (plan->plain)
+        memcpy(payload + plan->plain, weights, (size_t)plan->problem.w_count * sizeof(float));
 }
 
 size_t falt_plan_packed_weights_size(const falt_plan *plan)
@@ -335,6 +344,8 @@ static falt_status run(const falt_plan *plan, const falt_tensors *t, struct oper
         packed = free_space;
         free_space += plan->packed;
     }
+    if (plan->plain)
+        operands->w = (float *)(uintptr_t)(packed + plan->plain);
     operands->workspace = free_space;
     for (int64_t i = 0; i < plan->steps && (p->pass != FALT_BACKWARD_WEIGHTS || operands->w); i++) {
         const struct step *step = &plan->step[i];

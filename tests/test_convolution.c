@@ -449,6 +449,8 @@ static const struct shape shapes[] = {
      .end = {3, 3, 3}},
     {"3-D, depthwise", 3, .i = 8, .o = 8, .groups = 8, .in = {4, 5, 4}, .kernel = {3, 3, 3}, .begin = {1, 1, 1},
      .end = {1, 1, 1}},
+    {"3-D, depthwise, phases of several solvers", 3, .batch = 2, .i = 17, .o = 17, .groups = 17, .in = {9, 5, 6},
+     .kernel = {6, 6, 6}, .stride = {5, 5, 5}, .begin = {6, 6, 6}},
 };
 
 /* Large enough that loops over cache blocks take several turns. */
