@@ -24,7 +24,7 @@ static struct strides choose_strides(const struct problem *p)
     struct strides own, apart;
     for (int i = 0; i < 3; i++) {
         own.of[i] = apart.of[i] = p->stride[i];
-        if (p->out[i] == 1)
+        if (p->out[i] == 1 && !p->circular)
             apart.of[i] = larger(p->stride[i], (p->kernel[i] - 1) * p->dilation[i] + 1);
     }
     return count_phases(p, &apart) ? apart : own;

@@ -21,6 +21,13 @@ static inline int64_t divide_up(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
+/* Of a division that rounds down: 0 ... b - 1. */
+static inline int64_t remainder_of(int64_t a, int64_t b)
+{
+    const int64_t r = a % b;
+    return r < 0 ? r + b : r;
+}
+
 static inline bool inside(int64_t position, int64_t size)
 {
     return (uint64_t)position < (uint64_t)size; /* one comparison: a negative position is a huge one */

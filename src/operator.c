@@ -1,9 +1,10 @@
 /*
  * operator.c - y = A x and x = A^T y through the fast passes.
  *
- * The engine knows only zeros beyond the border. A circular boundary is had by writing out the periodic image as far as the
- * outputs see it, E x, and a convolution without padding, K: C = K E. Its transpose is C^T = E^T K^T: backward data, then E^T,
- * which adds what belongs to the same pixel. Both E and E^T are done row by row of what they write, so threads never meet.
+ * A circular boundary most solvers find by themselves: a pixel beyond the border is one at the other side (falt_pixel). For the
+ * others it is had by writing out the periodic image as far as the outputs see it, E x, and a convolution without padding, K:
+ * C = K E. Its transpose is C^T = E^T K^T: backward data, then E^T, which adds what belongs to the same pixel. Both E and E^T
+ * are done row by row of what they write, so threads never meet.
  *
  *     image      a b c d            pad_begin 2, pad_end 1
  *     E image    c d a b c d a      E^T adds columns 2 and 6 into a, 3 into b, 0 and 4 into c, 1 and 5 into d
@@ -18,6 +19,7 @@
 #include "arithmetic.h"
 #include "error.h"
 #include "parallel.h"
+#include "plan.h"
 #include "solver.h"
 
 /* -------------------------------------------------------------------------------------------------- the periodic image */
@@ -36,12 +38,6 @@ static struct extension extension_of(const struct falt_operator *op, const struc
     const bool last = p->layout == FALT_CHANNELS_LAST;
     const int64_t channels = d->periodic.channels;
     return (struct extension){&d->periodic, from, to, p->batch * (last ? 1 : channels), last ? channels : 1};
-}
-
-static int64_t remainder_of(int64_t a, int64_t b)
-{
-    const int64_t r = a % b;
-    return r < 0 ? r + b : r;
 }
 
 static void extend_member(void *context, int member, int members)
@@ -135,6 +131,45 @@ static falt_conv plan_periodic(const struct falt_operator *op, struct direction 
     return planned;
 }
 
+/* The plan that finds its pixels around the circle by itself, instead of that of the periodic image, where there is one:
+ * backward data must come around to where its phases began, and some solvers know no circles. Which of the two serves follows
+ * from the algorithm, and so not from the threads. */
+static falt_status plan_around(const struct falt_operator *op, struct direction *d)
+{
+    const struct problem *p = &op->problem;
+    falt_plan_info info = {.struct_size = sizeof info};
+    falt_status status = falt_plan_get_info(d->plan, &info);
+    if (status != FALT_OK || info.algorithm == FALT_ALGO_DEPTHWISE || info.algorithm == FALT_ALGO_REFERENCE)
+        return status;
+    falt_conv conv = op->conv;
+    conv.transposed = 0;
+    conv.in_channels = p->x_channels;
+    conv.out_channels = p->y_channels;
+    for (int i = 0; i < p->dims; i++) {
+        const int k = FALT_MAX_DIMS - p->dims + i;
+        const int64_t last = (p->out[k] - 1) * p->stride[k] + (p->kernel[k] - 1) * p->dilation[k] - p->pad[k];
+        const int64_t beyond = larger(last + 1 - p->in[k], 0);
+        if (p->in[k] + beyond - last - 1 >= p->stride[k] || /* ends so early that there are more outputs */
+            (d->pass == FALT_BACKWARD_DATA && p->in[k] != p->stride[k] * p->out[k]))
+            return FALT_OK;
+        conv.in[i] = p->in[k];
+        conv.pad_end[i] = beyond;
+        conv.output_padding[i] = 0;
+        conv.stride[i] = p->stride[k];
+        conv.dilation[i] = p->dilation[k];
+    }
+    falt_plan *around;
+    status = falt_plan_create_circular(&around, &conv, d->pass, &op->options);
+    if (status == FALT_UNSUPPORTED)
+        return FALT_OK;
+    if (status != FALT_OK)
+        return status;
+    falt_plan_destroy(d->plan);
+    d->plan = around;
+    d->periodic.work = NOTHING;
+    return FALT_OK;
+}
+
 static falt_status plan_direction(struct falt_operator *op, struct direction *d, falt_pass pass)
 {
     const struct problem *p = &op->problem;
@@ -143,6 +178,8 @@ static falt_status plan_direction(struct falt_operator *op, struct direction *d,
     if (op->boundary == FALT_BOUNDARY_CIRCULAR)
         planned = plan_periodic(op, d);
     falt_status status = falt_plan_create(&d->plan, &planned, pass, &op->options);
+    if (status == FALT_OK && d->periodic.work != NOTHING)
+        status = plan_around(op, d);
     if (status != FALT_OK)
         return status;
     if (d->periodic.work != NOTHING) /* the plan has found that this fits */

@@ -1,4 +1,6 @@
 /* plan.c - a plan's life: every public entry point that has to do with one. */
+#include "plan.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -146,7 +148,7 @@ static uint64_t packed_key(const falt_plan *plan)
     return h;
 }
 
-falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass pass, const falt_options *options)
+static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular, falt_pass pass, const falt_options *options)
 {
     if (!plan)
         return falt_fail(FALT_INVALID_ARGUMENT, "plan is NULL");
@@ -161,6 +163,7 @@ falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass 
     status = falt_problem_init(&problem, conv, pass, options);
     if (status != FALT_OK)
         return status;
+    problem.circular = circular;
 
     struct resources resources = {
         .kernels = falt_kernels(options->isa),
@@ -196,6 +199,16 @@ falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass 
     made->key = packed_key(made);
     *plan = made;
     return FALT_OK;
+}
+
+falt_status falt_plan_create(falt_plan **plan, const falt_conv *conv, falt_pass pass, const falt_options *options)
+{
+    return create(plan, conv, false, pass, options);
+}
+
+falt_status falt_plan_create_circular(falt_plan **plan, const falt_conv *conv, falt_pass pass, const falt_options *options)
+{
+    return create(plan, conv, true, pass, options);
 }
 
 void falt_plan_destroy(falt_plan *plan)

@@ -303,7 +303,9 @@ int falt_problem_print(const struct problem *p, char *buffer, size_t size)
     if (p->groups > 1)
         falt_text_append(&text, ", groups %" PRId64, p->groups);
     falt_text_append(&text, ", %s%s%s", layouts[p->layout][p->dims - 1], activations[p->activation],
-                     p->accumulate ? ", accumulate" : "");
+                     p->accumulate ? ", accumulate"
+                     : p->circular ? ", circular"
+                                   : "");
     return (int)text.length;
 }
 

@@ -16,6 +16,7 @@
 #define FALT_PROBLEM_H
 
 #include <stdbool.h>
+#include "arithmetic.h"
 #include "faltung.h"
 
 /* Where a forward solver finds the weight of (group, o, i, tap (z, y, x)), o and i within the group:
@@ -46,6 +47,7 @@ struct problem {
     falt_activation activation; /* applied to the output; NONE but for the caller's forward pass */
     float alpha, beta;
     bool accumulate;      /* backward weights */
+    bool circular;        /* of a forward problem: beyond a border of x is the image again, not zeros; see falt_pixel */
     struct weight_view w; /* of a forward problem */
     struct output_view y;
     double multiply_adds; /* batch * y_channels * out_pixels * taps * x_group */
@@ -53,6 +55,15 @@ struct problem {
 
 /* Validates everything, with a reason for each refusal. options may be NULL and has been validated if not. */
 falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, falt_pass pass, const falt_options *options);
+
+/* Where pixel i of x lies in that dimension: beyond a border around the circle, or nowhere (-1), which counts as zero. */
+static inline int64_t falt_pixel(const struct problem *problem, int dimension, int64_t i)
+{
+    const int64_t size = problem->in[dimension];
+    if (i >= 0 && i < size)
+        return i;
+    return problem->circular ? remainder_of(i, size) : -1;
+}
 
 /* Writes the problem as a line of text ("forward 1x64x56x56 -> 64, 3x3, pad 1"); as snprintf. */
 int falt_problem_print(const struct problem *problem, char *buffer, size_t size);

@@ -18,8 +18,16 @@ void falt_gather(const struct kernels *kernels, const float *from, struct tensor
 }
 
 void falt_gather_row(const struct kernels *kernels, const float *row, int64_t size, struct tensor_strides stride,
-                     int64_t channels, int64_t begin, int64_t width, float *to, int64_t pitch)
+                     int64_t channels, bool circular, int64_t begin, int64_t width, float *to, int64_t pitch)
 {
+    if (circular && row) {
+        for (int64_t done = 0, run; done < width; done += run) {
+            const int64_t at = remainder_of(begin + done, size);
+            run = smaller(size - at, width - done);
+            falt_gather(kernels, row + at * stride.pixel, stride, channels, run, to + done * pitch, pitch);
+        }
+        return;
+    }
     /* The part of it that is inside, counted from begin; empty as [width, width), where all are zeros before it. */
     const int64_t first = smaller(larger(-begin, 0), width), last = smaller(size - begin, width);
     const int64_t from = row && first < last ? first : width, end = row && first < last ? last : width;

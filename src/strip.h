@@ -12,9 +12,9 @@
 void falt_gather(const struct kernels *kernels, const float *from, struct tensor_strides stride, int64_t channels,
                  int64_t pixels, float *to, int64_t pitch);
 
-/* The same of pixels [begin, begin + width) of an image row of `size` pixels, with zeros outside of it. row is the address of
- * its pixel 0, or NULL for a row that is all outside. */
+/* The same of pixels [begin, begin + width) of an image row of `size` pixels, with zeros outside of it, or the row again where
+ * it is a circle. row is the address of its pixel 0, or NULL for a row that is all outside. */
 void falt_gather_row(const struct kernels *kernels, const float *row, int64_t size, struct tensor_strides stride,
-                     int64_t channels, int64_t begin, int64_t width, float *to, int64_t pitch);
+                     int64_t channels, bool circular, int64_t begin, int64_t width, float *to, int64_t pitch);
 
 #endif

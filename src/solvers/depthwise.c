@@ -279,6 +279,10 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
     static const char *const kinds[] = {"channels", "groups", "rows"};
     struct depthwise *d = (struct depthwise *)(void *)c->state;
     d->vec = r->kernels->vec;
+    if (p->circular) {
+        snprintf(reason, SOLVER_REASON, "the image goes around in a circle");
+        return false;
+    }
     if (!consider_it(p, r, d, reason))
         return false;
     const double vectors = (double)d->units * (double)(d->lines * d->width + d->taps) * (double)d->depth;
@@ -527,7 +531,8 @@ static void fill_block(const struct job *job, const struct place *at, const stru
             for (int64_t y = top; y < top + d->strip_rows; y++, strip += d->strip_pitch * d->vec) {
                 const bool there = inside(z, p->in[0]) && inside(y, p->in[1]);
                 const float *row = there ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
-                falt_gather_row(job->kernels, row, p->in[2], job->x, channels->inputs, left, d->strip_pitch, strip, d->vec);
+                falt_gather_row(job->kernels, row, p->in[2], job->x, channels->inputs, false, left, d->strip_pitch, strip,
+                                d->vec);
             }
         }
 }

@@ -287,19 +287,22 @@ static void point(const struct job *job, const struct view *view, const float *z
     for (int64_t d = 0; d < p->kernel[0]; d++)
         for (int64_t r = 0; r < p->kernel[1]; r++) {
             const int64_t offset = d * view->tap[0] + r * view->tap[1];
-            bool line[GEMM_MAX_ROWS];
-            for (int64_t m = 0; m < rows && !whole; m++)
-                line[m] =
-                    inside(begin[m][0] + d * p->dilation[0], p->in[0]) && inside(begin[m][1] + r * p->dilation[1], p->in[1]);
+            const float *line[GEMM_MAX_ROWS];
+            for (int64_t m = 0; m < rows && !whole; m++) {
+                const int64_t z = begin[m][0] + d * p->dilation[0], y = begin[m][1] + r * p->dilation[1];
+                const int64_t in_z = falt_pixel(p, 0, z), in_y = falt_pixel(p, 1, y);
+                const int64_t around = ((in_z - z) * p->in[1] + in_y - y) * p->in[2] * job->x.pixel;
+                line[m] = in_z >= 0 && in_y >= 0 ? window[m] + offset + around : NULL;
+            }
             for (int64_t s = 0; s < width; s++, entry += rows) {
                 if (whole) {
                     for (int64_t m = 0; m < rows; m++)
                         entry[m] = window[m] + offset + s * view->tap[2];
                 } else {
-                    for (int64_t m = 0; m < rows; m++)
-                        entry[m] = line[m] && inside(begin[m][2] + s * p->dilation[2], p->in[2])
-                                       ? window[m] + offset + s * view->tap[2]
-                                       : zeros;
+                    for (int64_t m = 0; m < rows; m++) {
+                        const int64_t x = begin[m][2] + s * p->dilation[2], in_x = falt_pixel(p, 2, x);
+                        entry[m] = line[m] && in_x >= 0 ? line[m] + s * view->tap[2] + (in_x - x) * job->x.pixel : zeros;
+                    }
                 }
             }
         }
@@ -316,10 +319,10 @@ static void fill_strip(const struct job *job, int64_t group, struct place at, in
     const float *image = job->operands->x + at.n * job->x.n + group * p->x_group * job->x.c;
     for (int64_t k = 0; k < p->kernel[0]; k++)
         for (int64_t h = 0; h < height; h++) {
-            const int64_t z = at.z * p->stride[0] - p->pad[0] + k * p->dilation[0], y = at.y * p->stride[1] - p->pad[1] + h;
-            const bool there = inside(z, p->in[0]) && inside(y, p->in[1]);
-            const float *row = there ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
-            falt_gather_row(job->kernels, row, p->in[2], job->x, p->x_group, -p->pad[2], d->strip_width,
+            const int64_t z = falt_pixel(p, 0, at.z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
+            const int64_t y = falt_pixel(p, 1, at.y * p->stride[1] - p->pad[1] + h);
+            const float *row = z >= 0 && y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
+            falt_gather_row(job->kernels, row, p->in[2], job->x, p->x_group, p->circular, -p->pad[2], d->strip_width,
                             strip + (k * d->strip_height + h) * line, p->x_group);
         }
 }

@@ -399,7 +399,7 @@ static void fill_x(const struct item *item, const struct unit *unit, int64_t row
         for (int64_t h = lines.begin; h < lines.end; h++, strip += line) {
             if (inside(z, p->in[0]) && touched(p, unit->y, rows, h))
                 falt_gather_row(job->kernels, x + (z * p->in[1] + h) * p->in[2] * job->x.pixel, p->in[2], job->x,
-                                length(item->x), seen.begin, length(seen), strip, item->x_pitch);
+                                length(item->x), false, seen.begin, length(seen), strip, item->x_pitch);
         }
     }
 }

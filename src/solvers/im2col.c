@@ -269,23 +269,38 @@ static void deinterleave(const struct job *job, const float *from, int64_t count
                 line[i] = from[i * stride + phase];
 }
 
+static void copy_pixels(const struct job *job, const float *from, int64_t pixels, float *to, int64_t step)
+{
+    if (job->x.pixel != 1)
+        job->kernels->transpose(from, job->x.pixel, pixels, job->p->x_group, to, step);
+    else
+        for (int64_t c = 0; c < job->p->x_group; c++)
+            memcpy(to + c * step, from + c * job->x.c, (size_t)pixels * sizeof(float));
+}
+
 /* Pixels [begin, begin + strip_width) of an input row, zeros outside of the image: channel c's go to to[c * step]. */
 static void copy_line(const struct job *job, const float *row, int64_t begin, float *to, int64_t step)
 {
     const struct problem *p = job->p;
-    const int64_t width = job->d->strip_width, left = begin < 0 ? smaller(-begin, width) : 0;
+    const int64_t width = job->d->strip_width;
+    for (int64_t done = 0, run; p->circular && done < width; done += run) {
+        const int64_t at = remainder_of(begin + done, p->in[2]);
+        run = smaller(p->in[2] - at, width - done);
+        copy_pixels(job, row + at * job->x.pixel, run, to + done, step);
+    }
+    if (p->circular)
+        return;
+    const int64_t left = begin < 0 ? smaller(-begin, width) : 0;
     const int64_t seen = larger(0, smaller(width, p->in[2] - begin) - left), right = width - left - seen;
     for (int64_t c = 0; c < p->x_group; c++) {
         float *line = to + c * step;
         for (int64_t i = 0; i < left; i++)
             line[i] = 0.0f;
-        if (job->x.pixel == 1 && seen)
-            memcpy(line + left, row + c * job->x.c + begin + left, (size_t)seen * sizeof(float));
         for (int64_t i = width - right; i < width; i++)
             line[i] = 0.0f;
     }
-    if (job->x.pixel != 1 && seen)
-        job->kernels->transpose(row + (begin + left) * job->x.pixel, job->x.pixel, seen, p->x_group, to + left, step);
+    if (seen)
+        copy_pixels(job, row + (begin + left) * job->x.pixel, seen, to + left, step);
 }
 
 /* Whether a tap's window ever lies on line h of the strip of a block of that many rows. */
@@ -310,11 +325,12 @@ static void fill_strip(const struct job *job, const struct block *b, int64_t gro
         for (int64_t h = 0; h < height; h++) {
             if (!is_line_seen(p, b->rows, h))
                 continue;
-            const int64_t z = b->z * p->stride[0] - p->pad[0] + k * p->dilation[0], y = b->y * p->stride[1] - p->pad[1] + h;
+            const int64_t z = falt_pixel(p, 0, b->z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
+            const int64_t y = falt_pixel(p, 1, b->y * p->stride[1] - p->pad[1] + h);
             float *line = space->strip + k * p->x_group * d->plane + h * d->line;
             const float *row = job->operands->x + b->n * job->x.n + group * p->x_group * job->x.c +
                                (z * p->in[1] + y) * p->in[2] * job->x.pixel;
-            if (!inside(z, p->in[0]) || !inside(y, p->in[1])) {
+            if (z < 0 || y < 0) {
                 for (int64_t c = 0; c < p->x_group; c++)
                     memset(line + c * d->plane, 0, (size_t)d->line * sizeof(float));
             } else if (p->stride[2] == 1) {

@@ -232,7 +232,10 @@ static void run(const struct problem *problem, const struct candidate *candidate
 static bool consider(const struct problem *p, const struct resources *resources, struct candidate *candidate,
                      char reason[SOLVER_REASON])
 {
-    (void)reason;
+    if (p->circular) {
+        snprintf(reason, SOLVER_REASON, "the image goes around in a circle");
+        return false;
+    }
     const double outputs = (double)(p->pass == FALT_FORWARD         ? p->y_count
                                     : p->pass == FALT_BACKWARD_DATA ? p->x_count
                                                                     : p->w_count);

@@ -384,10 +384,11 @@ static void point_pixels(const struct job *job, const float *from, int64_t step,
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     for (int h = 0; h < w->ah; h++) {
-        const bool line = inside(y + h, p->in[1]);
-        const int64_t pixel = (y + h) * p->in[2] + x;
-        for (int v = 0; v < w->aw; v++)
-            *d++ = line && inside(x + v, p->in[2]) ? from + (pixel + v) * step : zeros;
+        const int64_t line = falt_pixel(p, 1, y + h);
+        for (int v = 0; v < w->aw; v++) {
+            const int64_t pixel = falt_pixel(p, 2, x + v);
+            *d++ = line >= 0 && pixel >= 0 ? from + (line * p->in[2] + pixel) * step : zeros;
+        }
     }
 }
 
@@ -399,9 +400,10 @@ static void fill_strip(const struct job *job, const struct segment *s, int64_t z
     const struct problem *p = job->p;
     const float *image = job->operands->x + s->n * job->x.n + channel * job->x.c;
     for (int h = 0; h < job->w->ah; h++) {
-        const int64_t y = s->y - p->pad[1] + h;
-        const float *row = inside(y, p->in[1]) ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
-        falt_gather_row(job->kernels, row, p->in[2], job->x, count, s->x - p->pad[2], width, strip + h * width * count, count);
+        const int64_t y = falt_pixel(p, 1, s->y - p->pad[1] + h);
+        const float *row = y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
+        falt_gather_row(job->kernels, row, p->in[2], job->x, count, p->circular, s->x - p->pad[2], width,
+                        strip + h * width * count, count);
     }
 }
 
@@ -450,8 +452,8 @@ static void transform_input(const struct job *job, const struct thread_space *sp
     for (int64_t done = 0; done < count; done += s.count) {
         s = segment_at(w, p, first + done, done, count - done);
         for (int64_t k = 0; k < depth; k++) {
-            const int64_t z = s.z * p->stride[0] - p->pad[0] + k * p->dilation[0];
-            if (inside(z, p->in[0]))
+            const int64_t z = falt_pixel(p, 0, s.z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
+            if (z >= 0)
                 transform_segment(job, space, &s, group, k, z);
         }
     }
@@ -461,7 +463,7 @@ static void transform_input(const struct job *job, const struct thread_space *sp
         for (int64_t t = from; t < to; t++) {
             s = segment_at(w, p, first + t, t, 1);
             for (int64_t k = 0; k < depth; k++) {
-                const bool there = inside(s.z * p->stride[0] - p->pad[0] + k * p->dilation[0], p->in[0]);
+                const bool there = falt_pixel(p, 0, s.z * p->stride[0] - p->pad[0] + k * p->dilation[0]) >= 0;
                 for (int point = 0; point < w->points; point++)
                     space->a_table[(point * w->block + from) * depth + k * (to - from) + t - from] =
                         there ? space->v + (k * w->points + point) * w->v_point + t * w->v_row : space->zeros;
