@@ -63,7 +63,7 @@ build_with_peer()
     need $peer_packages
     build_default
     if ! grep -q peer_onednn.c build/build.ninja; then
-        meson setup --reconfigure build -Donednn=enabled
+        meson setup --wipe build -Donednn=enabled # a mere reconfiguration remembers that the header was missing
         ninja -C build
     fi
 }
