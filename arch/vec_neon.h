@@ -6,9 +6,10 @@ enum { VEC = 4 };
 
 #define KERNELS_NEEDS CPU_NEON
 #define GEMM_ROWS_1 14
-#define GEMM_ROWS_2 12
-#define GEMM_ROWS_3 8
-#define GEMM_ROWS_4 6
+#define GEMM_ROWS_2 10
+#define GEMM_ROWS_3 7
+#define GEMM_ROWS_4 5
+#define GEMM_LANES 4
 #define BURN_CHAINS 24
 #define DEPTHWISE_TALL_ROWS 14
 #define DEPTHWISE_SHORT_ROWS 7
@@ -35,6 +36,21 @@ INLINE vec vec_load(const float *p)
 INLINE void vec_store(float *p, vec a)
 {
     vst1q_f32(p, a);
+}
+
+/* a[lane] * b + c */
+INLINE vec vec_fma_lane(vec a, int lane, vec b, vec c)
+{
+    switch (lane) { /* a constant where this is inlined, and must be one in the intrinsic */
+    case 0:
+        return vfmaq_laneq_f32(c, b, a, 0);
+    case 1:
+        return vfmaq_laneq_f32(c, b, a, 1);
+    case 2:
+        return vfmaq_laneq_f32(c, b, a, 2);
+    default:
+        return vfmaq_laneq_f32(c, b, a, 3);
+    }
 }
 
 INLINE vec vec_keep(vec a)

@@ -18,6 +18,8 @@
  *     KERNELS_NEEDS                 what its code asks of the CPU
  *     GEMM_ROWS_v                   rows of the tallest tile of v vectors that keeps its sums, one row of B and a broadcast in
  *                                   registers
+ *     GEMM_LANES, vec_fma_lane      only where a multiply-add broadcasts one of an operand's GEMM_LANES lanes by itself:
+ *                                   then GEMM_ROWS_v leaves a register for each row of A, too
  *     BURN_CHAINS                   independent chains that keep all FMA units busy
  *     DEPTHWISE_TALL_ROWS           sums of the depthwise kernels' tiles, two sizes, which leave registers for a window of 7
  *     DEPTHWISE_SHORT_ROWS

@@ -109,6 +109,24 @@ INLINE int stays_in_registers(const struct gemm_args *args)
     return args->step == 1 && args->epilogue.activation == ACTIVATE_NONE;
 }
 
+#ifdef GEMM_LANES
+/* GEMM_LANES k-steps with one load of each row of A, whose lanes the multiply-adds broadcast by themselves. Besides the sums
+ * that takes registers for each row, and for a row of B. */
+INLINE const float *gemm_lanes(const float *const *row, int64_t k, const float *b, vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS],
+                               const int rows, const int vectors)
+{
+    vec am[GEMM_MAX_ROWS];
+    EACH_ROW am[m] = vec_load(row[m] + k);
+    UNROLL for (int j = 0; j < GEMM_LANES; j++, b += vectors * VEC)
+    {
+        vec bk[GEMM_MAX_VECTORS];
+        EACH_VECTOR bk[v] = vec_load(b + v * VEC);
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_fma_lane(am[m], j, bk[v], sum[m][v]);
+    }
+    return b;
+}
+#endif
+
 INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors)
 {
     /* Where rows take all general registers, gcc keeps the rest in vector registers during the loop, and to get it back waits
@@ -133,7 +151,12 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
     for (int64_t t = args->taps; t > 0; t--, a += rows) {
         const float *row[GEMM_MAX_ROWS];
         EACH_ROW row[m] = a[m];
-        for (int64_t k = 0; k < depth; k++, b += nr) {
+        int64_t k = 0;
+#ifdef GEMM_LANES
+        for (; k + GEMM_LANES <= depth; k += GEMM_LANES)
+            b = gemm_lanes(row, k, b, sum, rows, vectors);
+#endif
+        for (; k < depth; k++, b += nr) {
             vec bk[GEMM_MAX_VECTORS];
             EACH_VECTOR bk[v] = vec_load(b + v * VEC);
             EACH_ROW
