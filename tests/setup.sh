@@ -8,6 +8,7 @@ peer_packages="libdnnl-dev"
 # that architecture, of one release: it runs against them, not against the cross compiler's copy.
 cross_targets="
     aarch64 aarch64-linux-gnu enabled qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libc6:arm64 libgomp1:arm64 libcmocka-dev:arm64
+    aarch64-clang aarch64-linux-gnu-clang enabled qemu-user clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross libc6:arm64 libcmocka-dev:arm64
 "
 
 as_root()
