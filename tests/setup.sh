@@ -6,9 +6,13 @@ peer_packages="libdnnl-dev"
 
 # name, cross file, CMocka, packages. Where the emulator runs a CMocka suite, the C library, libgomp and CMocka are all Debian's for
 # that architecture, of one release: it runs against them, not against the cross compiler's copy.
+# CMocka is auto where Debian has none: what is tested there is the command and an example.
 cross_targets="
     aarch64 aarch64-linux-gnu enabled qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libc6:arm64 libgomp1:arm64 libcmocka-dev:arm64
     aarch64-clang aarch64-linux-gnu-clang enabled qemu-user clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross libc6:arm64 libcmocka-dev:arm64
+    riscv64 riscv64-linux-gnu auto qemu-user gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
+    s390x s390x-linux-gnu enabled qemu-user gcc-s390x-linux-gnu libc6-dev-s390x-cross libc6:s390x libgomp1:s390x libcmocka-dev:s390x
+    armhf arm-linux-gnueabihf enabled qemu-user gcc-arm-linux-gnueabihf libc6-dev-armhf-cross libc6:armhf libgomp1:armhf libcmocka-dev:armhf
 "
 
 as_root()
