@@ -201,8 +201,8 @@ typedef struct falt_options {
     size_t struct_size;       /* sizeof(falt_options) */
     falt_algorithm algorithm; /* anything but AUTO is used or refused with a reason, never replaced */
     falt_isa isa;             /* a cap: nothing beyond it is used. An instruction set the CPU lacks is refused */
-    int32_t threads;          /* >= 0; 0: OpenMP's default when the plan is made; at most 1024.
-                               * Executed inside of a parallel region: 1 */
+    int32_t threads;          /* >= 0; 0: OpenMP's default when the plan is made; at most 1024,
+                               * or 64 where pointers have 32 bits. Executed inside of a parallel region: 1 */
     int32_t accumulate;       /* backward weights: add into diff_weights and diff_bias instead of overwriting them */
     float accuracy;           /* FALT_ACCURACY_*, or any number >= 1 */
     int64_t workspace_limit;  /* bytes, for falt_plan_workspace_size(plan, 1); < 0: no limit */

@@ -15,7 +15,9 @@
 #include "planner.h"
 #include "text.h"
 
-enum { MOST_THREADS = 1024 }; /* whatever the caller asks for: an OpenMP runtime aborts when it cannot make a thread */
+/* Whatever the caller asks for: an OpenMP runtime aborts when it cannot make a thread, and each has some MiB of stack, of which
+ * an address space of 32 bits holds few. */
+enum { MOST_THREADS = sizeof(void *) < 8 ? 64 : 1024 };
 
 /* One solver's run. A plan has several where backward data is several forward problems (adjoint.h). */
 struct step {

@@ -125,15 +125,12 @@ static falt_status output_size(const falt_conv *conv, int dimension, int64_t *ou
     return FALT_OK;
 }
 
-/* The floats of a tensor. Its bytes must fit both size_t and ptrdiff_t, or pointers into it could not be subtracted. */
 static falt_status count_floats(const char *name, const int64_t factors[], int n, int64_t *count)
 {
     *count = 1;
     for (int i = 0; i < n; i++)
         if (!falt_multiply(*count, factors[i], count))
             return falt_fail(FALT_TOO_LARGE, "%s has 2^63 elements or more", name);
-    if ((uint64_t)*count > (uint64_t)PTRDIFF_MAX / sizeof(float))
-        return falt_fail(FALT_TOO_LARGE, "%s has %" PRId64 " elements, more than an address space can hold", name, *count);
     return FALT_OK;
 }
 
@@ -216,6 +213,12 @@ falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, fa
         if (status != FALT_OK)
             return status;
     }
+    /* After what is a number on no machine, so that it is refused alike on all. Bytes must fit both size_t and ptrdiff_t, or
+     * pointers into a tensor could not be subtracted. */
+    for (int i = 0; i < 3; i++)
+        if ((uint64_t)*tensors[i].count > (uint64_t)PTRDIFF_MAX / sizeof(float))
+            return falt_fail(FALT_TOO_LARGE, "%s has %" PRId64 " elements, more than an address space can hold",
+                             tensors[i].name, *tensors[i].count);
     p.in_pixels = p.in[0] * p.in[1] * p.in[2];
     p.out_pixels = p.out[0] * p.out[1] * p.out[2];
     status = check_steps(&p);
