@@ -48,8 +48,9 @@ FALT_API void falt_operator_destroy(falt_operator *op);
 FALT_API size_t falt_operator_workspace_size(const falt_operator *op);
 
 /* y = A x and x = A^T y, for conv->batch vectors. The vectors may not overlap. workspace == NULL: allocated and released within
- * the call, through options.allocator. With a circular boundary the image is first extended into the workspace, or what was
- * computed there is folded back. Returns FALT_OK, FALT_INVALID_ARGUMENT, FALT_WORKSPACE, FALT_OUT_OF_MEMORY. */
+ * the call, through options.allocator. With a circular boundary some algorithms have the image extended into the workspace
+ * first, or what they computed there folded back.
+ * Returns FALT_OK, FALT_INVALID_ARGUMENT, FALT_WORKSPACE, FALT_OUT_OF_MEMORY. */
 FALT_API falt_status falt_operator_apply(const falt_operator *op, const float *x, float *y, void *workspace,
                                          size_t workspace_size);
 FALT_API falt_status falt_operator_apply_transposed(const falt_operator *op, const float *y, float *x, void *workspace,
