@@ -250,6 +250,23 @@ static bool window_inside(const struct problem *p, int dimension, int64_t begin)
     return begin >= 0 && begin + (p->kernel[dimension] - 1) * p->dilation[dimension] < p->in[dimension];
 }
 
+/* A tile's pointers where the image goes around in a circle: all of them find a pixel. */
+static void point_around(const struct job *job, const struct view *view, const float *const *window, int64_t (*begin)[3],
+                         const struct tile *tile)
+{
+    const struct problem *p = job->p;
+    const float **entry = tile->table;
+    for (int64_t d = 0; d < p->kernel[0]; d++)
+        for (int64_t r = 0; r < p->kernel[1]; r++)
+            for (int64_t s = 0; s < p->kernel[2]; s++)
+                for (int64_t m = 0; m < tile->rows; m++) {
+                    const int64_t z = begin[m][0] + d * p->dilation[0], y = begin[m][1] + r * p->dilation[1];
+                    const int64_t x = begin[m][2] + s * p->dilation[2], line = falt_pixel(p, 1, y) - y;
+                    const int64_t around = ((falt_pixel(p, 0, z) - z) * p->in[1] + line) * p->in[2] + falt_pixel(p, 2, x) - x;
+                    *entry++ = window[m] + d * view->tap[0] + r * view->tap[1] + s * view->tap[2] + around * job->x.pixel;
+                }
+}
+
 /* Fills in a tile from `at` on, and its pointers: [tap][row], or [kernel row][row] where all taps of a kernel row are one run.
  */
 static void point(const struct job *job, const struct view *view, const float *zeros, int64_t origin, struct place *at,
@@ -284,25 +301,26 @@ static void point(const struct job *job, const struct view *view, const float *z
     const float **entry = tile->table;
     tile->taps = p->kernel[0] * p->kernel[1] * width;
     tile->depth = p->x_group * (runs ? p->kernel[2] : 1);
+    if (p->circular && !whole) {
+        point_around(job, view, window, begin, tile);
+        return;
+    }
     for (int64_t d = 0; d < p->kernel[0]; d++)
         for (int64_t r = 0; r < p->kernel[1]; r++) {
             const int64_t offset = d * view->tap[0] + r * view->tap[1];
-            const float *line[GEMM_MAX_ROWS];
-            for (int64_t m = 0; m < rows && !whole; m++) {
-                const int64_t z = begin[m][0] + d * p->dilation[0], y = begin[m][1] + r * p->dilation[1];
-                const int64_t in_z = falt_pixel(p, 0, z), in_y = falt_pixel(p, 1, y);
-                const int64_t around = ((in_z - z) * p->in[1] + in_y - y) * p->in[2] * job->x.pixel;
-                line[m] = in_z >= 0 && in_y >= 0 ? window[m] + offset + around : NULL;
-            }
+            bool line[GEMM_MAX_ROWS];
+            for (int64_t m = 0; m < rows && !whole; m++)
+                line[m] =
+                    inside(begin[m][0] + d * p->dilation[0], p->in[0]) && inside(begin[m][1] + r * p->dilation[1], p->in[1]);
             for (int64_t s = 0; s < width; s++, entry += rows) {
                 if (whole) {
                     for (int64_t m = 0; m < rows; m++)
                         entry[m] = window[m] + offset + s * view->tap[2];
                 } else {
-                    for (int64_t m = 0; m < rows; m++) {
-                        const int64_t x = begin[m][2] + s * p->dilation[2], in_x = falt_pixel(p, 2, x);
-                        entry[m] = line[m] && in_x >= 0 ? line[m] + s * view->tap[2] + (in_x - x) * job->x.pixel : zeros;
-                    }
+                    for (int64_t m = 0; m < rows; m++)
+                        entry[m] = line[m] && inside(begin[m][2] + s * p->dilation[2], p->in[2])
+                                       ? window[m] + offset + s * view->tap[2]
+                                       : zeros;
                 }
             }
         }

@@ -384,11 +384,12 @@ static void point_pixels(const struct job *job, const float *from, int64_t step,
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     for (int h = 0; h < w->ah; h++) {
-        const int64_t line = falt_pixel(p, 1, y + h);
-        for (int v = 0; v < w->aw; v++) {
-            const int64_t pixel = falt_pixel(p, 2, x + v);
-            *d++ = line >= 0 && pixel >= 0 ? from + (line * p->in[2] + pixel) * step : zeros;
-        }
+        const bool line = inside(y + h, p->in[1]);
+        const int64_t pixel = (y + h) * p->in[2] + x;
+        for (int v = 0; v < w->aw && !p->circular; v++)
+            *d++ = line && inside(x + v, p->in[2]) ? from + (pixel + v) * step : zeros;
+        for (int v = 0; v < w->aw && p->circular; v++)
+            *d++ = from + (falt_pixel(p, 1, y + h) * p->in[2] + falt_pixel(p, 2, x + v)) * step;
     }
 }
 
