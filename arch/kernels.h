@@ -96,6 +96,11 @@ typedef void outer_kernel(const struct outer_args *args);
  * alpha = m + r - 1, and multiplies at alpha_h * alpha_w points. A dimension that is not transformed has m = alpha = 1.
  *
  *     d (pixels, by pointer) -- input --> V[point][channel] -- a GEMM for each point --> M[point][channel] -- output --> y
+ *
+ * For the gradient of a kernel of r = alpha - m + 1 taps the m_h x m_w pixels of the gradient of y are brought to the points,
+ * too, and a GEMM over tiles follows:
+ *
+ *     dy (pixels, by pointer) -- gradient --> V'[point][channel]              M[point][channel] -- weights --> dw[tap][channel]
  */
 enum { WINOGRAD_MAX_POINTS = 64, WINOGRAD_MAX_OUTPUTS = 36 };
 
@@ -125,7 +130,7 @@ enum winograd_tile {
 };
 
 struct winograd_input_args {
-    const float *const *d; /* [alpha_h * alpha_w]: a pixel's channels; pixels outside of the image point to zeros */
+    const float *const *d; /* [alpha_h * alpha_w], of gradient [m_h * m_w]: a pixel's channels, or zeros outside of the image */
     float *v;              /* V[point] is at v + point * v_step */
     ptrdiff_t v_step;
     int64_t channels;
@@ -142,9 +147,20 @@ struct winograd_output_args {
     struct epilogue epilogue;
 };
 
+struct winograd_weights_args {
+    const float *m; /* M[point] is at m + point * m_step, readable up to whole vectors */
+    ptrdiff_t m_step;
+    float *w; /* dw[tap] is at w + tap * w_step, r_h * r_w of them */
+    ptrdiff_t w_step;
+    int64_t channels;
+    int accumulate; /* add to what is in dw */
+};
+
 struct winograd_kernels {
     void (*input)(const struct winograd_input_args *args);
     void (*output)(const struct winograd_output_args *args);
+    void (*gradient)(const struct winograd_input_args *args);
+    void (*weights)(const struct winograd_weights_args *args);
 };
 
 /*

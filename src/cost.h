@@ -28,7 +28,7 @@ static const double cost_panel = 80.0;
 static const double cost_collect = 2.0 / 64.0, cost_l2_byte = 1.5 / 64.0, cost_lost_line = 25.0, cost_ways = 12.0;
 
 /* Winograd transforms: cycles for each point of a tile and vector of channels. */
-static const double cost_winograd_input = 3.5, cost_winograd_output = 3.5;
+static const double cost_winograd_input = 3.5, cost_winograd_output = 3.5, cost_winograd_gradient = 3.0;
 
 /* Cycles of one k-step of a register tile: bound by FMAs, by loads (one broadcast a row, one load a vector), or, where the tile
  * is small, by the latency of the accumulators' chains. */

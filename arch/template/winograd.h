@@ -2,8 +2,8 @@
  * winograd.h - the transforms of kernels.h: two nested one-dimensional ones, written as straight lines by
  * winograd_generate.py.
  *
- *     input   for each row of the tile: along w;  then for each column of the result: along h
- *     output  for each column of M:     along h;  then for each row of the result:    along w, and the epilogue
+ *     input, gradient  for each row of the tile: along w;  then for each column of the result: along h
+ *     output, weights  for each column of M:     along h;  then for each row of the result:    along w, and the epilogue
  *
  * What lies between does not fit the registers; the compiler keeps it on the stack, in L1.
  */
@@ -11,21 +11,39 @@
 
 enum { ALPHA = 8 };
 
-/* The alphas are constants wherever these are inlined. */
-INLINE void winograd_input_line(int alpha, const vec *d, vec *v)
+/* The sizes are constants wherever these are inlined. As many pixels as points are x's, fewer the gradient of y's. */
+INLINE void winograd_input_line(int pixels, int alpha, const vec *d, vec *v)
 {
-    switch (alpha) {
-    case 1:
+    switch (alpha * 10 + pixels) {
+    case 11:
         winograd_input_1(d, v);
         break;
-    case 4:
+    case 44:
         winograd_input_4(d, v);
         break;
-    case 6:
+    case 66:
         winograd_input_6(d, v);
         break;
-    case 8:
+    case 88:
         winograd_input_8(d, v);
+        break;
+    case 42:
+        winograd_gradient_2_4(d, v);
+        break;
+    case 62:
+        winograd_gradient_2_6(d, v);
+        break;
+    case 64:
+        winograd_gradient_4_6(d, v);
+        break;
+    case 82:
+        winograd_gradient_2_8(d, v);
+        break;
+    case 84:
+        winograd_gradient_4_8(d, v);
+        break;
+    case 86:
+        winograd_gradient_6_8(d, v);
         break;
     }
 }
@@ -57,35 +75,63 @@ INLINE void winograd_output_line(int m, int alpha, const vec *v, vec *y)
     }
 }
 
-INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t c, int whole, int ah, int aw)
+INLINE void winograd_weights_line(int m, int alpha, const vec *v, vec *g)
+{
+    switch (alpha * 10 + m) {
+    case 11:
+        winograd_weights_1_1(v, g);
+        break;
+    case 42:
+        winograd_weights_2_4(v, g);
+        break;
+    case 62:
+        winograd_weights_2_6(v, g);
+        break;
+    case 64:
+        winograd_weights_4_6(v, g);
+        break;
+    case 82:
+        winograd_weights_2_8(v, g);
+        break;
+    case 84:
+        winograd_weights_4_8(v, g);
+        break;
+    case 86:
+        winograd_weights_6_8(v, g);
+        break;
+    }
+}
+
+/* A tile of ph x pw pixels. */
+INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t c, int whole, int ph, int ah, int pw, int aw)
 {
     vec t[ALPHA][ALPHA];
-    UNROLL for (int h = 0; h < ah; h++)
+    UNROLL for (int h = 0; h < ph; h++)
     {
         vec d[ALPHA], v[ALPHA];
-        UNROLL for (int w = 0; w < aw; w++)
+        UNROLL for (int w = 0; w < pw; w++)
         {
-            const float *pixel = args->d[h * aw + w] + c;
+            const float *pixel = args->d[h * pw + w] + c;
             d[w] = whole ? vec_load(pixel) : vec_load_n(pixel, args->channels - c);
         }
-        winograd_input_line(aw, d, v);
+        winograd_input_line(pw, aw, d, v);
         UNROLL for (int w = 0; w < aw; w++) t[w][h] = v[w];
     }
     UNROLL for (int w = 0; w < aw; w++)
     {
         vec v[ALPHA];
-        winograd_input_line(ah, t[w], v);
+        winograd_input_line(ph, ah, t[w], v);
         UNROLL for (int h = 0; h < ah; h++) vec_store(args->v + (h * aw + w) * args->v_step + c, v[h]);
     }
 }
 
-INLINE void winograd_input(const struct winograd_input_args *args, int ah, int aw)
+INLINE void winograd_input(const struct winograd_input_args *args, int ph, int ah, int pw, int aw)
 {
     int64_t c = 0;
     for (; c + VEC <= args->channels; c += VEC)
-        winograd_input_chunk(args, c, 1, ah, aw);
+        winograd_input_chunk(args, c, 1, ph, ah, pw, aw);
     if (c < args->channels)
-        winograd_input_chunk(args, c, 0, ah, aw);
+        winograd_input_chunk(args, c, 0, ph, ah, pw, aw);
 }
 
 INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64_t c, int whole, int mh, int ah, int mw, int aw)
@@ -134,16 +180,62 @@ INLINE void winograd_output(const struct winograd_output_args *args, int mh, int
     }
 }
 
+INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, int64_t c, int whole, int mh, int ah, int mw,
+                                   int aw)
+{
+    const int64_t n = args->channels - c;
+    const int rh = ah - mh + 1, rw = aw - mw + 1;
+    vec t[ALPHA][ALPHA];
+    UNROLL for (int w = 0; w < aw; w++)
+    {
+        vec v[ALPHA], g[ALPHA];
+        UNROLL for (int h = 0; h < ah; h++) v[h] = vec_load(args->m + (h * aw + w) * args->m_step + c);
+        winograd_weights_line(mh, ah, v, g);
+        UNROLL for (int h = 0; h < rh; h++) t[h][w] = g[h];
+    }
+    UNROLL for (int h = 0; h < rh; h++)
+    {
+        vec g[ALPHA];
+        winograd_weights_line(mw, aw, t[h], g);
+        UNROLL for (int w = 0; w < rw; w++)
+        {
+            float *to = args->w + (h * rw + w) * args->w_step + c;
+            if (whole)
+                vec_store(to, args->accumulate ? vec_add(vec_load(to), g[w]) : g[w]);
+            else
+                vec_store_n(to, args->accumulate ? vec_add(vec_load_n(to, n), g[w]) : g[w], n);
+        }
+    }
+}
+
+INLINE void winograd_weights(const struct winograd_weights_args *args, int mh, int ah, int mw, int aw)
+{
+    int64_t c = 0;
+    for (; c + VEC <= args->channels; c += VEC)
+        winograd_weights_chunk(args, c, 1, mh, ah, mw, aw);
+    if (c < args->channels)
+        winograd_weights_chunk(args, c, 0, mh, ah, mw, aw);
+}
+
 #define WINOGRAD_KERNELS(name, mh, ah, mw, aw)                                                                                 \
     static void winograd_input_##name(const struct winograd_input_args *args)                                                  \
     {                                                                                                                          \
-        winograd_input(args, ah, aw);                                                                                          \
+        winograd_input(args, ah, ah, aw, aw);                                                                                  \
     }                                                                                                                          \
     static void winograd_output_##name(const struct winograd_output_args *args)                                                \
     {                                                                                                                          \
         winograd_output(args, mh, ah, mw, aw);                                                                                 \
+    }                                                                                                                          \
+    static void winograd_gradient_##name(const struct winograd_input_args *args)                                               \
+    {                                                                                                                          \
+        winograd_input(args, mh, ah, mw, aw);                                                                                  \
+    }                                                                                                                          \
+    static void winograd_weights_##name(const struct winograd_weights_args *args)                                              \
+    {                                                                                                                          \
+        winograd_weights(args, mh, ah, mw, aw);                                                                                \
     }
 
 WINOGRAD_TILES(WINOGRAD_KERNELS)
 
-#define WINOGRAD_ENTRY(name, mh, ah, mw, aw) [WINOGRAD_##name] = {winograd_input_##name, winograd_output_##name},
+#define WINOGRAD_ENTRY(name, mh, ah, mw, aw)                                                                                   \
+    [WINOGRAD_##name] = {winograd_input_##name, winograd_output_##name, winograd_gradient_##name, winograd_weights_##name},

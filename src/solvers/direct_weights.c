@@ -28,6 +28,7 @@
 #include "../arithmetic.h"
 #include "../cost.h"
 #include "../parallel.h"
+#include "../parts.h"
 #include "../solver.h"
 #include "../strip.h"
 
@@ -243,11 +244,6 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
     return true;
 }
 
-static size_t copies_bytes(const struct problem *p, const struct gradient *g)
-{
-    return g->parts > 1 ? round_to_lines((size_t)(g->parts * p->w_count) * sizeof(float)) : 0;
-}
-
 /* Channels that are not contiguous are; and pixels so far apart that they meet in one set of the cache. */
 static bool needs_strip(const struct problem *p, int64_t step, int64_t pixels)
 {
@@ -269,7 +265,7 @@ static bool consider(const struct problem *problem, const struct resources *r, s
         return false;
     }
     c->threads = (int)smaller(r->threads, g->items);
-    c->workspace = g->per_thread * (size_t)c->threads + copies_bytes(p, g);
+    c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts);
     c->seconds = cycles / cost_hertz;
     c->accuracy = 1.0;
     c->error_growth = 1.0;
@@ -603,20 +599,6 @@ static void run_member(void *context, int member, int members)
     }
 }
 
-static void add_parts(void *context, int member, int members)
-{
-    const struct job *job = context;
-    const int64_t count = job->p->w_count;
-    float *w = job->operands->w;
-    int64_t begin, end;
-    falt_share(count, member, members, &begin, &end);
-    for (int64_t part = 0; part < job->g->parts; part++) {
-        const float *copy = job->copies + part * count;
-        for (int64_t i = begin; i < end; i++)
-            w[i] = part || job->p->accumulate ? w[i] + copy[i] : copy[i];
-    }
-}
-
 static void run(const struct problem *problem, const struct candidate *c, const struct kernels *kernels,
                 const struct operands *operands, int threads)
 {
@@ -630,12 +612,12 @@ static void run(const struct problem *problem, const struct candidate *c, const 
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
         .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
         .w = falt_weight_strides(p),
-        .threads = (char *)operands->workspace + copies_bytes(p, g),
+        .threads = (char *)operands->workspace + falt_parts_size(p, g->parts),
         .copies = g->parts > 1 ? operands->workspace : NULL,
     };
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
     if (job.copies)
-        falt_parallel(threads, add_parts, (void *)(uintptr_t)&job);
+        falt_add_parts(p, job.copies, g->parts, operands->w, threads);
 }
 
 const struct solver falt_solver_direct_weights = {"direct", FALT_ALGO_DIRECT, SOLVES_WEIGHTS, consider, NULL, run};

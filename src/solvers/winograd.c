@@ -24,26 +24,7 @@
 #include "../parallel.h"
 #include "../solver.h"
 #include "../strip.h"
-#include "winograd_tables.h"
-
-/* What a tile is made of: the transform of each dimension (entries of winograd_transforms), and the error of its results in
- * units of direct summation's (relative L2, random data; tests hold it). */
-struct kind {
-    const char *name;
-    int h, w;
-    double accuracy;
-};
-
-static const struct kind kinds[WINOGRAD_COUNT] = {
-    [WINOGRAD_F2x2_3x3] = {"F(2x2 3x3)", 1, 1, 1.0},  [WINOGRAD_F4x4_3x3] = {"F(4x4 3x3)", 2, 2, 2.2},
-    [WINOGRAD_F6x6_3x3] = {"F(6x6 3x3)", 3, 3, 10.0}, [WINOGRAD_F2x2_5x5] = {"F(2x2 5x5)", 4, 4, 1.8},
-    [WINOGRAD_F4x4_5x5] = {"F(4x4 5x5)", 5, 5, 6.5},  [WINOGRAD_F1x2_1x3] = {"F(1x2 1x3)", 0, 1, 1.0},
-    [WINOGRAD_F2x1_3x1] = {"F(2x1 3x1)", 1, 0, 1.0},  [WINOGRAD_F1x4_1x3] = {"F(1x4 1x3)", 0, 2, 1.8},
-    [WINOGRAD_F4x1_3x1] = {"F(4x1 3x1)", 2, 0, 1.8},  [WINOGRAD_F1x2_1x5] = {"F(1x2 1x5)", 0, 4, 1.8},
-    [WINOGRAD_F2x1_5x1] = {"F(2x1 5x1)", 4, 0, 1.8},  [WINOGRAD_F1x4_1x5] = {"F(1x4 1x5)", 0, 5, 3.0},
-    [WINOGRAD_F4x1_5x1] = {"F(4x1 5x1)", 5, 0, 3.0},  [WINOGRAD_F1x2_1x7] = {"F(1x2 1x7)", 0, 6, 3.0},
-    [WINOGRAD_F2x1_7x1] = {"F(2x1 7x1)", 6, 0, 3.0},
-};
+#include "../winograd_tiles.h"
 
 struct winograd {
     enum winograd_tile tile;
@@ -64,14 +45,9 @@ _Static_assert(sizeof(struct winograd) <= SOLVER_STATE, "the solver's state must
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
-static bool fits_kernel(const struct problem *p, const struct kind *kind)
-{
-    return p->kernel[1] == winograd_transforms[kind->h].r && p->kernel[2] == winograd_transforms[kind->w].r;
-}
-
 static void set_tile(const struct problem *p, struct winograd *w, enum winograd_tile tile)
 {
-    const struct winograd_transform *h = &winograd_transforms[kinds[tile].h], *v = &winograd_transforms[kinds[tile].w];
+    const struct winograd_transform *h = winograd_h(tile), *v = winograd_w(tile);
     w->tile = tile;
     w->mh = h->m;
     w->mw = v->m;
@@ -204,15 +180,9 @@ static void choose_workspace(const struct problem *p, struct winograd *w)
 
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
 {
-    const char *why = NULL;
-    if (p->stride[1] != 1 || p->stride[2] != 1)
-        why = "the stride is not 1";
-    else if (p->dilation[1] != 1 || p->dilation[2] != 1)
-        why = "the kernel is dilated";
-    else if (p->y.pixel[2] != 1 && p->layout == FALT_CHANNELS_FIRST)
+    const char *why = winograd_refusal(p);
+    if (!why && p->y.pixel[2] != 1 && p->layout == FALT_CHANNELS_FIRST)
         why = "the output pixels of a row are not neighbours";
-    else if (p->batch == 0)
-        why = "there is nothing to compute";
     if (why) {
         snprintf(reason, SOLVER_REASON, "%s", why);
         return false;
@@ -222,10 +192,10 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     int fitting = 0, accurate = 0;
     double least = -1.0;
     for (int tile = 0; tile < WINOGRAD_COUNT; tile++) {
-        if (!fits_kernel(p, &kinds[tile]))
+        if (!winograd_fits(p, (enum winograd_tile)tile))
             continue;
         fitting++;
-        if (kinds[tile].accuracy > r->accuracy)
+        if (winograd_kinds[tile].accuracy > r->accuracy)
             continue;
         accurate++;
         struct winograd w = {0};
@@ -256,16 +226,16 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     least = choose_grid(p, r, r->threads, w);
     choose_workspace(p, w);
     w->stream = ((double)p->x_count + (double)p->y_count) * sizeof(float) > (double)r->cpu->l3 / 3.0;
-    const struct kind *kind = &kinds[w->tile];
+    const struct winograd_transform *h = winograd_h(w->tile), *v = winograd_w(w->tile);
     c->packed = (size_t)(p->groups * w->panels.padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
     c->workspace = w->per_thread * (size_t)c->threads;
     c->seconds = least / cost_hertz;
-    c->accuracy = kind->accuracy;
-    c->error_growth = winograd_transforms[kind->h].growth * winograd_transforms[kind->w].growth;
+    c->accuracy = winograd_kinds[w->tile].accuracy;
+    c->error_growth = h->growth * v->growth;
     c->error_terms = (double)(p->kernel[0] * p->x_group) + 4.0 * (w->ah + w->aw);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, kind->name, r->kernels->gemm_rows[w->panels.vectors],
-             (int)w->panels.nr);
+    snprintf(c->kernel, SOLVER_NOTE, "%s F(%dx%d %dx%d) %dx%d", r->kernels->name, h->m, v->m, h->r, v->r,
+             r->kernels->gemm_rows[w->panels.vectors], (int)w->panels.nr);
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges, blocks of %lld tiles%s", (long long)w->tile_ranges,
              (long long)w->panel_ranges, (long long)w->block, w->strip ? ", strips" : "");
     return true;
@@ -289,7 +259,7 @@ struct packing {
 /* U = G_h g G_w', in double, rounded once. */
 static void transform_kernel(const struct winograd *w, const struct problem *p, const float *g, double *u)
 {
-    const struct winograd_transform *h = &winograd_transforms[kinds[w->tile].h], *v = &winograd_transforms[kinds[w->tile].w];
+    const struct winograd_transform *h = winograd_h(w->tile), *v = winograd_w(w->tile);
     double t[WINOGRAD_ALPHA][WINOGRAD_TAPS];
     for (int a = 0; a < w->ah; a++)
         for (int s = 0; s < v->r; s++) {

@@ -1,0 +1,527 @@
+/*
+ * winograd_weights.c - Winograd backward weights, stride 1: the adjoint of winograd.c, with its tiles and points.
+ *
+ * For a chunk of tiles,
+ *
+ *     x   -- input transform -->     V[point][tile][x channel]               for each depth tap (3-D: 2-D for each of them)
+ *     dy  -- gradient transform -->  V'[point][tile][y channel]
+ *     sum over tiles of V * V' -->   M[point][x channel][y channel]          outer products, for each point and register tile
+ *     M   -- weights transform -->   dw[tap][x channel][y channel]           added to what earlier chunks have made
+ *
+ * so that V and V' of a chunk stay in L2, M of a register tile in L1 or beside them, and chains are short, which is accurate.
+ * Where x channels are neighbours in w (OHWI) the operands are exchanged and dw lies in w as it comes; otherwise it passes
+ * through a scratch block for each register tile, which is transposed into w[o][...] in the end.
+ *
+ * Tiles are dealt to a number of parts, with a copy of w each, and a part's tiles to chunks. Both depend on the problem only,
+ * and are added in order: the sum is the same for any number of threads. Threads take items of a grid (part, group, range of x
+ * channels, of y channels), and each transforms what it needs for itself: cheaper than to share what another core has just
+ * written.
+ *
+ * Channels first: pieces of a tile row pass through channels-last strips in L1.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "../arithmetic.h"
+#include "../cost.h"
+#include "../panels.h"
+#include "../parallel.h"
+#include "../parts.h"
+#include "../solver.h"
+#include "../strip.h"
+#include "../winograd_tiles.h"
+
+enum {
+    CHUNK_POINTS = 2048, /* tiles * points of a chunk: long enough to pay for M, short enough for L2 */
+    LEAST_TILES = 16,    /* of a part */
+    MOST_PARTS = 16,
+    MOST_RANGES = 64,
+    STRIP_CHANNELS = 64
+};
+
+struct gradient {
+    enum winograd_tile tile;
+    int mh, mw, ah, aw, points, inner; /* inner: taps of one depth */
+    bool exchanged;                    /* A is y, B is x */
+    int vectors, vec;                  /* of a full register tile; floats in a vector */
+    int64_t nr;                        /* its columns: vectors * vec */
+    int64_t rows, columns;             /* channels of a group that are broadcast, and in the lanes */
+    int64_t tiles_h, tiles_w, tiles;   /* of one plane, of one plane, of all planes and images */
+    int64_t parts, chunk;              /* chunk: tiles, at most */
+    int64_t row_ranges, column_ranges, items;
+    int64_t a_pitch, b_pitch, a_point, b_point, m_point; /* floats from one tile or point to the next */
+    int64_t block, blocks;                               /* floats of a scratch block, and how many of them are kept */
+    int64_t segment;                                     /* channels first: tiles of one tile row that share a strip */
+    size_t zeros, a, b, m, scratch, strip;               /* a thread's workspace, in bytes and in this order */
+    size_t per_thread;                                   /* their sum */
+};
+
+_Static_assert(sizeof(struct gradient) <= SOLVER_STATE, "the solver's state must fit");
+
+struct range {
+    int64_t begin, end;
+};
+
+static int64_t length(struct range range)
+{
+    return range.end - range.begin;
+}
+
+/* As falt_share, for numbers beyond int. */
+static struct range share(int64_t items, int64_t index, int64_t ranges)
+{
+    const int64_t each = items / ranges, rest = items % ranges, begin = each * index + smaller(index, rest);
+    return (struct range){begin, begin + each + (index < rest)};
+}
+
+/* --------------------------------------------------------------------------------------------------------------- planning */
+
+static void set_tile(const struct problem *p, const struct kernels *kernels, enum winograd_tile tile, struct gradient *g)
+{
+    const struct winograd_transform *h = winograd_h(tile), *w = winograd_w(tile);
+    g->tile = tile;
+    g->mh = h->m;
+    g->mw = w->m;
+    g->ah = h->m + h->r - 1;
+    g->aw = w->m + w->r - 1;
+    g->points = g->ah * g->aw;
+    g->inner = h->r * w->r;
+    g->tiles_h = divide_up(p->out[1], g->mh);
+    g->tiles_w = divide_up(p->out[2], g->mw);
+    g->tiles = p->batch * p->out[0] * g->tiles_h * g->tiles_w;
+    g->exchanged = falt_weight_strides(p).i == 1;
+    g->rows = g->exchanged ? p->y_group : p->x_group;
+    g->columns = g->exchanged ? p->x_group : p->y_group;
+    g->vec = kernels->vec;
+    g->vectors = falt_panels_of(kernels, g->columns, 2).vectors; /* two: tall tiles read least */
+    g->nr = (int64_t)g->vectors * g->vec;
+}
+
+/* By the problem alone, as are the parts: this decides the rounding. */
+static void set_parts(struct gradient *g, int64_t parts)
+{
+    const int64_t tiles = divide_up(g->tiles, parts);
+    g->parts = parts;
+    g->chunk = divide_up(tiles, divide_up(tiles, larger(1, CHUNK_POINTS / g->points)));
+}
+
+/* Floats from one tile to the next: a multiple of 1 KiB would bring many of them into few cache sets. */
+static int64_t pitch(int64_t channels, int vec)
+{
+    const int64_t whole = divide_up(channels, vec) * vec;
+    return whole % 256 ? whole : whole + vec;
+}
+
+/* The most channels of a range. Those of the columns are cut between vectors. */
+static int64_t range_rows(const struct gradient *g)
+{
+    return divide_up(g->rows, g->row_ranges);
+}
+
+static int64_t range_columns(const struct gradient *g)
+{
+    return smaller(g->columns, divide_up(divide_up(g->columns, g->vec), g->column_ranges) * g->vec);
+}
+
+static double item_cycles(const struct problem *p, const struct resources *r, const struct gradient *g)
+{
+    const int64_t most = r->kernels->gemm_rows[g->vectors], rows = range_rows(g), columns = range_columns(g);
+    const double depth = (double)p->kernel[0], points = g->points;
+    const double tiles = (double)divide_up(g->tiles, g->parts), chunks = ceil(tiles / (double)g->chunk);
+    const double x = ceil((double)(g->exchanged ? columns : rows) / g->vec) * depth;
+    const double y = ceil((double)(g->exchanged ? rows : columns) / g->vec);
+    const double turn = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(g->vec) / g->vec : 0.0;
+    const double transforms = tiles * (x * (cost_winograd_input * points + turn * (double)(g->ah * g->mw)) +
+                                       y * (cost_winograd_gradient * points + turn * (double)(g->mh * g->mw)));
+    const double gemm = depth * points * tiles * falt_panels_step(r->kernels, columns, g->vectors, rows);
+    const double panels = (double)divide_up(columns, g->nr), vectors = (double)divide_up(columns, g->vec);
+    const double calls = depth * points * chunks * panels * cost_rows_calls(rows, most);
+    const double last = depth * points * chunks * (double)rows * vectors * cost_winograd_output;
+    const double w = (double)rows * (double)columns * (double)p->taps;
+    const double turned = g->exchanged ? 0.0 : 5.0 / g->vec * w + 100.0 * (double)columns; /* each o's begins with misses */
+    const double again = w * sizeof(float) * (2.0 * chunks - 1.0) / cost_l3_bytes;
+    /* A travels for each panel of columns; streams from L3 mostly hide. */
+    const double a = (double)(g->chunk * rows) * points * sizeof(float);
+    const double both = a + (double)(g->chunk * columns) * points * sizeof(float);
+    const double stream = both > 0.75 * (double)r->cpu->l2 ? depth * chunks * panels * a / cost_l3_bytes : 0.0;
+    const double sums = gemm + calls + last + 0.1 * stream;
+    return transforms + turned + again + (sums > stream ? sums : stream);
+}
+
+/* The next number of ranges to try: all small ones, then in steps of about a third. */
+static int64_t more_ranges(int64_t ranges)
+{
+    return ranges + larger(1, ranges / 3);
+}
+
+static double choose_ranges(const struct problem *p, const struct resources *r, int threads, struct gradient *g)
+{
+    struct gradient try = *g;
+    double least = -1.0;
+    const int64_t most_rows = smaller(divide_up(g->rows, 4), MOST_RANGES);
+    const int64_t most_columns = smaller(divide_up(g->columns, g->vec), MOST_RANGES);
+    for (try.row_ranges = 1; try.row_ranges <= most_rows; try.row_ranges = more_ranges(try.row_ranges))
+        for (try.column_ranges = 1; try.column_ranges <= most_columns; try.column_ranges = more_ranges(try.column_ranges)) {
+            const double items = (double)g->parts * (double)p->groups * (double)try.row_ranges * (double)try.column_ranges;
+            const double cycles = ceil(items / threads) * (item_cycles(p, r, &try) + 500.0);
+            if (items < 1e15 && (least < 0.0 || cycles < least)) {
+                least = cycles;
+                g->row_ranges = try.row_ranges;
+                g->column_ranges = try.column_ranges;
+                g->items = (int64_t)items;
+            }
+            if (items > 4.0 * threads) /* more only transform more */
+                break;
+        }
+    const double region = threads > 1 ? cost_region_seconds * cost_hertz : 0.0;
+    const double copies =
+        g->parts > 1 ? (double)(g->parts * p->w_count) * sizeof(float) / cost_l3_bytes / threads + region : 0.0;
+    return least + copies + region;
+}
+
+static bool choose_workspace(const struct problem *p, const struct kernels *kernels, struct gradient *g)
+{
+    const int64_t rows = range_rows(g), columns = range_columns(g), most = smaller(rows, kernels->gemm_rows[g->vectors]);
+    const int64_t chunks = divide_up(divide_up(g->tiles, g->parts), g->chunk);
+    g->a_pitch = pitch(rows, g->vec);
+    g->b_pitch = pitch(columns, g->vec);
+    g->a_point = g->chunk * g->a_pitch + g->vec;
+    g->b_point = g->chunk * g->b_pitch + g->vec;
+    g->m_point = most * g->nr + g->vec;
+    g->block = most * g->inner * g->nr;
+    g->blocks = chunks > 1 ? p->kernel[0] * divide_up(rows, kernels->gemm_rows[g->vectors]) * divide_up(columns, g->nr) : 1;
+    g->segment = smaller(g->chunk, g->tiles_w);
+    const double scratch = g->exchanged ? 0.0 : (double)g->block * (double)g->blocks;
+    if (scratch > 1e15 || (double)p->w_count * (double)g->parts > 1e15 ||
+        (double)g->points * (double)(g->a_point + g->b_point) > 1e15)
+        return false;
+    g->zeros = round_to_lines((size_t)larger(g->a_pitch, g->b_pitch) * sizeof(float));
+    g->a = round_to_lines((size_t)(g->points * g->a_point) * sizeof(float));
+    g->b = round_to_lines((size_t)(g->points * g->b_point) * sizeof(float));
+    g->m = round_to_lines((size_t)(g->points * g->m_point) * sizeof(float));
+    g->scratch = round_to_lines((size_t)scratch * sizeof(float));
+    if (p->layout == FALT_CHANNELS_FIRST)
+        g->strip = round_to_lines((size_t)(g->ah * (g->segment * g->mw + g->aw) * STRIP_CHANNELS) * sizeof(float));
+    g->per_thread = g->zeros + g->a + g->b + g->m + g->scratch + g->strip;
+    return true;
+}
+
+static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
+{
+    const char *why = winograd_refusal(p);
+    if (why) {
+        snprintf(reason, SOLVER_REASON, "%s", why);
+        return false;
+    }
+    struct gradient *g = (struct gradient *)(void *)c->state;
+    double least = -1.0;
+    int fitting = 0;
+    for (enum winograd_tile tile = 0; tile < WINOGRAD_COUNT; tile++) {
+        if (!winograd_fits(p, tile))
+            continue;
+        fitting++;
+        if (winograd_kinds[tile].weights_accuracy > r->accuracy)
+            continue;
+        struct gradient try = {0};
+        set_tile(p, r->kernels, tile, &try);
+        for (int64_t parts = 1; parts <= MOST_PARTS && (parts == 1 || parts * LEAST_TILES <= try.tiles); parts *= 2) {
+            set_parts(&try, parts);
+            const double cycles = choose_ranges(p, r, cost_nominal_threads, &try);
+            if (least < 0.0 || cycles < least) {
+                least = cycles;
+                *g = try;
+            }
+        }
+    }
+    if (least < 0.0) {
+        if (fitting)
+            snprintf(reason, SOLVER_REASON, "none of its tiles is as accurate as asked for");
+        else
+            snprintf(reason, SOLVER_REASON, "there are no transforms for a %lldx%lld kernel", (long long)p->kernel[1],
+                     (long long)p->kernel[2]);
+        return false;
+    }
+    const double cycles = choose_ranges(p, r, r->threads, g);
+    if (!choose_workspace(p, r->kernels, g)) {
+        snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
+        return false;
+    }
+    const struct winograd_transform *h = winograd_h(g->tile), *w = winograd_w(g->tile);
+    const int64_t chunks = divide_up(divide_up(g->tiles, g->parts), g->chunk);
+    c->threads = (int)smaller(r->threads, g->items);
+    c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts);
+    c->seconds = cycles / cost_hertz;
+    c->accuracy = winograd_kinds[g->tile].weights_accuracy;
+    c->error_growth = h->growth * w->growth;
+    c->error_terms = (double)(g->chunk + chunks + g->parts) + 4.0 * (g->ah + g->aw);
+    snprintf(c->kernel, SOLVER_NOTE, "%s F(%dx%d %dx%d) %dx%d%s", r->kernels->name, h->r, w->r, h->m, w->m,
+             r->kernels->gemm_rows[g->vectors], (int)g->nr, g->exchanged ? " exchanged" : "");
+    snprintf(c->schedule, SOLVER_NOTE, "%lld parts x %lld row x %lld column ranges, %lld chunks of %lld tiles%s",
+             (long long)g->parts, (long long)g->row_ranges, (long long)g->column_ranges, (long long)chunks, (long long)g->chunk,
+             g->strip ? ", strips" : "");
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- running */
+
+/* An operand as its tiles see it: the first pixel of tile (z, y, x) is (z * z_step + first[0], y * m_h + first[1], ...). */
+struct view {
+    const float *data;
+    struct tensor_strides stride;
+    const int64_t *size;
+    int64_t z_step, first[3];
+    int height, width; /* of a tile */
+    void (*transform)(const struct winograd_input_args *args);
+};
+
+struct job {
+    const struct problem *p;
+    const struct gradient *g;
+    const struct kernels *kernels;
+    const struct operands *operands;
+    struct view x, y;
+    struct weight_strides w;
+    char *threads; /* their workspaces */
+    float *copies; /* of w, one for each part, or NULL */
+};
+
+/* A member's share of the work, and its workspace. */
+struct item {
+    const struct job *job;
+    int64_t group;
+    struct range tiles, rows, columns; /* channels within the group */
+    float *w;                          /* where the gradient goes: the caller's, or a part's copy */
+    bool add;                          /* to what is there */
+    float *zeros, *a, *b, *m, *scratch, *strip;
+    float *c[WINOGRAD_MAX_POINTS][GEMM_MAX_ROWS]; /* rows of M */
+};
+
+/* V of neighbouring tiles of one tile row: `count` from tile x of row y of plane z, the first one's at v. */
+static void transform_row(const struct item *item, const struct view *view, const float *plane, int64_t y, int64_t x,
+                          int64_t count, int64_t channels, float *v, int64_t pitch, int64_t point)
+{
+    const struct job *job = item->job;
+    const struct gradient *g = job->g;
+    const int64_t top = y * g->mh + view->first[1], left = x * g->mw + view->first[2];
+    const int64_t width = (count - 1) * g->mw + view->width, height = view->size[1], line = view->size[2];
+    const int64_t most = g->strip ? STRIP_CHANNELS : channels;
+    const float *d[WINOGRAD_MAX_POINTS];
+    struct winograd_input_args args = {.d = d, .v_step = point};
+    for (int64_t first = 0; first < channels; first += most) {
+        args.channels = smaller(most, channels - first);
+        for (int h = 0; h < view->height && g->strip; h++) {
+            const float *row = plane && inside(top + h, height)
+                                   ? plane + first * view->stride.c + (top + h) * line * view->stride.pixel
+                                   : NULL;
+            falt_gather_row(job->kernels, row, line, view->stride, args.channels, false, left, width,
+                            item->strip + h * width * args.channels, args.channels);
+        }
+        for (int64_t t = 0; t < count; t++) {
+            const float **to = d;
+            for (int h = 0; h < view->height; h++) {
+                const int64_t at = left + t * g->mw, pixel = (top + h) * line + at;
+                const bool there = plane && inside(top + h, height);
+                for (int k = 0; k < view->width; k++)
+                    *to++ = g->strip                        ? item->strip + (h * width + t * g->mw + k) * args.channels
+                            : there && inside(at + k, line) ? plane + (pixel + k) * view->stride.pixel
+                                                            : item->zeros;
+            }
+            args.v = v + t * pitch + first;
+            view->transform(&args);
+        }
+    }
+}
+
+static void transform(const struct item *item, const struct view *view, struct range tiles, struct range channels, float *v,
+                      int64_t pitch, int64_t point)
+{
+    const struct gradient *g = item->job->g;
+    const struct problem *p = item->job->p;
+    for (int64_t tile = tiles.begin, count; tile < tiles.end; tile += count, v += count * pitch) {
+        int64_t rest = tile;
+        const int64_t x = rest % g->tiles_w;
+        rest /= g->tiles_w;
+        const int64_t y = rest % g->tiles_h;
+        rest /= g->tiles_h;
+        const int64_t z = rest % p->out[0] * view->z_step + view->first[0], n = rest / p->out[0];
+        count = smaller(tiles.end - tile, g->tiles_w - x);
+        const float *plane = inside(z, view->size[0]) ? view->data + n * view->stride.n + channels.begin * view->stride.c +
+                                                            z * view->size[1] * view->size[2] * view->stride.pixel
+                                                      : NULL;
+        transform_row(item, view, plane, y, x, count, length(channels), v, pitch, point);
+    }
+}
+
+/* Between a scratch block and w: [row][tap][column] <-> w[o][i][tap]. */
+static void transpose_block(const struct item *item, float *block, struct range rows, struct range columns, int64_t depth,
+                            bool store)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    const bool adjoin = p->kernel[0] == 1; /* rows are neighbours in w */
+    const int64_t runs = adjoin ? 1 : length(rows), each = adjoin ? length(rows) * g->inner : g->inner;
+    float *w =
+        item->w + (item->group * p->y_group + columns.begin) * job->w.o + rows.begin * job->w.i + depth * g->inner * job->w.t;
+    /* A vector of columns at a time: as many streams through w as the cache has room for. */
+    for (int64_t n = 0; n < length(columns); n += g->vec, w += g->vec * job->w.o, block += g->vec) {
+        const int64_t count = smaller(g->vec, length(columns) - n);
+        for (int64_t i = 0; i < runs; i++) {
+            float *here = block + i * each * g->nr, *there = w + i * job->w.i;
+            if (store)
+                job->kernels->transpose(here, g->nr, each, count, there, job->w.o);
+            else
+                job->kernels->transpose(there, job->w.o, count, each, here, g->nr);
+        }
+    }
+}
+
+/* One register tile: M of all points, then its gradient. */
+static void run_block(const struct item *item, int64_t tiles, struct range rows, struct range columns, int64_t depth,
+                      float *block, bool first, bool last)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    outer_kernel *outer = job->kernels->outer[divide_up(length(columns), g->vec)][length(rows)];
+    const struct outer_segment all = {0, 0, tiles};
+    struct outer_args args = {
+        .a = item->a + rows.begin - item->rows.begin,
+        .b = item->b + columns.begin - item->columns.begin,
+        .segments = &all,
+        .count = 1,
+        .a_step = g->a_pitch,
+        .b_step = g->b_pitch,
+        .columns = length(columns),
+    };
+    for (int point = 0; point < g->points; point++, args.a += g->a_point, args.b += g->b_point) {
+        args.c = item->c[point];
+        outer(&args);
+    }
+    struct winograd_weights_args weights = {
+        .m = item->m,
+        .m_step = g->m_point,
+        .w = block,
+        .w_step = g->nr,
+        .channels = length(columns),
+        .accumulate = item->add || !first,
+    };
+    int64_t step = g->inner * g->nr;
+    if (g->exchanged) {
+        weights.w = item->w + (item->group * p->y_group + rows.begin) * job->w.o + columns.begin + depth * g->inner * job->w.t;
+        weights.w_step = job->w.t;
+        step = job->w.o;
+    } else if (item->add && first) {
+        transpose_block(item, block, rows, columns, depth, false);
+    }
+    for (int64_t row = 0; row < length(rows); row++, weights.m += g->nr, weights.w += step)
+        job->kernels->winograd[g->tile].weights(&weights);
+    if (!g->exchanged && last)
+        transpose_block(item, block, rows, columns, depth, true);
+}
+
+static void run_item(const struct item *item)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    const int64_t x_first = item->group * p->x_group, y_first = item->group * p->y_group;
+    const struct range x = g->exchanged ? item->columns : item->rows, y = g->exchanged ? item->rows : item->columns;
+    const struct range x_channels = {x_first + x.begin, x_first + x.end}, y_channels = {y_first + y.begin, y_first + y.end};
+    const int64_t chunks = divide_up(length(item->tiles), g->chunk);
+    const int64_t row_tiles = divide_up(length(item->rows), job->kernels->gemm_rows[g->vectors]);
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+        struct range tiles = share(length(item->tiles), chunk, chunks);
+        tiles = (struct range){item->tiles.begin + tiles.begin, item->tiles.begin + tiles.end};
+        float *block = item->scratch;
+        transform(item, &job->y, tiles, y_channels, g->exchanged ? item->a : item->b, g->exchanged ? g->a_pitch : g->b_pitch,
+                  g->exchanged ? g->a_point : g->b_point);
+        for (int64_t depth = 0; depth < p->kernel[0]; depth++) {
+            struct view view = job->x;
+            view.first[0] += depth * p->dilation[0];
+            transform(item, &view, tiles, x_channels, g->exchanged ? item->b : item->a, g->exchanged ? g->b_pitch : g->a_pitch,
+                      g->exchanged ? g->b_point : g->a_point);
+            for (int64_t column = item->columns.begin; column < item->columns.end; column += g->nr)
+                for (int64_t i = 0; i < row_tiles; i++) {
+                    struct range rows = share(length(item->rows), i, row_tiles);
+                    rows = (struct range){item->rows.begin + rows.begin, item->rows.begin + rows.end};
+                    run_block(item, length(tiles), rows, (struct range){column, smaller(column + g->nr, item->columns.end)},
+                              depth, block, chunk == 0, chunk == chunks - 1);
+                    block += g->blocks > 1 ? g->block : 0;
+                }
+        }
+    }
+}
+
+/* The last index runs over columns: neighbours read the same rows. */
+static void run_member(void *context, int member, int members)
+{
+    const struct job *job = context;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    char *memory = job->threads + g->per_thread * (size_t)member;
+    struct item item = {.job = job};
+    item.zeros = (float *)(void *)memory;
+    item.a = (float *)(void *)(memory += g->zeros);
+    item.b = (float *)(void *)(memory += g->a);
+    item.m = (float *)(void *)(memory += g->b);
+    item.scratch = (float *)(void *)(memory += g->m);
+    item.strip = (float *)(void *)(memory + g->scratch);
+    memset(item.zeros, 0, g->zeros);
+    for (int point = 0; point < g->points; point++)
+        for (int64_t row = 0; row < GEMM_MAX_ROWS; row++)
+            item.c[point][row] = item.m + point * g->m_point + row * g->nr;
+    int64_t index, end;
+    falt_share(g->items, member, members, &index, &end);
+    for (; index < end; index++) {
+        int64_t rest = index;
+        const struct range vectors = share(divide_up(g->columns, g->vec), rest % g->column_ranges, g->column_ranges);
+        item.columns = (struct range){vectors.begin * g->vec, smaller(vectors.end * g->vec, g->columns)};
+        rest /= g->column_ranges;
+        item.rows = share(g->rows, rest % g->row_ranges, g->row_ranges);
+        rest /= g->row_ranges;
+        item.group = rest % p->groups;
+        const int64_t part = rest / p->groups;
+        item.tiles = share(g->tiles, part, g->parts);
+        item.w = job->copies ? job->copies + part * p->w_count : job->operands->w;
+        item.add = p->accumulate && !job->copies;
+        run_item(&item);
+    }
+}
+
+static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
+                const struct operands *operands, int threads)
+{
+    const struct gradient *g = (const struct gradient *)(const void *)c->state;
+    const struct winograd_kernels *transforms = &kernels->winograd[g->tile];
+    const struct job job = {
+        .p = p,
+        .g = g,
+        .kernels = kernels,
+        .operands = operands,
+        .x = {operands->x,
+              falt_tensor_strides(p, p->x_channels, p->in_pixels),
+              p->in,
+              p->stride[0],
+              {-p->pad[0], -p->pad[1], -p->pad[2]},
+              g->ah,
+              g->aw,
+              transforms->input},
+        .y = {operands->y,
+              falt_tensor_strides(p, p->y_channels, p->out_pixels),
+              p->out,
+              1,
+              {0, 0, 0},
+              g->mh,
+              g->mw,
+              transforms->gradient},
+        .w = falt_weight_strides(p),
+        .threads = (char *)operands->workspace + falt_parts_size(p, g->parts),
+        .copies = g->parts > 1 ? operands->workspace : NULL,
+    };
+    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
+    if (job.copies)
+        falt_add_parts(p, job.copies, g->parts, operands->w, threads);
+}
+
+const struct solver falt_solver_winograd_weights = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_WEIGHTS, consider, NULL, run};
