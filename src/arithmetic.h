@@ -1,4 +1,4 @@
-/* arithmetic.h - small integer arithmetic that every solver needs. */
+/* arithmetic.h - small arithmetic that every solver needs, of integers and addresses. */
 #ifndef FALT_ARITHMETIC_H
 #define FALT_ARITHMETIC_H
 
@@ -37,6 +37,15 @@ static inline bool inside(int64_t position, int64_t size)
 static inline size_t round_to_lines(size_t size)
 {
     return (size + 63) / 64 * 64;
+}
+
+/* Asks for the cache lines of `count` floats that are soon written. */
+static inline void prefetch(const float *from, int64_t count)
+{
+    enum { LINE = 64 / sizeof(float) };
+    for (int64_t i = 0; i < count; i += LINE)
+        __builtin_prefetch(from + i, 1);
+    __builtin_prefetch(from + count - 1, 1);
 }
 
 #endif

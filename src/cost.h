@@ -14,6 +14,7 @@ static const double cost_fma_per_cycle = 2.0, cost_loads_per_cycle = 2.0; /* vec
 static const double cost_fma_latency = 4.5;
 static const double cost_l3_bytes = 16.0;       /* per cycle and core */
 static const double cost_memory_bytes = 5.0;    /* per cycle and core */
+static const double cost_shared_bytes = 2.0;    /* of what another core has just written */
 static const int cost_nominal_threads = 4;      /* for choices that change the rounding, and so must not know the real number */
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 
@@ -28,7 +29,8 @@ static const double cost_panel = 80.0;
 static const double cost_collect = 2.0 / 64.0, cost_l2_byte = 1.5 / 64.0, cost_lost_line = 25.0, cost_ways = 12.0;
 
 /* Winograd transforms: cycles for each point of a tile and vector of channels. */
-static const double cost_winograd_input = 3.5, cost_winograd_output = 3.5, cost_winograd_gradient = 3.0;
+static const double cost_winograd_input = 3.5, cost_winograd_output = 3.5;
+static const double cost_winograd_gradient = 3.0, cost_winograd_weights = 3.0;
 
 /* Cycles of one k-step of a register tile: bound by FMAs, by loads (one broadcast a row, one load a vector), or, where the tile
  * is small, by the latency of the accumulators' chains. */

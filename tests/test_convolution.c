@@ -460,6 +460,8 @@ static const struct shape large_shapes[] = {
     {"few channels, large image", 2, .i = 3, .o = 40, .in = {150, 161}, .kernel = {5, 5}, .stride = {2, 2}, .begin = {2, 2},
      .end = {2, 2}},
     {"many channels, small image", 2, .i = 520, .o = 260, .in = {7, 7}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
+    {"3x3, many tiles", 2, .batch = 2, .i = 37, .o = 20, .in = {95, 90}, .kernel = {3, 3}, .begin = {1, 0}, .end = {0, 2}},
+    {"3-D, many tiles", 3, .i = 18, .o = 35, .in = {6, 31, 26}, .kernel = {3, 3, 3}, .begin = {1, 1, 1}, .end = {1, 1, 1}},
     {"long 1-D", 1, .i = 24, .o = 24, .in = {5003}, .kernel = {5}, .dilation = {8}, .begin = {16}, .end = {16}},
 };
 
@@ -548,8 +550,10 @@ static void test_large_shapes(void **state)
         for (int last = 0; last < 2; last++) {
             falt_conv conv = conv_of(&large_shapes[s]);
             conv.layout = last ? FALT_NHWC : FALT_NCHW;
+            conv.weights_layout = (s + (size_t)last) % 2 ? FALT_OHWI : FALT_OIHW;
             struct trial trial = trial_of(&conv);
             trial.whole = !last;
+            trial.accumulate = s % 4 < 2;
             try(&random, &trial);
         }
     }

@@ -57,32 +57,83 @@ static void nested(const double *left, int rows, const double *right, int column
 /* Two transforms of at most 8 terms, each with coefficients that are rounded. */
 static const double rounding = 2.0 * 3.0 * 8.0 * 0.5 * FLT_EPSILON;
 
-static void check_input(const struct kernels *kernels, int tile, int64_t channels, enum guard_side side, struct random *random)
+/* Of x, or of the gradient of y. */
+static void check_input(const struct kernels *kernels, int tile, bool gradient, int64_t channels, enum guard_side side,
+                        struct random *random)
 {
     const struct shape *s = &shapes[tile];
     const struct winograd_transform *h = transform_of(s->mh, s->ah), *w = transform_of(s->mw, s->aw);
-    const int points = s->ah * s->aw;
+    const int points = s->ah * s->aw, rows = gradient ? s->mh : s->ah, columns = gradient ? s->mw : s->aw;
     const int64_t row = divide_up(channels, kernels->vec) * kernels->vec;
     float *d[WINOGRAD_MAX_POINTS], *v = guarded(points * row, side);
     double *expected = calloc((size_t)channels, sizeof(double)), *tolerance = calloc((size_t)channels, sizeof(double));
     assert_true(expected && tolerance);
-    for (int i = 0; i < points; i++) {
+    for (int i = 0; i < rows * columns; i++) {
         d[i] = guarded(channels, side);
         fill_uniform(random, d[i], channels);
     }
-    kernels->winograd[tile].input(
-        &(struct winograd_input_args){.d = (const float *const *)d, .v = v, .v_step = row, .channels = channels});
+    const struct winograd_input_args args = {.d = (const float *const *)d, .v = v, .v_step = row, .channels = channels};
+    (gradient ? kernels->winograd[tile].gradient : kernels->winograd[tile].input)(&args);
     for (int i = 0; i < s->ah; i++)
         for (int j = 0; j < s->aw; j++) {
-            nested(h->b[i], s->ah, w->b[j], s->aw, (const float *const *)d, channels, expected, tolerance);
+            double left[WINOGRAD_ALPHA], right[WINOGRAD_ALPHA];
+            for (int k = 0; k < rows; k++)
+                left[k] = gradient ? h->a[k][i] : h->b[i][k];
+            for (int k = 0; k < columns; k++)
+                right[k] = gradient ? w->a[k][j] : w->b[j][k];
+            nested(left, rows, right, columns, (const float *const *)d, channels, expected, tolerance);
             for (int64_t c = 0; c < channels; c++)
                 tolerance[c] *= rounding;
-            check_within(v + (i * s->aw + j) * row, expected, tolerance, channels, "%s %s input, point %d %d, %d channels",
-                         kernels->name, s->name, i, j, (int)channels);
+            check_within(v + (i * s->aw + j) * row, expected, tolerance, channels, "%s %s %s, point %d %d, %d channels",
+                         kernels->name, s->name, gradient ? "gradient" : "input", i, j, (int)channels);
         }
-    for (int i = 0; i < points; i++)
+    for (int i = 0; i < rows * columns; i++)
         guarded_free(d[i]);
     guarded_free(v);
+    free(expected);
+    free(tolerance);
+}
+
+/* The taps apart by what is not theirs, and nothing else touched. */
+static void check_weights(const struct kernels *kernels, int tile, bool accumulate, int64_t channels, enum guard_side side,
+                          struct random *random)
+{
+    const struct shape *s = &shapes[tile];
+    const struct winograd_transform *h = transform_of(s->mh, s->ah), *w = transform_of(s->mw, s->aw);
+    const int points = s->ah * s->aw, taps = h->r * w->r;
+    const int64_t row = divide_up(channels, kernels->vec) * kernels->vec, step = channels + 3;
+    const int64_t count = (taps - 1) * step + channels;
+    float *m = guarded(points * row, side), *dw = guarded(count, side), *before = malloc((size_t)count * sizeof *before);
+    const float *at[WINOGRAD_MAX_POINTS];
+    double *expected = calloc((size_t)channels, sizeof(double)), *tolerance = calloc((size_t)channels, sizeof(double));
+    assert_true(before && expected && tolerance);
+    fill_uniform(random, m, points * row);
+    for (int i = 0; i < points; i++)
+        at[i] = m + i * row;
+    for (int t = 0; t < taps && accumulate; t++)
+        fill_uniform(random, dw + t * step, channels);
+    memcpy(before, dw, (size_t)count * sizeof *before);
+    kernels->winograd[tile].weights(&(struct winograd_weights_args){
+        .m = m, .m_step = row, .w = dw, .w_step = step, .channels = channels, .accumulate = accumulate});
+    for (int t = 0; t < taps; t++) {
+        double left[WINOGRAD_ALPHA], right[WINOGRAD_ALPHA];
+        for (int i = 0; i < s->ah; i++)
+            left[i] = h->g[i][t / w->r];
+        for (int j = 0; j < s->aw; j++)
+            right[j] = w->g[j][t % w->r];
+        nested(left, s->ah, right, s->aw, at, channels, expected, tolerance);
+        for (int64_t c = 0; c < channels; c++) {
+            expected[c] += accumulate ? (double)before[t * step + c] : 0.0;
+            tolerance[c] = rounding * (tolerance[c] + 1.0);
+        }
+        check_within(dw + t * step, expected, tolerance, channels, "%s %s weights, tap %d, %d channels, accumulate %d",
+                     kernels->name, s->name, t, (int)channels, accumulate);
+        for (int64_t c = channels; c < step && t < taps - 1; c++)
+            assert_true(is_canary(dw[t * step + c]));
+    }
+    guarded_free(m);
+    guarded_free(dw);
+    free(before);
     free(expected);
     free(tolerance);
 }
@@ -169,7 +220,10 @@ static void test_transforms(void **state)
                 if (channels[i] == 0)
                     continue;
                 for (int side = AT_BEGIN; side < GUARD_SIDES; side++) {
-                    check_input(*table, tile, channels[i], (enum guard_side)side, &random);
+                    for (int flag = 0; flag < 2; flag++) {
+                        check_input(*table, tile, flag, channels[i], (enum guard_side)side, &random);
+                        check_weights(*table, tile, flag, channels[i], (enum guard_side)side, &random);
+                    }
                     for (size_t e = 0; e < sizeof endings / sizeof *endings; e++)
                         if (!endings[e].stream || side == AT_BEGIN) /* which is aligned */
                             check_output(*table, tile, channels[i], (enum guard_side)side, &endings[e], &random);
@@ -180,7 +234,7 @@ static void test_transforms(void **state)
 
 /* -------------------------------------------------------------------------------------------------------------- accuracy */
 
-static falt_plan *plan_with(const falt_conv *conv, falt_algorithm algorithm, float accuracy)
+static falt_plan *plan_with(const falt_conv *conv, falt_pass pass, falt_algorithm algorithm, float accuracy)
 {
     falt_options options = FALT_OPTIONS_INIT;
     falt_plan *plan;
@@ -188,13 +242,15 @@ static falt_plan *plan_with(const falt_conv *conv, falt_algorithm algorithm, flo
     options.accuracy = accuracy;
     options.threads = 1;
     options.warm_weights = 1;
-    return falt_plan_create(&plan, conv, FALT_FORWARD, &options) == FALT_OK ? plan : NULL;
+    return falt_plan_create(&plan, conv, pass, &options) == FALT_OK ? plan : NULL;
 }
 
-static void execute(const falt_plan *plan, const float *x, const float *w, float *y)
+/* forward: a is x, b is w; backward weights: a is x, b the gradient of y. */
+static void execute(const falt_plan *plan, falt_pass pass, const float *a, const float *b, float *result)
 {
-    const falt_tensors tensors = {.src = x, .weights = w, .dst = y};
-    assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+    const falt_tensors forward = {.src = a, .weights = b, .dst = result};
+    const falt_tensors weights = {.src = a, .diff_dst = b, .diff_weights = result};
+    assert_int_equal(falt_execute(plan, pass == FALT_FORWARD ? &forward : &weights), FALT_OK);
 }
 
 static double distance(const float *a, const float *b, int64_t n)
@@ -206,50 +262,55 @@ static double distance(const float *a, const float *b, int64_t n)
 }
 
 /* Every tile that some accuracy allows keeps to what it says, and what is as accurate as direct summation is so. */
-static void check_accuracy(int64_t channels, int kernel_h, int kernel_w, bool relu, struct random *random, int *tiles)
+static void check_accuracy(falt_pass pass, int64_t size, int64_t channels, int kernel_h, int kernel_w, bool relu,
+                           struct random *random, int *tiles)
 {
-    enum { SIZE = 36, OUT = 64 }; /* where larger tiles pay */
-    static const float allowed[] = {1.0f, 1.8f, 2.2f, 3.0f, 6.5f, 10.0f};
+    enum { OUT = 64 };
+    static const float allowed[] = {1.0f, 1.6f, 1.8f, 2.2f, 3.0f, 6.5f, 7.0f, 10.0f, 20.0f};
     falt_conv conv = FALT_CONV_INIT;
     conv.layout = FALT_NHWC;
     conv.in_channels = channels;
     conv.out_channels = OUT;
-    conv.in[0] = conv.in[1] = SIZE;
+    conv.in[0] = conv.in[1] = size;
     conv.kernel[0] = kernel_h;
     conv.kernel[1] = kernel_w;
     conv.pad_begin[0] = conv.pad_end[0] = kernel_h / 2;
     conv.pad_begin[1] = conv.pad_end[1] = kernel_w / 2;
-    const int64_t pixels = SIZE * SIZE, inputs = pixels * channels, outputs = pixels * OUT;
-    const int64_t weights = channels * OUT * kernel_h * kernel_w;
-    float *x = guarded(inputs, AT_END), *w = guarded(weights, AT_END), *y = guarded(outputs, AT_END);
-    float *exact = guarded(outputs, AT_END);
-    fill_uniform(random, x, inputs);
-    fill_uniform(random, w, weights);
-    for (int64_t i = 0; i < inputs && relu; i++)
+    falt_sizes sizes;
+    assert_int_equal(falt_conv_sizes(&conv, &sizes), FALT_OK);
+    const int64_t second = pass == FALT_FORWARD ? sizes.weights : sizes.dst;
+    const int64_t results = pass == FALT_FORWARD ? sizes.dst : sizes.weights;
+    float *x = guarded(sizes.src, AT_END), *b = guarded(second, AT_END), *result = guarded(results, AT_END);
+    float *exact = guarded(results, AT_END);
+    fill_uniform(random, x, sizes.src);
+    fill_uniform(random, b, second);
+    for (int64_t i = 0; i < sizes.src && relu; i++)
         x[i] = fmaxf(x[i], 0.0f);
-    falt_plan *reference = plan_with(&conv, FALT_ALGO_REFERENCE, 0.0f), *direct = plan_with(&conv, FALT_ALGO_DIRECT, 0.0f);
+    falt_plan *reference = plan_with(&conv, pass, FALT_ALGO_REFERENCE, 0.0f);
+    falt_plan *direct = plan_with(&conv, pass, FALT_ALGO_DIRECT, 0.0f);
     assert_true(reference && direct);
-    execute(reference, x, w, exact);
-    execute(direct, x, w, y);
-    const double unit = distance(y, exact, outputs);
+    execute(reference, pass, x, b, exact);
+    execute(direct, pass, x, b, result);
+    const double unit = distance(result, exact, results);
     double last = 0.0;
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
-        falt_plan *plan = plan_with(&conv, FALT_ALGO_WINOGRAD, allowed[i]);
+        falt_plan *plan = plan_with(&conv, pass, FALT_ALGO_WINOGRAD, allowed[i]);
         if (!plan) /* nothing so accurate */
             continue;
         falt_plan_info info = {.struct_size = sizeof info};
         assert_int_equal(falt_plan_get_info(plan, &info), FALT_OK);
         assert_true(info.accuracy <= (double)allowed[i]);
         if (info.accuracy != last) {
-            execute(plan, x, w, y);
-            const double ratio = distance(y, exact, outputs) / unit;
-            if (!(ratio <= info.accuracy))
-                fail_msg("%s, %d channels, %s: %.2f times the error of direct summation, not %.2g (FALTUNG_SEED=%llu)",
-                         info.kernel, (int)channels, relu ? "ReLU" : "uniform", ratio, info.accuracy,
-                         (unsigned long long)random_seed());
+            execute(plan, pass, x, b, result);
+            const double ratio = distance(result, exact, results) / unit;
             if (getenv("FALTUNG_TEST_VERBOSE"))
-                print_message("%-32s %4d channels, %-7s %5.2f of %.2g\n", info.kernel, (int)channels, relu ? "ReLU" : "uniform",
-                              ratio, info.accuracy);
+                print_message("%-32s %4d pixels a side, %4d channels, %-7s %5.2f of %.2g\n", info.kernel, (int)size,
+                              (int)channels, relu ? "ReLU" : "uniform", ratio, info.accuracy);
+            if (!(ratio <= info.accuracy))
+                fail_msg("%s, %d pixels a side, %d channels, %s: %.2f times the error of direct summation, not %.2g "
+                         "(FALTUNG_SEED=%llu)",
+                         info.kernel, (int)size, (int)channels, relu ? "ReLU" : "uniform", ratio, info.accuracy,
+                         (unsigned long long)random_seed());
             ++*tiles;
         }
         last = info.accuracy;
@@ -258,22 +319,39 @@ static void check_accuracy(int64_t channels, int kernel_h, int kernel_w, bool re
     falt_plan_destroy(reference);
     falt_plan_destroy(direct);
     guarded_free(x);
-    guarded_free(w);
-    guarded_free(y);
+    guarded_free(b);
+    guarded_free(result);
     guarded_free(exact);
 }
+
+static const int sizes[][2] = {{3, 3}, {5, 5}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 7}, {7, 1}};
 
 static void test_accuracy(void **state)
 {
     (void)state;
-    static const int sizes[][2] = {{3, 3}, {5, 5}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 7}, {7, 1}};
+    enum { SIZE = 36 }; /* where larger tiles pay */
     static const int64_t channels[] = {64, 256, 1024};
     struct random random = random_stream(2);
     int tiles = 0;
     for (int c = 0; c < (quick() ? 1 : 3); c++)
         for (int i = 0; i < 8; i++)
             for (int relu = 0; relu < 2; relu++)
-                check_accuracy(channels[c], sizes[i][0], sizes[i][1], relu, &random, &tiles);
+                check_accuracy(FALT_FORWARD, SIZE, channels[c], sizes[i][0], sizes[i][1], relu, &random, &tiles);
+    assert_true(tiles >= 8 * 2);
+}
+
+/* The same of weight gradients, whose sums are over pixels. */
+static void test_accuracy_of_weights(void **state)
+{
+    (void)state;
+    enum { CHANNELS = 64 };
+    static const int64_t pixels[] = {7, 14, 36, 112};
+    struct random random = random_stream(4);
+    int tiles = 0;
+    for (int n = 0; n < (quick() ? 2 : 4); n++)
+        for (int i = 0; i < 8; i++)
+            for (int relu = 0; relu < 2; relu++)
+                check_accuracy(FALT_BACKWARD_WEIGHTS, pixels[n], CHANNELS, sizes[i][0], sizes[i][1], relu, &random, &tiles);
     assert_true(tiles >= 8 * 2);
 }
 
@@ -296,14 +374,14 @@ static void test_not_finite(void **state)
     fill_uniform(&random, w, 9 * CHANNELS * CHANNELS);
     static const float allowed[] = {1.0f, 3.0f, 10.0f};
     for (int i = 0; i < 3; i++) {
-        falt_plan *plan = plan_with(&conv, FALT_ALGO_WINOGRAD, allowed[i]);
+        falt_plan *plan = plan_with(&conv, FALT_FORWARD, FALT_ALGO_WINOGRAD, allowed[i]);
         assert_non_null(plan);
-        execute(plan, x, w, clean);
+        execute(plan, FALT_FORWARD, x, w, clean);
         for (int k = 0; k < 2; k++) {
             float *at = &x[(AT * SIZE + AT) * CHANNELS + 5];
             const float before = *at;
             *at = specials[k];
-            execute(plan, x, w, y);
+            execute(plan, FALT_FORWARD, x, w, y);
             *at = before;
             for (int h = 0; h < SIZE; h++)
                 for (int v = 0; v < SIZE; v++)
@@ -327,6 +405,6 @@ static void test_not_finite(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_transforms), cmocka_unit_test(test_accuracy),
-                                       cmocka_unit_test(test_not_finite)};
+                                       cmocka_unit_test(test_accuracy_of_weights), cmocka_unit_test(test_not_finite)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

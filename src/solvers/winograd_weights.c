@@ -33,6 +33,7 @@
 
 enum {
     CHUNK_POINTS = 2048, /* tiles * points of a chunk: long enough to pay for M, short enough for L2 */
+    CHUNK_TILES = 64,    /* and tiles: so short a chain is as accurate as direct summation */
     LEAST_TILES = 16,    /* of a part */
     MOST_PARTS = 16,
     MOST_RANGES = 64,
@@ -47,6 +48,7 @@ struct gradient {
     int64_t nr;                        /* its columns: vectors * vec */
     int64_t rows, columns;             /* channels of a group that are broadcast, and in the lanes */
     int64_t tiles_h, tiles_w, tiles;   /* of one plane, of one plane, of all planes and images */
+    bool fetch;                        /* w comes from far */
     int64_t parts, chunk;              /* chunk: tiles, at most */
     int64_t row_ranges, column_ranges, items;
     int64_t a_pitch, b_pitch, a_point, b_point, m_point; /* floats from one tile or point to the next */
@@ -102,7 +104,7 @@ static void set_parts(struct gradient *g, int64_t parts)
 {
     const int64_t tiles = divide_up(g->tiles, parts);
     g->parts = parts;
-    g->chunk = divide_up(tiles, divide_up(tiles, larger(1, CHUNK_POINTS / g->points)));
+    g->chunk = divide_up(tiles, divide_up(tiles, smaller(CHUNK_TILES, CHUNK_POINTS / g->points)));
 }
 
 /* Floats from one tile to the next: a multiple of 1 KiB would bring many of them into few cache sets. */
@@ -131,14 +133,16 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     const double x = ceil((double)(g->exchanged ? columns : rows) / g->vec) * depth;
     const double y = ceil((double)(g->exchanged ? rows : columns) / g->vec);
     const double turn = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(g->vec) / g->vec : 0.0;
-    const double transforms = tiles * (x * (cost_winograd_input * points + turn * (double)(g->ah * g->mw)) +
-                                       y * (cost_winograd_gradient * points + turn * (double)(g->mh * g->mw)));
+    /* What is transformed goes to L2 and comes back for the sums. */
+    const double moved = cost_l2_byte * g->vec * sizeof(float);
+    const double transforms = tiles * (x * ((cost_winograd_input + moved) * points + turn * (double)(g->ah * g->mw)) +
+                                       y * ((cost_winograd_gradient + moved) * points + turn * (double)(g->mh * g->mw)));
     const double gemm = depth * points * tiles * falt_panels_step(r->kernels, columns, g->vectors, rows);
     const double panels = (double)divide_up(columns, g->nr), vectors = (double)divide_up(columns, g->vec);
     const double calls = depth * points * chunks * panels * cost_rows_calls(rows, most);
-    const double last = depth * points * chunks * (double)rows * vectors * cost_winograd_output;
+    const double last = depth * points * chunks * (double)rows * vectors * cost_winograd_weights;
     const double w = (double)rows * (double)columns * (double)p->taps;
-    const double turned = g->exchanged ? 0.0 : 5.0 / g->vec * w + 100.0 * (double)columns; /* each o's begins with misses */
+    const double turned = g->exchanged ? 0.0 : 9.0 / g->vec * w + 100.0 * (double)columns; /* each o's begins with misses */
     const double again = w * sizeof(float) * (2.0 * chunks - 1.0) / cost_l3_bytes;
     /* A travels for each panel of columns; streams from L3 mostly hide. */
     const double a = (double)(g->chunk * rows) * points * sizeof(float);
@@ -170,13 +174,12 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
                 g->column_ranges = try.column_ranges;
                 g->items = (int64_t)items;
             }
-            if (items > 4.0 * threads) /* more only transform more */
+            if (items > 2.0 * threads) /* more only transform more */
                 break;
         }
     const double region = threads > 1 ? cost_region_seconds * cost_hertz : 0.0;
-    const double copies =
-        g->parts > 1 ? (double)(g->parts * p->w_count) * sizeof(float) / cost_l3_bytes / threads + region : 0.0;
-    return least + copies + region;
+    const double copies = (double)g->parts * (double)p->w_count * sizeof(float) / cost_shared_bytes / threads + region;
+    return least + region + (g->parts > 1 ? copies : 0.0);
 }
 
 static bool choose_workspace(const struct problem *p, const struct kernels *kernels, struct gradient *g)
@@ -242,6 +245,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         return false;
     }
     const double cycles = choose_ranges(p, r, r->threads, g);
+    g->fetch = (double)p->w_count * sizeof(float) > 4.0 * (double)r->cpu->l2;
     if (!choose_workspace(p, r->kernels, g)) {
         snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
         return false;
@@ -296,36 +300,57 @@ struct item {
     float *c[WINOGRAD_MAX_POINTS][GEMM_MAX_ROWS]; /* rows of M */
 };
 
-/* V of neighbouring tiles of one tile row: `count` from tile x of row y of plane z, the first one's at v. */
+/* The part of [begin, begin + count) that is inside of an image. */
+static struct range seen(int64_t begin, int64_t count, int64_t size)
+{
+    const int64_t first = smaller(larger(begin, 0), size);
+    return (struct range){first, larger(first, smaller(begin + count, size))};
+}
+
+/* Copies pixels into a strip, channels last. Whole rows are one. */
+static void gather(const struct kernels *kernels, const float *plane, const struct view *view, struct range lines,
+                   struct range columns, int64_t channel, int64_t channels, float *strip)
+{
+    const int64_t width = view->size[2], pixels = length(columns);
+    const float *from = plane + channel * view->stride.c + (lines.begin * width + columns.begin) * view->stride.pixel;
+    if (pixels == width)
+        falt_gather(kernels, from, view->stride, channels, length(lines) * width, strip, channels);
+    else
+        for (int64_t h = 0; h < length(lines); h++)
+            falt_gather(kernels, from + h * width * view->stride.pixel, view->stride, channels, pixels,
+                        strip + h * pixels * channels, channels);
+}
+
+/* V of neighbouring tiles of one tile row: `count` from tile x of row y of a plane (NULL: outside), the first one's at v. */
 static void transform_row(const struct item *item, const struct view *view, const float *plane, int64_t y, int64_t x,
                           int64_t count, int64_t channels, float *v, int64_t pitch, int64_t point)
 {
     const struct job *job = item->job;
     const struct gradient *g = job->g;
+    const int64_t height = plane ? view->size[1] : 0, width = view->size[2];
     const int64_t top = y * g->mh + view->first[1], left = x * g->mw + view->first[2];
-    const int64_t width = (count - 1) * g->mw + view->width, height = view->size[1], line = view->size[2];
     const int64_t most = g->strip ? STRIP_CHANNELS : channels;
-    const float *d[WINOGRAD_MAX_POINTS];
+    struct range lines = {0, height}, columns = {0, width}; /* of the pixels at `from`, which are pixel_step floats apart */
+    const float *from = plane, *d[WINOGRAD_MAX_POINTS];
+    int64_t pixel_step = view->stride.pixel;
     struct winograd_input_args args = {.d = d, .v_step = point};
     for (int64_t first = 0; first < channels; first += most) {
         args.channels = smaller(most, channels - first);
-        for (int h = 0; h < view->height && g->strip; h++) {
-            const float *row = plane && inside(top + h, height)
-                                   ? plane + first * view->stride.c + (top + h) * line * view->stride.pixel
-                                   : NULL;
-            falt_gather_row(job->kernels, row, line, view->stride, args.channels, false, left, width,
-                            item->strip + h * width * args.channels, args.channels);
+        if (g->strip) {
+            lines = seen(top, view->height, height);
+            columns = seen(left, (count - 1) * g->mw + view->width, width);
+            from = item->strip;
+            pixel_step = args.channels;
+            if (length(lines) > 0)
+                gather(job->kernels, plane, view, lines, columns, first, args.channels, item->strip);
         }
         for (int64_t t = 0; t < count; t++) {
             const float **to = d;
-            for (int h = 0; h < view->height; h++) {
-                const int64_t at = left + t * g->mw, pixel = (top + h) * line + at;
-                const bool there = plane && inside(top + h, height);
-                for (int k = 0; k < view->width; k++)
-                    *to++ = g->strip                        ? item->strip + (h * width + t * g->mw + k) * args.channels
-                            : there && inside(at + k, line) ? plane + (pixel + k) * view->stride.pixel
-                                                            : item->zeros;
-            }
+            for (int64_t h = top; h < top + view->height; h++)
+                for (int64_t k = left + t * g->mw; k < left + t * g->mw + view->width; k++)
+                    *to++ = inside(h, height) && inside(k, width)
+                                ? from + ((h - lines.begin) * length(columns) + k - columns.begin) * pixel_step
+                                : item->zeros;
             args.v = v + t * pitch + first;
             view->transform(&args);
         }
@@ -376,6 +401,22 @@ static void transpose_block(const struct item *item, float *block, struct range 
     }
 }
 
+/* Asks for a point's share of the lines of w that a block will be written to: stores to lines that are far away would wait for
+ * each other (512 channels at 7x7: 1.2 times as fast). */
+static void fetch_block(const struct item *item, struct range rows, struct range columns, int64_t depth, int point)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    const float *w = item->w + item->group * p->y_group * job->w.o + depth * g->inner * job->w.t;
+    for (int64_t o = point; o < length(g->exchanged ? rows : columns); o += g->points)
+        if (g->exchanged)
+            for (int t = 0; t < g->inner; t++)
+                prefetch(w + (rows.begin + o) * job->w.o + t * job->w.t + columns.begin, length(columns));
+        else
+            prefetch(w + (columns.begin + o) * job->w.o + rows.begin * job->w.i, length(rows) * job->w.i);
+}
+
 /* One register tile: M of all points, then its gradient. */
 static void run_block(const struct item *item, int64_t tiles, struct range rows, struct range columns, int64_t depth,
                       float *block, bool first, bool last)
@@ -397,6 +438,8 @@ static void run_block(const struct item *item, int64_t tiles, struct range rows,
     for (int point = 0; point < g->points; point++, args.a += g->a_point, args.b += g->b_point) {
         args.c = item->c[point];
         outer(&args);
+        if (last && g->fetch)
+            fetch_block(item, rows, columns, depth, point);
     }
     struct winograd_weights_args weights = {
         .m = item->m,
