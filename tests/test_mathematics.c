@@ -184,7 +184,7 @@ static void test_transposed(void **state)
                 }
 }
 
-/* (9) is (1), in 1-D and for a tile in 2-D. */
+/* (9) is (1), and (10') is (6), for a tile in 2-D. */
 static void test_winograd(void **state)
 {
     (void)state;
@@ -220,6 +220,24 @@ static void test_winograd(void **state)
                 for (int l = 0; l < 4; l++)
                     sum += at[i][k] * u[k][l] * v[k][l] * at[j][l];
             assert_true((double)result[2 * i + j] == sum);
+        }
+
+    float back[4], gradient[9];
+    double points[4][4] = {{0}};
+    fill_integer(&random, back, 4);
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++)
+            for (int k = 0; k < 2; k++)
+                for (int l = 0; l < 2; l++)
+                    points[i][j] += at[k][i] * (double)back[2 * k + l] * at[l][j];
+    run(FALT_BACKWARD_WEIGHTS, &conv, &(falt_tensors){.src = tile, .diff_dst = back, .diff_weights = gradient});
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) {
+            double sum = 0.0;
+            for (int k = 0; k < 4; k++)
+                for (int l = 0; l < 4; l++)
+                    sum += g[k][i] * points[k][l] * v[k][l] * g[l][j];
+            assert_true((double)gradient[3 * i + j] == sum);
         }
 }
 
