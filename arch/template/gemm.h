@@ -148,9 +148,10 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
     const float *const *a = args->a;
     const float *b = args->b;
     const int64_t depth = args->depth;
+    const ptrdiff_t offset = args->a_offset;
     for (int64_t t = args->taps; t > 0; t--, a += rows) {
         const float *row[GEMM_MAX_ROWS];
-        EACH_ROW row[m] = a[m];
+        EACH_ROW row[m] = a[m] + offset;
         int64_t k = 0;
 #ifdef GEMM_LANES
         for (; k + GEMM_LANES <= depth; k += GEMM_LANES)

@@ -35,6 +35,7 @@ struct direct {
     int64_t block;        /* units in a block, at most */
     int64_t pixel_ranges, panel_ranges;
     bool strip;
+    bool flat;                               /* all pixels are evenly spaced, over the ends of rows, too: tiles are alike */
     bool edges;                              /* some windows reach out of the image, and no strip has the padding for them */
     int64_t strip_width, strip_height;       /* pixels of one depth slice of the strip */
     size_t zeros, strip_bytes, table, tiles; /* a thread's workspace, in bytes and in this order */
@@ -108,6 +109,16 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     d->block = divide_up(units, divide_up(units, d->block)); /* even blocks */
 }
 
+/* Whether both the windows and the outputs of all neighbours are equally far apart. */
+static bool is_flat(const struct problem *p)
+{
+    int64_t pixels = 1; /* of the output dimensions further in */
+    for (int i = 2; i >= 0; pixels *= p->out[i--])
+        if (p->out[i] != p->in[i] || (p->out[i] > 1 && p->y.pixel[i] != pixels * p->y.pixel[2]))
+            return false;
+    return p->taps == 1 && (p->batch == 1 || p->y.n == pixels * p->y.pixel[2]);
+}
+
 static bool choose_workspace(const struct problem *p, const struct resources *r, struct direct *d)
 {
     double strip = 0.0;
@@ -142,6 +153,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     for (int i = 0; i < 3 && !d->strip; i++)
         d->edges = d->edges || p->pad[i] > 0 ||
                    (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
+    d->flat = !d->strip && !d->edges && is_flat(p);
 
     const int64_t share = divide_up(d->pixels, r->threads);
     d->panels = falt_panels(r->kernels, p->y_group, smaller(share, 64), p->taps * p->x_group);
@@ -372,8 +384,8 @@ static struct view look(const struct job *job, int64_t group, struct place at, i
     };
 }
 
-static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t origin, int64_t group,
-                      int64_t panel)
+static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t pixels, int64_t origin,
+                      int64_t group, int64_t panel)
 {
     const struct problem *p = job->p;
     const struct operands *o = job->operands;
@@ -390,15 +402,23 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
         .epilogue = job->epilogue,
     };
     for (int64_t t = 0; t < count; t++) {
-        args.a = tiles[t].table;
-        args.taps = tiles[t].taps;
-        args.depth = tiles[t].depth;
-        args.row = tiles[t].output;
-        kernels[tiles[t].rows](&args);
+        const struct tile *tile = &tiles[job->d->flat ? t < pixels % count : t];
+        args.a = tile->table;
+        args.taps = tile->taps;
+        args.depth = tile->depth;
+        args.row = tile->output;
+        kernels[tile->rows](&args);
+        if (!job->d->flat)
+            continue;
+        args.a_offset += tile->rows * job->x.pixel;
+        args.c += tile->rows * p->y.pixel[2];
+        if (args.residual)
+            args.residual += tile->rows * p->y.pixel[2];
     }
 }
 
-/* Cuts a block into tiles. Those in a strip depend on the number of pixels only: blocks of the same size share them. */
+/* Cuts a block into tiles. Those in a strip depend on the number of pixels only: blocks of the same size share them. Where all
+ * pixels are evenly spaced, the first two, one of them a row taller, stand for all others. */
 static void point_tiles(const struct job *job, struct thread_space *space, const struct view *view, struct place start,
                         int64_t pixels, int64_t tiles)
 {
@@ -406,11 +426,14 @@ static void point_tiles(const struct job *job, struct thread_space *space, const
     struct place at = start;
     if (space->pointed == pixels)
         return;
-    for (int64_t t = 0; t < tiles; t++) {
+    const bool flat = job->d->flat;
+    for (int64_t t = 0; t < (flat ? 1 + (pixels % tiles > 0) : tiles); t++) {
         struct tile *tile = &space->tiles[t];
-        tile->rows = pixels / tiles + (t < pixels % tiles);
+        tile->rows = pixels / tiles + (flat ? t : t < pixels % tiles);
         tile->table = table;
         table += tile->rows * job->p->taps;
+        if (flat)
+            at = start;
         point(job, view, space->zeros, output_of(job->p, start), &at, tile);
     }
     space->pointed = job->d->strip ? pixels : 0;
@@ -426,7 +449,7 @@ static void run_block(const struct job *job, struct thread_space *space, int64_t
         const struct view view = look(job, group, start, pixels, space->strip);
         point_tiles(job, space, &view, start, pixels, tiles);
         for (int64_t panel = larger(begin - group * panels, 0); panel < smaller(end - group * panels, panels); panel++)
-            run_panel(job, space->tiles, tiles, output_of(job->p, start), group, panel);
+            run_panel(job, space->tiles, tiles, pixels, output_of(job->p, start), group, panel);
     }
 }
 
