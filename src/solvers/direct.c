@@ -54,6 +54,12 @@ _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must f
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
+/* Of a vector into a strip. */
+static double copy_cycles(const struct problem *p, const struct direct *d)
+{
+    return p->layout == FALT_CHANNELS_FIRST ? cost_transpose(d->panels.vec) / d->panels.vec : cost_copy;
+}
+
 /* Cycles beside the k-steps of `panels` panels for `rows` pixels: pointers, strips, calls, and stores where channels are apart.
  */
 static double overhead(const struct problem *p, const struct resources *r, const struct direct *d, double rows, double panels)
@@ -62,11 +68,10 @@ static double overhead(const struct problem *p, const struct resources *r, const
     const double columns = (double)p->y_group / (double)d->panels.count; /* of a panel, on average */
     const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
     const double seen = d->strip ? (double)p->in_pixels / (double)p->out_pixels * (double)(p->kernel[0] * p->x_group) : 0.0;
-    const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(d->panels.vec) / d->panels.vec : cost_copy;
     const int most = r->kernels->gemm_rows[d->panels.vectors];
     const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
-           groups * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy;
+           groups * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy_cycles(p, d);
 }
 
 /* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
@@ -96,6 +101,17 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     return least;
 }
 
+/* Cycles to point the tiles, once for all blocks of the same size, and to fill the lines of strips that two blocks see, where
+ * `units` output rows of a plane are cut into blocks. */
+static double blocks_cycles(const struct problem *p, const struct direct *d, int64_t units, int64_t block)
+{
+    const double line = (double)(p->in[2] * p->kernel[0] * p->x_group) / d->panels.vec * copy_cycles(p, d);
+    const double run = p->dilation[2] == 1 ? (double)p->kernel[2] : 1.0;
+    const double again = (double)larger(0, (p->kernel[1] - 1) * p->dilation[1] + 1 - p->stride[1]);
+    return (double)((block + units % block) * d->unit) * (cost_row + (double)p->taps / run * cost_pointer) +
+           (double)divide_up(units, block) * again * line;
+}
+
 /* Half of L2 for a block's input and pointers, the rest for panels and results; but enough tiles that a panel is used. */
 static void choose_block(const struct problem *p, const struct resources *r, struct direct *d)
 {
@@ -107,6 +123,19 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const int64_t least = divide_up(4 * r->kernels->gemm_rows[d->panels.vectors], d->unit);
     d->block = smaller(units, most > least ? most : least);
     d->block = divide_up(units, divide_up(units, d->block)); /* even blocks */
+    if (!d->strip)
+        return;
+    const int64_t rows = smaller(units, p->out[1]), cuts = divide_up(rows, d->block);
+    d->block = smaller(d->block, rows); /* within one output plane, see run_piece */
+    double cycles = blocks_cycles(p, d, rows, d->block);
+    for (int64_t n = cuts + 1; n <= 16 * cuts && divide_up(rows, n) >= least; n++) {
+        const int64_t block = divide_up(rows, n);
+        const double those = blocks_cycles(p, d, rows, block);
+        if (those < cycles) {
+            cycles = those;
+            d->block = block;
+        }
+    }
 }
 
 /* Whether both the windows and the outputs of all neighbours are equally far apart. */
@@ -123,7 +152,6 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
 {
     double strip = 0.0;
     if (d->strip) {
-        d->block = smaller(d->block, p->out[1]); /* within one output plane, see run_piece */
         d->strip_width = (p->out[2] - 1) * p->stride[2] + (p->kernel[2] - 1) * p->dilation[2] + 1;
         d->strip_height = (d->block - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
         strip = (double)p->kernel[0] * (double)d->strip_height * (double)d->strip_width * (double)p->x_group;
