@@ -40,7 +40,7 @@ struct epilogue {
  *                |  b + (t*depth+k)*nr |  loaded as `vectors` vectors, zero beyond the last channel
  *                +--------------------+
  *      A         C
- *     a[t*rows+m] --> depth contiguous floats, each broadcast: one output pixel seen through tap t.
+ *     a[t*rows+m] + a_offset --> depth contiguous floats, each broadcast: one output pixel seen through tap t.
  *     Any stride, dilation and padding is a matter of this pointer table; outside pixels point to zeros.
  *
  * Each C[m][n] is one chain of fused multiply-adds in the order of t and k, whatever the tile: results do not depend on
@@ -48,6 +48,7 @@ struct epilogue {
  */
 struct gemm_args {
     const float *const *a; /* [taps][rows] */
+    ptrdiff_t a_offset;    /* floats: one table serves all tiles that are alike */
     const float *b;
     int64_t taps, depth;   /* >= 0 */
     float *c;              /* C[m][n] is c[row[m] + n * step] */

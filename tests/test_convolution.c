@@ -387,6 +387,8 @@ static const struct shape shapes[] = {
     {"1x1 kernel", 2, .batch = 2, .i = 40, .o = 50, .in = {7, 7}},
     {"1x1 kernel, strided", 2, .batch = 2, .i = 31, .o = 34, .in = {7, 8}, .stride = {2, 2}},
     {"1x1 kernel, padded", 2, .i = 16, .o = 32, .in = {4, 5}, .begin = {1, 2}, .end = {2, 1}},
+    {"1x1 kernel, strided and padded to its own size", 2, .i = 16, .o = 32, .in = {3, 3}, .stride = {2, 2}, .begin = {1, 1},
+     .end = {1, 1}},
     {"stride > kernel", 2, .i = 7, .o = 10, .in = {17, 19}, .kernel = {2, 3}, .stride = {5, 4}, .begin = {1, 1}, .end = {0, 1}},
     {"stride > image", 2, .i = 4, .o = 18, .in = {5, 6}, .kernel = {3, 3}, .stride = {9, 100}, .begin = {1, 0}, .end = {0, 1}},
     {"stride leaves a rest", 2, .i = 9, .o = 8, .in = {10, 12}, .kernel = {3, 3}, .stride = {4, 5}},

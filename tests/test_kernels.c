@@ -253,8 +253,9 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
     float *a = guarded(taps * rows * depth, at->side);
     const float **pointers = malloc((size_t)(taps * rows + 1) * sizeof *pointers);
     assert_non_null(pointers);
+    const int64_t offset = random_between(random, 0, taps * rows > 1 ? depth : 0);
     for (int64_t i = 0; i < taps * rows; i++)
-        pointers[i] = a + (taps * rows - 1 - i) * depth;
+        pointers[i] = a + (taps * rows - 1 - i) * depth - offset;
     fill(random, at->integers, a, taps * rows * depth);
 
     float *b = guarded(terms * nr, at->side);
@@ -291,7 +292,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
             }
             for (int64_t t = 0; t < taps; t++) {
                 for (int64_t k = 0; k < depth; k++) {
-                    const double product = (double)pointers[t * rows + m][k] * (double)b[(t * depth + k) * nr + n];
+                    const double product = (double)pointers[t * rows + m][offset + k] * (double)b[(t * depth + k) * nr + n];
                     sum += product;
                     magnitude += fabs(product);
                 }
@@ -319,6 +320,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
     }
 
     at->kernels->gemm[at->vectors][rows](&(struct gemm_args){.a = pointers,
+                                                             .a_offset = offset,
                                                              .b = b,
                                                              .taps = taps,
                                                              .depth = depth,

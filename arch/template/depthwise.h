@@ -170,8 +170,9 @@ INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repe
 INLINE void depthwise(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile)
 {
     const int plain = plain_tile(args, tile);
-    for (int64_t repeat = 0; repeat < args->repeats; repeat++) {
-        for (int64_t unit = 0; unit < args->units; unit++)
+    /* The rows that repeats share, and the weights, come from L1. */
+    for (int64_t unit = 0; unit < args->units; unit++) {
+        for (int64_t repeat = 0; repeat < args->repeats; repeat++)
             depthwise_unit(args, repeat, unit, plain, kind, width, stride, tile);
     }
 }
@@ -214,7 +215,7 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
 static void depthwise_block_3x3(const struct depthwise_args *args)
 {
     const int plain = plain_tile(args, DEPTHWISE_SHORT_ROWS);
-    for (int64_t repeat = 0; repeat < args->repeats; repeat++) {
+    for (int64_t repeat = 0; repeat < args->repeats; repeat++) { /* shares few rows with the next: better x as it lies */
         for (int64_t unit = 0; unit < args->units; unit++)
             depthwise_block_unit(args, repeat, unit, plain, 3, 1, DEPTHWISE_SHORT_ROWS, DEPTHWISE_DOWN);
     }

@@ -148,9 +148,10 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
     const float *const *a = args->a;
     const float *b = args->b;
     const int64_t depth = args->depth;
+    const ptrdiff_t offset = args->a_offset;
     for (int64_t t = args->taps; t > 0; t--, a += rows) {
         const float *row[GEMM_MAX_ROWS];
-        EACH_ROW row[m] = a[m];
+        EACH_ROW row[m] = a[m] + offset;
         int64_t k = 0;
 #ifdef GEMM_LANES
         for (; k + GEMM_LANES <= depth; k += GEMM_LANES)
@@ -174,6 +175,8 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
         return;
     }
     const int whole = args->columns == nr;
+    float *const c = args->c; /* stores could change what args points to: compilers read it again after each */
+    const ptrdiff_t *const at = args->row;
     if (args->bias) {
         EACH_VECTOR
         {
@@ -193,9 +196,18 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
         EACH_ROW EACH_VECTOR sum[m][v] = vec_clamp(sum[m][v], lo, hi);
     }
     if (whole) {
-        EACH_ROW EACH_VECTOR vec_store(args->c + args->row[m] + v * VEC, sum[m][v]);
+        EACH_ROW
+        {
+            float *const to = c + at[m];
+            EACH_VECTOR vec_store(to + v * VEC, sum[m][v]);
+        }
     } else {
-        EACH_ROW EACH_VECTOR vec_store_n(args->c + args->row[m] + v * VEC, sum[m][v], args->columns - v * VEC);
+        const int64_t columns = args->columns;
+        EACH_ROW
+        {
+            float *const to = c + at[m];
+            EACH_VECTOR vec_store_n(to + v * VEC, sum[m][v], columns - v * VEC);
+        }
     }
 }
 

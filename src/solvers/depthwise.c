@@ -46,6 +46,7 @@ struct depthwise {
     int64_t units;                   /* channels last: vectors of output channels; channels first: groups of all images */
     int64_t blocks;                  /* channels first: vectors in an output row */
     int64_t down;                    /* channels last: output rows that are computed at once */
+    int64_t repeats;                 /* likewise: the most tiles below each other whose input stays in L2 for all units */
     int64_t row_tiles, tiles;        /* tiles of one row (last), or one plane (first); of all that a unit has to do */
     bool strip;                      /* channels first through strips */
     int64_t strip_pitch, strip_rows; /* pixels of a strip's row; rows for each position in kernel depth */
@@ -183,6 +184,8 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     }
     d->row_tiles = divide_up(p->out[2], d->tile);
     d->tiles = p->batch * p->out[0] * divide_up(p->out[1], d->down) * d->row_tiles;
+    const double area = (double)p->stride[1] * (double)p->stride[2] * d->tile, further = area * (double)p->x_channels * 4.0;
+    d->repeats = d->down > 1 ? INT32_MAX : larger(1, (int64_t)((double)r->cpu->l2 / 2.0 / further));
     if (d->strip) {
         choose_block(p, r, d);
         d->tiles = p->batch * p->out[0] * d->row_blocks * d->column_blocks;
@@ -708,7 +711,8 @@ static void run_channels_last(const struct job *job, const struct thread_space *
             tile++;
         } else {
             /* tiles that are inside of the image differ by an offset only */
-            const int64_t tiles = at.y >= inner && below <= outer ? smaller(last - tile, (outer - at.y) / d->down) : 1;
+            const int64_t alike = at.y >= inner && below <= outer ? (outer - at.y) / d->down : 1;
+            const int64_t tiles = smaller(last - tile, smaller(d->repeats, alike));
             run_tiles(job, space, &args, &at, d->down, tiles, begin, end);
             at.y += tiles * d->down;
             tile += tiles;

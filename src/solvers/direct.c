@@ -35,6 +35,7 @@ struct direct {
     int64_t block;        /* units in a block, at most */
     int64_t pixel_ranges, panel_ranges;
     bool strip;
+    bool flat;                               /* all pixels are evenly spaced, over the ends of rows, too: tiles are alike */
     bool edges;                              /* some windows reach out of the image, and no strip has the padding for them */
     int64_t strip_width, strip_height;       /* pixels of one depth slice of the strip */
     size_t zeros, strip_bytes, table, tiles; /* a thread's workspace, in bytes and in this order */
@@ -53,6 +54,12 @@ _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must f
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
+/* Of a vector into a strip. */
+static double copy_cycles(const struct problem *p, const struct direct *d)
+{
+    return p->layout == FALT_CHANNELS_FIRST ? cost_transpose(d->panels.vec) / d->panels.vec : cost_copy;
+}
+
 /* Cycles beside the k-steps of `panels` panels for `rows` pixels: pointers, strips, calls, and stores where channels are apart.
  */
 static double overhead(const struct problem *p, const struct resources *r, const struct direct *d, double rows, double panels)
@@ -61,11 +68,10 @@ static double overhead(const struct problem *p, const struct resources *r, const
     const double columns = (double)p->y_group / (double)d->panels.count; /* of a panel, on average */
     const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
     const double seen = d->strip ? (double)p->in_pixels / (double)p->out_pixels * (double)(p->kernel[0] * p->x_group) : 0.0;
-    const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(d->panels.vec) / d->panels.vec : cost_copy;
     const int most = r->kernels->gemm_rows[d->panels.vectors];
     const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
-           groups * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy;
+           groups * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy_cycles(p, d);
 }
 
 /* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
@@ -95,6 +101,17 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     return least;
 }
 
+/* Cycles to point the tiles, once for all blocks of the same size, and to fill the lines of strips that two blocks see, where
+ * `units` output rows of a plane are cut into blocks. */
+static double blocks_cycles(const struct problem *p, const struct direct *d, int64_t units, int64_t block)
+{
+    const double line = (double)(p->in[2] * p->kernel[0] * p->x_group) / d->panels.vec * copy_cycles(p, d);
+    const double run = p->dilation[2] == 1 ? (double)p->kernel[2] : 1.0;
+    const double again = (double)larger(0, (p->kernel[1] - 1) * p->dilation[1] + 1 - p->stride[1]);
+    return (double)((block + units % block) * d->unit) * (cost_row + (double)p->taps / run * cost_pointer) +
+           (double)divide_up(units, block) * again * line;
+}
+
 /* Half of L2 for a block's input and pointers, the rest for panels and results; but enough tiles that a panel is used. */
 static void choose_block(const struct problem *p, const struct resources *r, struct direct *d)
 {
@@ -106,13 +123,35 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const int64_t least = divide_up(4 * r->kernels->gemm_rows[d->panels.vectors], d->unit);
     d->block = smaller(units, most > least ? most : least);
     d->block = divide_up(units, divide_up(units, d->block)); /* even blocks */
+    if (!d->strip)
+        return;
+    const int64_t rows = smaller(units, p->out[1]), cuts = divide_up(rows, d->block);
+    d->block = smaller(d->block, rows); /* within one output plane, see run_piece */
+    double cycles = blocks_cycles(p, d, rows, d->block);
+    for (int64_t n = cuts + 1; n <= 16 * cuts && divide_up(rows, n) >= least; n++) {
+        const int64_t block = divide_up(rows, n);
+        const double those = blocks_cycles(p, d, rows, block);
+        if (those < cycles) {
+            cycles = those;
+            d->block = block;
+        }
+    }
+}
+
+/* Whether both the windows and the outputs of all neighbours are equally far apart. */
+static bool is_flat(const struct problem *p)
+{
+    int64_t pixels = 1; /* of the output dimensions further in */
+    for (int i = 2; i >= 0; pixels *= p->out[i--])
+        if (p->out[i] != p->in[i] || (p->out[i] > 1 && p->y.pixel[i] != pixels * p->y.pixel[2]))
+            return false;
+    return p->taps == 1 && (p->batch == 1 || p->y.n == pixels * p->y.pixel[2]);
 }
 
 static bool choose_workspace(const struct problem *p, const struct resources *r, struct direct *d)
 {
     double strip = 0.0;
     if (d->strip) {
-        d->block = smaller(d->block, p->out[1]); /* within one output plane, see run_piece */
         d->strip_width = (p->out[2] - 1) * p->stride[2] + (p->kernel[2] - 1) * p->dilation[2] + 1;
         d->strip_height = (d->block - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
         strip = (double)p->kernel[0] * (double)d->strip_height * (double)d->strip_width * (double)p->x_group;
@@ -142,6 +181,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     for (int i = 0; i < 3 && !d->strip; i++)
         d->edges = d->edges || p->pad[i] > 0 ||
                    (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
+    d->flat = !d->strip && !d->edges && is_flat(p);
 
     const int64_t share = divide_up(d->pixels, r->threads);
     d->panels = falt_panels(r->kernels, p->y_group, smaller(share, 64), p->taps * p->x_group);
@@ -372,8 +412,8 @@ static struct view look(const struct job *job, int64_t group, struct place at, i
     };
 }
 
-static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t origin, int64_t group,
-                      int64_t panel)
+static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t pixels, int64_t origin,
+                      int64_t group, int64_t panel)
 {
     const struct problem *p = job->p;
     const struct operands *o = job->operands;
@@ -390,15 +430,23 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
         .epilogue = job->epilogue,
     };
     for (int64_t t = 0; t < count; t++) {
-        args.a = tiles[t].table;
-        args.taps = tiles[t].taps;
-        args.depth = tiles[t].depth;
-        args.row = tiles[t].output;
-        kernels[tiles[t].rows](&args);
+        const struct tile *tile = &tiles[job->d->flat ? t < pixels % count : t];
+        args.a = tile->table;
+        args.taps = tile->taps;
+        args.depth = tile->depth;
+        args.row = tile->output;
+        kernels[tile->rows](&args);
+        if (!job->d->flat)
+            continue;
+        args.a_offset += tile->rows * job->x.pixel;
+        args.c += tile->rows * p->y.pixel[2];
+        if (args.residual)
+            args.residual += tile->rows * p->y.pixel[2];
     }
 }
 
-/* Cuts a block into tiles. Those in a strip depend on the number of pixels only: blocks of the same size share them. */
+/* Cuts a block into tiles. Those in a strip depend on the number of pixels only: blocks of the same size share them. Where all
+ * pixels are evenly spaced, the first two, one of them a row taller, stand for all others. */
 static void point_tiles(const struct job *job, struct thread_space *space, const struct view *view, struct place start,
                         int64_t pixels, int64_t tiles)
 {
@@ -406,11 +454,14 @@ static void point_tiles(const struct job *job, struct thread_space *space, const
     struct place at = start;
     if (space->pointed == pixels)
         return;
-    for (int64_t t = 0; t < tiles; t++) {
+    const bool flat = job->d->flat;
+    for (int64_t t = 0; t < (flat ? 1 + (pixels % tiles > 0) : tiles); t++) {
         struct tile *tile = &space->tiles[t];
-        tile->rows = pixels / tiles + (t < pixels % tiles);
+        tile->rows = pixels / tiles + (flat ? t : t < pixels % tiles);
         tile->table = table;
         table += tile->rows * job->p->taps;
+        if (flat)
+            at = start;
         point(job, view, space->zeros, output_of(job->p, start), &at, tile);
     }
     space->pointed = job->d->strip ? pixels : 0;
@@ -426,7 +477,7 @@ static void run_block(const struct job *job, struct thread_space *space, int64_t
         const struct view view = look(job, group, start, pixels, space->strip);
         point_tiles(job, space, &view, start, pixels, tiles);
         for (int64_t panel = larger(begin - group * panels, 0); panel < smaller(end - group * panels, panels); panel++)
-            run_panel(job, space->tiles, tiles, output_of(job->p, start), group, panel);
+            run_panel(job, space->tiles, tiles, pixels, output_of(job->p, start), group, panel);
     }
 }
 
