@@ -45,13 +45,9 @@ extern "C" {
 #define FALT_VERSION_PATCH 0
 
 #ifndef FALT_API
-#if defined(_WIN32) && defined(FALT_SHARED)
-#ifdef FALT_BUILDING
+#if defined(_WIN32) && defined(FALT_BUILDING)
 #define FALT_API __declspec(dllexport)
-#else
-#define FALT_API __declspec(dllimport)
-#endif
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && !defined(_WIN32)
 #define FALT_API __attribute__((visibility("default")))
 #else
 #define FALT_API

@@ -126,7 +126,7 @@ static bool agrees(const struct peer_layer *peer, const struct data *data)
         const double rms = sqrt(squares / (double)count);
         for (int64_t i = 0; i < count && good; i++)
             good = fabs((double)ours[i] - theirs[i]) <= 1e-3 * (fabs((double)theirs[i]) + rms);
-        free(theirs);
+        data_release(theirs);
         if (!good)
             return false;
     }

@@ -293,8 +293,8 @@ static void check_job(struct examination *e, const falt_isa *isas, int isa_count
             check_one(e, (falt_algorithm)algorithm, isas[i], true);
     }
     for (int k = 0; k < MAX_OUTPUTS; k++) {
-        free(e->oracle[k]);
-        free(e->first[k]);
+        data_release(e->oracle[k]);
+        data_release(e->first[k]);
     }
     data_free(&e->data);
 }

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "../src/system.h"
 #include "data.h"
 #include "faltung.h"
 
@@ -26,7 +26,7 @@ static double total_bytes(void)
 {
     falt_cpu cpu = {.struct_size = sizeof cpu};
     const double cache = falt_cpu_info(&cpu) == FALT_OK ? (double)cpu.l3 : 0;
-    const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 8;
+    const double memory = (double)falt_system_memory() / 8;
     return memory > 0 && 4 * cache > memory ? memory : 4 * cache;
 }
 
@@ -34,7 +34,7 @@ static bool reserve(struct copies *c, size_t size)
 {
     if (size <= c->memory_size)
         return true;
-    free(c->memory);
+    data_release(c->memory);
     c->memory = data_allocate(size);
     c->memory_size = c->memory != NULL ? size : 0;
     return c->memory != NULL;
@@ -76,6 +76,6 @@ void *copies_next(struct copies *c)
 
 void copies_free(struct copies *c)
 {
-    free(c->memory);
+    data_release(c->memory);
     *c = (struct copies){.first = NULL};
 }

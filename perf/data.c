@@ -26,9 +26,24 @@ enum { TENSORS = sizeof tensors / sizeof tensors[0], LINE = 64 };
 
 void *data_allocate(size_t size)
 {
-    if (size > SIZE_MAX - LINE)
+    if (size > SIZE_MAX - 2 * LINE)
         return NULL;
-    return aligned_alloc(LINE, size == 0 ? LINE : (size + LINE - 1) / LINE * LINE);
+    /* By hand, as not every system has aligned_alloc; where malloc's block began is kept in the line before. */
+    char *const begin = malloc(size + 2 * LINE);
+    if (begin == NULL)
+        return NULL;
+    char *const block = begin + 2 * LINE - (uintptr_t)begin % LINE;
+    memcpy(block - sizeof begin, &begin, sizeof begin);
+    return block;
+}
+
+void data_release(void *block)
+{
+    if (block == NULL)
+        return;
+    void *begin;
+    memcpy(&begin, (char *)block - sizeof begin, sizeof begin);
+    free(begin);
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014) */
@@ -78,7 +93,7 @@ void data_free(struct data *data)
     for (int i = 0; i < TENSORS; i++) {
         void *values;
         memcpy(&values, (const char *)&data->tensors + tensors[i].pointer, sizeof values);
-        free(values);
+        data_release(values);
     }
     *data = (struct data){.output_count = 0};
 }

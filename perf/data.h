@@ -25,5 +25,6 @@ void data_poison(struct data *data);
 
 /* 64-byte aligned, never for 0 bytes; NULL when out of memory. */
 void *data_allocate(size_t size);
+void data_release(void *block);
 
 #endif

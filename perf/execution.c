@@ -37,6 +37,6 @@ bool execution_prepare(struct execution *execution, const struct data *data, int
 
 void execution_release(struct execution *execution)
 {
-    free(execution->packed);
-    free(execution->tensors.workspace);
+    data_release(execution->packed);
+    data_release(execution->tensors.workspace);
 }

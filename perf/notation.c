@@ -1,5 +1,3 @@
-#define _POSIX_C_SOURCE 200809L /* getline */
-
 #include "notation.h"
 
 #include <ctype.h>
@@ -388,6 +386,31 @@ static bool append(struct notation **problems, size_t *count, size_t *capacity, 
     return true;
 }
 
+/* The next line into a buffer that grows, without its end; false at the end of the file, on an error and when out of memory. */
+static bool read_line(FILE *file, char **line, size_t *capacity, size_t *length)
+{
+    int c;
+    *length = 0;
+    errno = 0;
+    while ((c = getc(file)) != EOF) {
+        if (*length + 1 >= *capacity) {
+            const size_t larger = 2 * *capacity + 256;
+            char *grown = realloc(*line, larger);
+            if (grown == NULL)
+                return false;
+            *line = grown;
+            *capacity = larger;
+        }
+        if (c == '\n')
+            break;
+        (*line)[(*length)++] = (char)c;
+    }
+    if (ferror(file) || (c == EOF && *length == 0))
+        return false;
+    (*line)[*length] = '\0';
+    return true;
+}
+
 bool notation_read_file(const char *path, bool transposed, struct notation **problems, size_t *count, char *error,
                         size_t error_size)
 {
@@ -399,14 +422,13 @@ bool notation_read_file(const char *path, bool transposed, struct notation **pro
         return false;
     }
     char *line = NULL;
-    size_t line_size = 0, capacity = 0, number = 0;
+    size_t line_size = 0, length, capacity = 0, number = 0;
     bool ok = true;
-    ssize_t length;
-    while (ok && (errno = 0, length = getline(&line, &line_size, file)) >= 0) {
+    while (ok && read_line(file, &line, &line_size, &length)) {
         char reason[256] = "";
         struct notation problem;
         ++number;
-        const bool has_nul = strlen(line) != (size_t)length;
+        const bool has_nul = strlen(line) != length;
         cut_comment(line);
         const size_t blank = strspn(line, BLANKS);
         if (has_nul) {

@@ -430,7 +430,7 @@ void peer_layer_destroy(struct peer_layer *layer)
     for (int t = 0; t < ARGUMENTS; t++) {
         if (layer->memories[t] != NULL)
             dnnl_memory_destroy(layer->memories[t]);
-        free(layer->buffers[t]);
+        data_release(layer->buffers[t]);
     }
     if (layer->primitive != NULL)
         dnnl_primitive_destroy(layer->primitive);

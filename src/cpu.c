@@ -2,14 +2,13 @@
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../arch/detect.h"
 #include "error.h"
 #include "parallel.h"
+#include "system.h"
 
 static struct cpu detected;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -23,58 +22,19 @@ static falt_isa isa_named(const char *name)
     return FALT_ISA_AUTO;
 }
 
-/* A number of the system's, or the guess where it does not tell. */
-static int64_t ask_system(int key, int64_t guess)
+/* Where the system does not tell. */
+static int64_t or_else(int64_t told, int64_t guess)
 {
-    const long answer = key >= 0 ? sysconf(key) : 0;
-    return answer > 0 ? answer : guess;
-}
-
-/* One line of /sys/devices/system/cpu/cpu0/cache/index<index>/<what>; false where there is none. */
-static bool cache_line(int index, const char *what, char *line, int size)
-{
-    char path[96];
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/%s", index, what);
-    FILE *file = fopen(path, "r");
-    const bool read = file && fgets(line, size, file);
-    if (file)
-        fclose(file);
-    return read;
-}
-
-/* Linux tells each cache as one core sees it; glibc's sysconf may tell the sum over all L3s of a socket instead (AMD). */
-static int64_t cache_size(int level, int key, int64_t guess)
-{
-    char line[64];
-    for (int index = 0; cache_line(index, "level", line, sizeof line); index++) {
-        if (atoi(line) != level || !cache_line(index, "type", line, sizeof line) || line[0] == 'I' ||
-            !cache_line(index, "size", line, sizeof line))
-            continue;
-        char *unit;
-        const int64_t size = strtol(line, &unit, 10);
-        if (size > 0)
-            return *unit == 'M' ? size << 20 : *unit == 'K' ? size << 10 : size;
-    }
-    return ask_system(key, guess);
+    return told > 0 ? told : guess;
 }
 
 static void detect(void)
 {
     detected.features = falt_cpu_features(detected.name);
-#ifdef _SC_LEVEL1_DCACHE_SIZE
-    detected.l1d = cache_size(1, _SC_LEVEL1_DCACHE_SIZE, 32 << 10);
-    detected.l2 = cache_size(2, _SC_LEVEL2_CACHE_SIZE, 512 << 10);
-    detected.l3 = cache_size(3, _SC_LEVEL3_CACHE_SIZE, 8 << 20);
-#else
-    detected.l1d = cache_size(1, -1, 32 << 10);
-    detected.l2 = cache_size(2, -1, 512 << 10);
-    detected.l3 = cache_size(3, -1, 8 << 20);
-#endif
-#ifdef _SC_NPROCESSORS_ONLN
-    detected.cores = (int)ask_system(_SC_NPROCESSORS_ONLN, 1);
-#else
-    detected.cores = 1;
-#endif
+    detected.l1d = or_else(falt_system_cache(1), 32 << 10);
+    detected.l2 = or_else(falt_system_cache(2), 512 << 10);
+    detected.l3 = or_else(falt_system_cache(3), 8 << 20);
+    detected.cores = (int)or_else(falt_system_cores(), 1);
     const char *cap = getenv("FALTUNG_ISA");
     detected.cap = cap ? isa_named(cap) : FALT_ISA_AUTO;
 }

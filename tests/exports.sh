@@ -7,7 +7,10 @@ nm=$1
 library=$2
 shift 2
 declared=$(sed -n 's/^FALT_API .*[ *]\(falt_[a-z_0-9]*\)(.*/\1/p' "$@" | sort)
-exported=$("$nm" -D --defined-only "$library" | awk '{ sub(/@.*/, "", $NF); print $NF }' | sort)
+case $library in
+*.dll) exported=$("$nm" --defined-only "${library%-[0-9]*.dll}.dll.a" | awk '$2 == "T" { print $NF }' | sort) ;;
+*) exported=$("$nm" -D --defined-only "$library" | awk '{ sub(/@.*/, "", $NF); print $NF }' | sort) ;;
+esac
 [ -n "$declared" ]
 if [ "$declared" != "$exported" ]; then
     echo "declared in $*:" $declared

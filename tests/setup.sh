@@ -13,6 +13,7 @@ cross_targets="
     riscv64 riscv64-linux-gnu auto qemu-user gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
     s390x s390x-linux-gnu enabled qemu-user gcc-s390x-linux-gnu libc6-dev-s390x-cross libc6:s390x libgomp1:s390x libcmocka-dev:s390x
     armhf arm-linux-gnueabihf enabled qemu-user gcc-arm-linux-gnueabihf libc6-dev-armhf-cross libc6:armhf libgomp1:armhf libcmocka-dev:armhf
+    mingw x86_64-w64-mingw32 auto wine wine64 gcc-mingw-w64-x86-64-posix
 "
 
 as_root()
