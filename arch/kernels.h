@@ -176,7 +176,7 @@ struct winograd_kernels {
  *
  * followed by `taps` lines that each output sees once: what is left of a kernel whose width is no multiple of the window's; and
  * with width 1 the lines, too, are single taps, for any stride and dilation. Columns and lanes outside of the image count as
- * zeros. In the lanes of a vector are
+ * zeros or, where it goes around in a circle, are those at its other side. In the lanes of a vector are
  *
  *     CHANNELS  channels of a pixel; m runs along the image's row. One input channel for each output channel.
  *     GROUPS    the same, several groups side by side; permute_i brings channel i of its group into each output channel's lane.
@@ -212,6 +212,9 @@ struct depthwise_args {
     int64_t repeats; /* >= 1: all of it again further down the image; from one to the next, in floats: */
     ptrdiff_t repeat_offset, repeat_c;
     ptrdiff_t down_c; /* blocks: floats from an output row to the next */
+    /* Floats once around the circle, from a column and from a lane outside of the image to the same inside of it: those before
+     * `begin` are so far behind, those from `end` on so far ahead. 0: they are zeros. */
+    ptrdiff_t around, lane_around; /* blocks: columns are all inside */
     struct epilogue epilogue;
 };
 
@@ -255,7 +258,8 @@ struct kernels {
 
     struct winograd_kernels winograd[WINOGRAD_COUNT];
 
-    /* depthwise[kind][width / 2][stride - 1][height]: widths 1, 3, 5, 7 and strides 1, 2; width 1 has stride 1 only. */
+    /* depthwise[kind][width / 2][stride - 1][height]: widths 1, 3, 5, 7 and strides 1, 2; width 1 and ROWS have stride 1
+     * only. */
     int depthwise_rows[DEPTHWISE_HEIGHTS_COUNT];
     depthwise_kernel *depthwise[DEPTHWISE_KINDS][DEPTHWISE_WIDTHS_COUNT][DEPTHWISE_STRIDES_COUNT][DEPTHWISE_HEIGHTS_COUNT];
 

@@ -132,15 +132,17 @@ static falt_conv plan_periodic(const struct falt_operator *op, struct direction 
 }
 
 /* The plan that finds its pixels around the circle by itself, instead of that of the periodic image, where there is one:
- * backward data must come around to where its phases began, and some solvers know no circles. Which of the two serves follows
- * from the algorithm, and so not from the threads. */
+ * backward data must come around to where its phases began, and kernels go around once, so that some images are too small for
+ * depthwise, for which no other algorithm makes up. Which of the two serves follows from the algorithms, and so not from the
+ * threads. */
 static falt_status plan_around(const struct falt_operator *op, struct direction *d)
 {
     const struct problem *p = &op->problem;
     falt_plan_info info = {.struct_size = sizeof info};
     falt_status status = falt_plan_get_info(d->plan, &info);
-    if (status != FALT_OK || info.algorithm == FALT_ALGO_DEPTHWISE || info.algorithm == FALT_ALGO_REFERENCE)
+    if (status != FALT_OK || info.algorithm == FALT_ALGO_REFERENCE)
         return status;
+    const bool depthwise = info.algorithm == FALT_ALGO_DEPTHWISE;
     falt_conv conv = op->conv;
     conv.transposed = 0;
     conv.in_channels = p->x_channels;
@@ -162,8 +164,12 @@ static falt_status plan_around(const struct falt_operator *op, struct direction 
     status = falt_plan_create_circular(&around, &conv, d->pass, &op->options);
     if (status == FALT_UNSUPPORTED)
         return FALT_OK;
-    if (status != FALT_OK)
+    if (status == FALT_OK)
+        status = falt_plan_get_info(around, &info);
+    if (status != FALT_OK || (depthwise && info.algorithm != FALT_ALGO_DEPTHWISE)) {
+        falt_plan_destroy(around);
         return status;
+    }
     falt_plan_destroy(d->plan);
     d->plan = around;
     d->periodic.work = NOTHING;

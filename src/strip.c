@@ -17,22 +17,35 @@ void falt_gather(const struct kernels *kernels, const float *from, struct tensor
     }
 }
 
+/* Pixels [at, stop) of a strip that starts at pixel `begin` of a circle. Those of its pixels [from, end) are there already:
+ * copying them again is faster than transposing one or two of the image. */
+static void gather_circle(const struct kernels *kernels, const float *row, int64_t size, struct tensor_strides stride,
+                          int64_t channels, int64_t begin, int64_t from, int64_t end, int64_t at, int64_t stop, float *to,
+                          int64_t pitch)
+{
+    for (int64_t run; at < stop; at += run) {
+        const int64_t pixel = remainder_of(begin + at, size), there = pixel - begin;
+        run = smaller(size - pixel, stop - at);
+        if (there >= from && there + run <= end)
+            memcpy(to + at * pitch, to + there * pitch, (size_t)(run * pitch) * sizeof(float));
+        else
+            falt_gather(kernels, row + pixel * stride.pixel, stride, channels, run, to + at * pitch, pitch);
+    }
+}
+
 void falt_gather_row(const struct kernels *kernels, const float *row, int64_t size, struct tensor_strides stride,
                      int64_t channels, bool circular, int64_t begin, int64_t width, float *to, int64_t pitch)
 {
-    if (circular && row) {
-        for (int64_t done = 0, run; done < width; done += run) {
-            const int64_t at = remainder_of(begin + done, size);
-            run = smaller(size - at, width - done);
-            falt_gather(kernels, row + at * stride.pixel, stride, channels, run, to + done * pitch, pitch);
-        }
-        return;
-    }
     /* The part of it that is inside, counted from begin; empty as [width, width), where all are zeros before it. */
     const int64_t first = smaller(larger(-begin, 0), width), last = smaller(size - begin, width);
     const int64_t from = row && first < last ? first : width, end = row && first < last ? last : width;
-    memset(to, 0, (size_t)(from * pitch) * sizeof(float));
     if (from < end)
         falt_gather(kernels, row + (begin + from) * stride.pixel, stride, channels, end - from, to + from * pitch, pitch);
+    if (circular && row) {
+        gather_circle(kernels, row, size, stride, channels, begin, from, end, 0, from, to, pitch);
+        gather_circle(kernels, row, size, stride, channels, begin, from, end, end, width, to, pitch);
+        return;
+    }
+    memset(to, 0, (size_t)(from * pitch) * sizeof(float));
     memset(to + end * pitch, 0, (size_t)((width - end) * pitch) * sizeof(float));
 }

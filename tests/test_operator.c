@@ -366,6 +366,92 @@ static void test_apply(void **state)
         }
 }
 
+/* Images that are larger than tiles and vectors, of which kernels go around the circle by themselves: the same as through the
+ * periodic image that the reference sees. */
+static bool check_around(const falt_conv *conv, const falt_options *options, struct random *random)
+{
+    falt_sizes sizes;
+    assert_int_equal(falt_conv_sizes(conv, &sizes), FALT_OK);
+    float *w = guarded(sizes.weights, AT_END), *x = guarded(sizes.src, AT_END), *y = guarded(sizes.dst, AT_BEGIN);
+    float *result = guarded(sizes.src > sizes.dst ? sizes.src : sizes.dst, AT_END),
+          *expected = room(sizes.src > sizes.dst ? sizes.src : sizes.dst, 4);
+    fill_integer(random, w, sizes.weights);
+    fill_integer(random, x, sizes.src);
+    fill_integer(random, y, sizes.dst);
+    falt_operator *op;
+    const falt_status status = falt_operator_create(&op, conv, FALT_BOUNDARY_CIRCULAR, w, options);
+    if (status == FALT_OK) {
+        falt_options plain = FALT_OPTIONS_INIT;
+        plain.algorithm = FALT_ALGO_REFERENCE;
+        falt_operator *reference = make(conv, FALT_BOUNDARY_CIRCULAR, w, &plain);
+        assert_int_equal(falt_operator_apply(reference, x, expected, NULL, 0), FALT_OK);
+        assert_int_equal(falt_operator_apply(op, x, result, NULL, 0), FALT_OK);
+        check_same(result, expected, sizes.dst, "%s: A x", falt_algorithm_name(options->algorithm));
+        assert_int_equal(falt_operator_apply_transposed(reference, y, expected, NULL, 0), FALT_OK);
+        assert_int_equal(falt_operator_apply_transposed(op, y, result, NULL, 0), FALT_OK);
+        check_same(result, expected, sizes.src, "%s: A^T y", falt_algorithm_name(options->algorithm));
+        falt_operator_destroy(reference);
+        falt_operator_destroy(op);
+    } else
+        assert_int_equal(status, FALT_UNSUPPORTED);
+    guarded_free(w);
+    guarded_free(x);
+    guarded_free(y);
+    guarded_free(result);
+    free(expected);
+    return status == FALT_OK;
+}
+
+/* Depthwise and grouped, where the other algorithms do not shine; sometimes a single channel. */
+static void draw_large(struct random *random, falt_conv *conv)
+{
+    static const int64_t most[] = {200, 40, 14};
+    *conv = (falt_conv)FALT_CONV_INIT;
+    conv->spatial_dims = (int32_t)random_between(random, 1, 3);
+    const int64_t inputs = random_between(random, 0, 1) ? 1 : random_between(random, 1, 4);
+    conv->groups = random_between(random, 0, 2) ? random_between(random, 2, 20) : 1;
+    conv->in_channels = conv->groups * inputs;
+    conv->out_channels = conv->groups * (random_between(random, 0, 1) ? inputs : random_between(random, 1, 3));
+    conv->layout = (falt_layout)random_between(random, 0, 1);
+    const int64_t stride = random_between(random, 0, 2) ? 1 : 2;
+    for (int d = 0; d < conv->spatial_dims; d++) {
+        conv->in[d] = stride * random_between(random, 3, most[conv->spatial_dims - 1] / stride);
+        conv->kernel[d] = random_between(random, 0, 1) ? 3 : random_between(random, 1, 9);
+        conv->stride[d] = stride;
+        conv->dilation[d] = random_between(random, 0, 3) ? 1 : 2;
+        /* as many outputs as come around, by any split of the padding */
+        const int64_t padding = (conv->kernel[d] - 1) * conv->dilation[d] - (stride - 1);
+        conv->pad_begin[d] = padding > 0 ? random_between(random, 0, padding) : 0;
+        conv->pad_end[d] = padding > 0 ? padding - conv->pad_begin[d] : 0;
+    }
+}
+
+static void test_around(void **state)
+{
+    (void)state;
+    static const falt_algorithm algorithms[] = {FALT_ALGO_AUTO, FALT_ALGO_DIRECT, FALT_ALGO_IM2COL, FALT_ALGO_DEPTHWISE};
+    falt_cpu cpu = {.struct_size = sizeof cpu};
+    assert_int_equal(falt_cpu_info(&cpu), FALT_OK);
+    const int turns = getenv("FALTUNG_TEST_QUICK") ? 30 : 150;
+    for (falt_isa isa = FALT_ISA_SCALAR; isa <= cpu.isa; isa++)
+        for (size_t i = 0; (cpu.isas & 1u << isa) && i < sizeof algorithms / sizeof *algorithms; i++) {
+            struct random random = random_stream(11);
+            int applied = 0;
+            for (int turn = 0; turn < turns; turn++) {
+                falt_conv conv;
+                draw_large(&random, &conv);
+                falt_options options = FALT_OPTIONS_INIT;
+                options.isa = isa;
+                options.algorithm = algorithms[i];
+                options.accuracy = FALT_ACCURACY_AS_DIRECT;
+                options.threads = turn % 3 + 1;
+                applied += check_around(&conv, &options, &random);
+            }
+            print_message("%s, %s: %d of %d\n", falt_isa_name(isa), falt_algorithm_name(algorithms[i]), applied, turns);
+            assert_true(applied > turns / 4);
+        }
+}
+
 /* Around a circle A S = S A for the shift S by any number of pixels, exactly; with zeros beyond the border it is not so. */
 static void test_equivariance(void **state)
 {
@@ -641,9 +727,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matrix),        cmocka_unit_test(test_structure), cmocka_unit_test(test_apply),
-        cmocka_unit_test(test_equivariance),  cmocka_unit_test(test_norm),      cmocka_unit_test(test_norm_scale),
-        cmocka_unit_test(test_norm_of_layer), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_matrix),     cmocka_unit_test(test_structure),     cmocka_unit_test(test_apply),
+        cmocka_unit_test(test_around),     cmocka_unit_test(test_equivariance),  cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_norm_scale), cmocka_unit_test(test_norm_of_layer), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("operator", tests, NULL, NULL);
 }

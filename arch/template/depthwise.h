@@ -15,8 +15,9 @@ enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_MAX_DOWN = DE
 #define EACH_TAP UNROLL for (int k = 0; k < DEPTHWISE_MAX_WIDTH; k++) if (k < width)
 #define EACH_DOWN UNROLL for (int r = 0; r < DEPTHWISE_MAX_DOWN; r++) if (r >= top && r < bottom)
 
-/* What of a line lies inside of the image: nothing, everything, some columns, or some columns and some lanes of them. */
-enum extent { NOTHING, WHOLE, SOME_COLUMNS, SOME_LANES };
+/* What of a line lies inside of the image: nothing, everything, some columns, or some columns and some lanes of them. The rest
+ * are zeros, or come around the circle. */
+enum extent { NOTHING, WHOLE, SOME_COLUMNS, SOME_LANES, COLUMNS_AROUND, LANES_AROUND };
 
 /* One line of x, all of its depth: a window of `width` slides over the tile. Output rows
  * [top, bottom) of a block of them see the line, each through another row of the kernel: w is row 0's, the next lies row_w
@@ -25,8 +26,12 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                   const ptrdiff_t step, const float *w, const ptrdiff_t row_w, vec sum[][DEPTHWISE_MAX_TILE], const int top,
                   const int bottom, const int kind, const int width, const int stride, const int tile, const enum extent extent)
 {
-    const vec_lanes lanes =
-        extent == SOME_LANES ? vec_lanes_between(line->lane_begin, line->lane_end) : vec_lanes_between(0, VEC);
+    const int some = extent == SOME_LANES || extent == LANES_AROUND, before = line->lane_begin > 0;
+    const vec_lanes lanes = some ? vec_lanes_between(line->lane_begin, line->lane_end) : vec_lanes_between(0, VEC);
+    const vec_lanes others = before ? vec_lanes_between(0, line->lane_begin) : vec_lanes_between(line->lane_end, VEC);
+    const ptrdiff_t there = before ? args->lane_around : -args->lane_around;
+    const int turns = kind == DEPTHWISE_ROWS && (before || line->lane_end < args->columns); /* lanes that are stored */
+    const int seen = (args->rows - 1) * stride + width; /* columns, by outputs that are stored */
     const uint32_t begin = (uint32_t)line->begin, inside = (uint32_t)(line->end - line->begin);
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
     for (int64_t i = 0; i < depth; i++, w += width * VEC) {
@@ -45,8 +50,17 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
             {
                 const int j = at * stride + phase;
                 if (j < (tile - 1) * stride + width) {
-                    if (extent == WHOLE || LIKELY((uint32_t)j - begin < inside)) {
-                        vec xj = extent == SOME_LANES ? vec_load_lanes(base, lanes) : vec_load(base);
+                    const float *x = base;
+                    int read = extent == WHOLE || LIKELY((uint32_t)j - begin < inside);
+                    if ((extent == COLUMNS_AROUND || extent == LANES_AROUND) && UNLIKELY(!read)) {
+                        read = j < seen;
+                        x += (uint32_t)j < begin ? args->around : -args->around;
+                        FORGET_VALUE(x); /* a branch that is not taken is cheaper than a choice of addresses */
+                    }
+                    if (read) {
+                        vec xj = some ? vec_load_lanes(x, lanes) : vec_load(x);
+                        if (extent == LANES_AROUND && turns)
+                            xj = vec_add(xj, vec_load_lanes(x + there, others));
                         if (kind == DEPTHWISE_GROUPS)
                             xj = vec_permute(xj, index);
                         xj = vec_keep(xj);
@@ -70,6 +84,14 @@ INLINE enum extent extent_of(const struct depthwise_line *line, int columns)
     if (line->lane_begin != 0 || line->lane_end != VEC)
         return SOME_LANES;
     return line->begin != 0 || line->end != columns ? SOME_COLUMNS : WHOLE;
+}
+
+/* The same of a circle. */
+INLINE enum extent around(const struct depthwise_line *line, int columns)
+{
+    if (line->lane_begin != 0 || line->lane_end != VEC)
+        return LANES_AROUND;
+    return line->begin != 0 || line->end != columns ? COLUMNS_AROUND : WHOLE;
 }
 
 /* Whether all sums of a tile go to memory as they are. */
@@ -144,23 +166,31 @@ INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repe
     vec sum[1][DEPTHWISE_MAX_TILE];
     EACH_OUTPUT sum[0][m] = vec_zero();
     for (int64_t l = 0; l < args->lines; l++, line++, w += depth * width * each) {
-        const enum extent extent = extent_of(line, columns);
+        const enum extent extent = args->around ? around(line, columns) : extent_of(line, columns);
         if (extent == WHOLE)
             slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
         else if (extent == SOME_COLUMNS)
             slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
         else if (extent == SOME_LANES)
             slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
+        else if (extent == COLUMNS_AROUND)
+            slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, COLUMNS_AROUND);
+        else if (extent == LANES_AROUND)
+            slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, LANES_AROUND);
     }
     if (width > 1) {
         for (int64_t t = 0; t < args->taps; t++, line++, w += depth * each) {
-            const enum extent extent = extent_of(line, tile);
+            const enum extent extent = args->around ? around(line, tile) : extent_of(line, tile);
             if (extent == WHOLE)
                 slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, WHOLE);
             else if (extent == SOME_COLUMNS)
                 slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_COLUMNS);
             else if (extent == SOME_LANES)
                 slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_LANES);
+            else if (extent == COLUMNS_AROUND)
+                slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, COLUMNS_AROUND);
+            else if (extent == LANES_AROUND)
+                slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, LANES_AROUND);
         }
     }
     depthwise_store(args, sum[0], args->bias ? args->bias + unit * args->unit_bias : NULL,
@@ -227,15 +257,22 @@ static void depthwise_block_3x3(const struct depthwise_args *args)
 
 /* X(kind, width, stride, height) */
 #define DEPTHWISE_HEIGHTS(X, kind, width, stride) X(kind, width, stride, TALL) X(kind, width, stride, SHORT)
-#define DEPTHWISE_WIDTHS(X, kind)                                                                                              \
+#define DEPTHWISE_STRIDE_1(X, kind)                                                                                            \
     DEPTHWISE_HEIGHTS(X, kind, 1, 1)                                                                                           \
     DEPTHWISE_HEIGHTS(X, kind, 3, 1)                                                                                           \
-    DEPTHWISE_HEIGHTS(X, kind, 3, 2)                                                                                           \
     DEPTHWISE_HEIGHTS(X, kind, 5, 1)                                                                                           \
+    DEPTHWISE_HEIGHTS(X, kind, 7, 1)
+#define DEPTHWISE_STRIDE_2(X, kind)                                                                                            \
+    DEPTHWISE_HEIGHTS(X, kind, 3, 2)                                                                                           \
     DEPTHWISE_HEIGHTS(X, kind, 5, 2)                                                                                           \
-    DEPTHWISE_HEIGHTS(X, kind, 7, 1)                                                                                           \
     DEPTHWISE_HEIGHTS(X, kind, 7, 2)
-#define DEPTHWISE_ALL(X) DEPTHWISE_WIDTHS(X, CHANNELS) DEPTHWISE_WIDTHS(X, GROUPS) DEPTHWISE_WIDTHS(X, ROWS)
+/* ROWS has stride 1 along the row, and few problems have another one across it. */
+#define DEPTHWISE_ALL(X)                                                                                                       \
+    DEPTHWISE_STRIDE_1(X, CHANNELS)                                                                                            \
+    DEPTHWISE_STRIDE_2(X, CHANNELS)                                                                                            \
+    DEPTHWISE_STRIDE_1(X, GROUPS)                                                                                              \
+    DEPTHWISE_STRIDE_2(X, GROUPS)                                                                                              \
+    DEPTHWISE_STRIDE_1(X, ROWS)
 
 /* depthwise_CHANNELS_3_2_TALL: width 3, stride 2 */
 #define DEPTHWISE_DEFINE(kind, width, stride, height)                                                                          \

@@ -17,8 +17,8 @@
  * x kernel depth x kernel width; they start anywhere in a row, and lanes over its ends are masked.
  *
  * The kernel's extent along the sliding dimension is cut into windows of a width that there are kernels for, and single taps
- * for the rest; with a dilation, or a stride beyond 2, it is all single taps. Each output is one chain of multiply-adds in an
- * order that only the plan determines.
+ * for the rest; with a dilation, or a stride beyond 2 (in rows: 1), it is all single taps. Each output is one chain of
+ * multiply-adds in an order that only the plan determines.
  */
 #include <stdio.h>
 
@@ -94,9 +94,10 @@ static void choose_window(const struct problem *p, const struct resources *r, st
 {
     const int64_t extent = p->kernel[d->slide], stride = p->stride[d->slide];
     const int64_t tile = r->kernels->depthwise_rows[DEPTHWISE_TALL];
+    const int64_t most_stride = d->kind == DEPTHWISE_ROWS ? 1 : 2;
     int64_t least = extent * tile;
     d->width = d->stride = 1;
-    for (int width = 3; width <= 7 && p->dilation[d->slide] == 1 && stride <= 2; width += 2) {
+    for (int width = 3; width <= 7 && p->dilation[d->slide] == 1 && stride <= most_stride; width += 2) {
         const int64_t loads = extent / width * ((tile - 1) * stride + width) + extent % width * tile;
         if (loads < least) {
             least = loads;
@@ -218,6 +219,50 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
     return true;
 }
 
+/* Where a column is that position `tap` of the kernel sees first, of `count`, from the image's first on; outside of it, as long
+ * as it is less than once around the circle. */
+static int64_t position_of(const struct problem *p, const struct depthwise *d, int64_t first, int64_t tap)
+{
+    const int64_t size = p->in[d->slide];
+    const int64_t position = first * p->stride[d->slide] - p->pad[d->slide] + tap * p->dilation[d->slide];
+    return p->circular && (position < -size || position >= size) ? remainder_of(position, size) : position;
+}
+
+/* The kernel position of window or single tap i, and the columns of a tile that it sees. */
+static int64_t tap_at(const struct depthwise *d, int64_t i)
+{
+    return i < d->windows ? i * d->width : d->windows * d->width + i - d->windows;
+}
+
+static bool is_window(const struct depthwise *d, int64_t i)
+{
+    return d->width > 1 && i < d->windows;
+}
+
+static int64_t columns_of(const struct depthwise *d, int64_t i)
+{
+    return is_window(d, i) ? (d->tile - 1) * d->stride + d->width : d->tile;
+}
+
+/* Kernels go around a circle once: whether no tile sees a pixel that is further away. */
+static bool once_around(const struct problem *p, const struct depthwise *d)
+{
+    const int64_t size = p->in[d->slide], along = p->in[2], stride = p->stride[d->slide];
+    if (d->kind == DEPTHWISE_ROWS && /* a vector, at one of its ends */
+        (d->vec > along || p->pad[2] > along ||
+         d->blocks * d->vec + (p->kernel[2] - 1) * p->dilation[2] - p->pad[2] > 2 * along))
+        return false;
+    for (int64_t i = 0; i < d->windows + d->rest; i++) {
+        const int64_t span = (columns_of(d, i) - 1) * (is_window(d, i) ? 1 : stride) + 1;
+        if (span > size && d->row_tiles > size) /* never where there are as many outputs as inputs */
+            return false;
+        for (int64_t tile = 0; span > size && tile < d->row_tiles; tile++)
+            if (position_of(p, d, tile * d->tile, tap_at(d, i)) + span > 2 * size)
+                return false;
+    }
+    return true;
+}
+
 static bool choose_workspace(const struct problem *p, struct depthwise *d)
 {
     const double lines = (double)(d->lines + d->taps + d->down - 1), pixel = (double)(d->parts * d->vec);
@@ -282,12 +327,12 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
     static const char *const kinds[] = {"channels", "groups", "rows"};
     struct depthwise *d = (struct depthwise *)(void *)c->state;
     d->vec = r->kernels->vec;
-    if (p->circular) {
-        snprintf(reason, SOLVER_REASON, "the image goes around in a circle");
-        return false;
-    }
     if (!consider_it(p, r, d, reason))
         return false;
+    if (p->circular && !d->strip && !once_around(p, d)) {
+        snprintf(reason, SOLVER_REASON, "the kernel, or a tile, goes around the image's circle more than once");
+        return false;
+    }
     const double vectors = (double)d->units * (double)(d->lines * d->width + d->taps) * (double)d->depth;
     if (!choose_workspace(p, d) || (d->kind != DEPTHWISE_ROWS && vectors > 1e12)) {
         snprintf(reason, SOLVER_REASON, "a tile, or the packed weights, need more memory than can be addressed");
@@ -457,14 +502,14 @@ static const float *line_of(const struct job *job, const struct place *at, int64
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    const int64_t z = at->z * p->stride[0] - p->pad[0] + k * p->dilation[0];
-    if (!inside(z, p->in[0]))
+    const int64_t z = falt_pixel(p, 0, at->z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
+    if (z < 0)
         return NULL;
     const float *image = job->operands->x + at->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel;
     if (d->kind == DEPTHWISE_ROWS)
         return image + (at->group * p->x_group + i) * job->x.c + o * p->dilation[2] - p->pad[2];
-    const int64_t y = at->y * p->stride[1] - p->pad[1] + o * p->dilation[1];
-    return inside(y, p->in[1]) ? image + i * d->vec + y * p->in[2] * job->x.pixel : NULL;
+    const int64_t y = falt_pixel(p, 1, at->y * p->stride[1] - p->pad[1] + o * p->dilation[1]);
+    return y >= 0 ? image + i * d->vec + y * p->in[2] * job->x.pixel : NULL;
 }
 
 /* Which columns of each window and single tap of a kernel line lie inside of the image, and where the first one would be, in
@@ -473,18 +518,24 @@ static void cut(const struct job *job, const struct thread_space *space, int64_t
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    const int64_t size = p->in[d->slide], begin = first * p->stride[d->slide] - p->pad[d->slide];
-    const bool windows = d->width > 1;
+    const int64_t size = p->in[d->slide];
     for (int64_t i = 0; i < d->windows + d->rest; i++) {
-        const bool window = windows && i < d->windows;
-        const int64_t tap = i < d->windows ? i * d->width : d->windows * d->width + i - d->windows;
-        const int64_t position = begin + tap * p->dilation[d->slide], stride = window ? 1 : p->stride[d->slide];
-        const int64_t count = window ? (d->tile - 1) * d->stride + d->width : d->tile;
+        const int64_t position = position_of(p, d, first, tap_at(d, i)), count = columns_of(d, i);
+        const int64_t stride = is_window(d, i) ? 1 : p->stride[d->slide];
         struct columns *columns = &space->columns[i];
         columns->offset = position * job->pitch;
         columns->begin = position >= 0 ? 0 : (int32_t)smaller(divide_up(-position, stride), count);
         columns->end = position >= size ? columns->begin : (int32_t)smaller(divide_up(size - position, stride), count);
     }
+}
+
+/* Whether all columns of a tile that `cut` knows are inside of the image. */
+static bool whole_columns(const struct depthwise *d, const struct thread_space *space)
+{
+    bool whole = true;
+    for (int64_t i = 0; i < d->windows + d->rest; i++)
+        whole = whole && space->columns[i].begin == 0 && space->columns[i].end == columns_of(d, i);
+    return whole;
 }
 
 /* The lines of a tile that `cut` knows: of all windows, then of all single taps. `down` output rows at once see one more line
@@ -529,12 +580,12 @@ static void fill_block(const struct job *job, const struct place *at, const stru
     const int64_t top = at->y * p->stride[1] - p->pad[1], left = at->first * p->stride[2] - p->pad[2];
     for (int64_t part = 0; part < d->parts; part++)
         for (int64_t k = 0; k < p->kernel[0]; k++) {
-            const int64_t z = at->z * p->stride[0] - p->pad[0] + k * p->dilation[0];
+            const int64_t z = falt_pixel(p, 0, at->z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
             const float *image = job->operands->x + at->n * job->x.n + (channels->x + part * d->vec) * job->x.c;
-            for (int64_t y = top; y < top + d->strip_rows; y++, strip += d->strip_pitch * d->vec) {
-                const bool there = inside(z, p->in[0]) && inside(y, p->in[1]);
-                const float *row = there ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
-                falt_gather_row(job->kernels, row, p->in[2], job->x, channels->inputs, false, left, d->strip_pitch, strip,
+            for (int64_t i = 0; i < d->strip_rows; i++, strip += d->strip_pitch * d->vec) {
+                const int64_t y = falt_pixel(p, 1, top + i);
+                const float *row = z >= 0 && y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
+                falt_gather_row(job->kernels, row, p->in[2], job->x, channels->inputs, p->circular, left, d->strip_pitch, strip,
                                 d->vec);
             }
         }
@@ -690,6 +741,7 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         .unit_bias = unit_y,
         .unit_c = unit_y,
         .down_c = p->y.pixel[1],
+        .around = p->circular ? p->in[2] * job->pitch : 0,
         .epilogue = job->epilogue,
     };
     /* rows of the output whose windows are inside of the image */
@@ -699,13 +751,15 @@ static void run_channels_last(const struct job *job, const struct thread_space *
     set_lanes(d, space->lines, NULL, 0);
     const int64_t height = divide_up(p->out[1], d->down), column = tile / height, plane = column / d->row_tiles;
     struct place at = {plane / p->out[0], plane % p->out[0], tile % height * d->down, column % d->row_tiles * d->tile, 0};
+    bool inside_columns = true; /* of a circle, which blocks do not go around */
     for (bool next = true; tile < last;) {
         if (next) {
             cut(job, space, at.first);
             args.rows = (int)smaller(d->tile, p->out[2] - at.first);
+            inside_columns = !p->circular || whole_columns(d, space);
         }
         const int64_t rows = smaller(d->down, p->out[1] - at.y), below = at.y + rows;
-        if (rows < d->down) {
+        if (rows < d->down || (d->down > 1 && !inside_columns)) {
             for (; at.y < below; at.y++)
                 run_tiles(job, space, &args, &at, 1, 1, begin, end);
             tile++;
@@ -773,6 +827,8 @@ static void run_rows_tile(const struct job *job, const struct thread_space *spac
         .unit_offset = d->vec,
         .unit_c = d->vec,
         .repeats = 1,
+        .around = p->circular ? p->in[1] * job->pitch : 0,
+        .lane_around = p->circular ? p->in[2] : 0,
         .epilogue = job->epilogue,
     };
     for (int64_t o = at->group * p->y_group; o < (at->group + 1) * p->y_group; o++, args.w += p->x_group * p->taps) {
