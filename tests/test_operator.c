@@ -432,7 +432,7 @@ static void test_around(void **state)
     static const falt_algorithm algorithms[] = {FALT_ALGO_AUTO, FALT_ALGO_DIRECT, FALT_ALGO_IM2COL, FALT_ALGO_DEPTHWISE};
     falt_cpu cpu = {.struct_size = sizeof cpu};
     assert_int_equal(falt_cpu_info(&cpu), FALT_OK);
-    const int turns = getenv("FALTUNG_TEST_QUICK") ? 30 : 150;
+    const int turns = getenv("FALTUNG_TEST_QUICK") ? 15 : 40;
     for (falt_isa isa = FALT_ISA_SCALAR; isa <= cpu.isa; isa++)
         for (size_t i = 0; (cpu.isas & 1u << isa) && i < sizeof algorithms / sizeof *algorithms; i++) {
             struct random random = random_stream(11);
