@@ -200,10 +200,16 @@ INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repe
 INLINE void depthwise(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile)
 {
     const int plain = plain_tile(args, tile);
-    /* The rows that repeats share, and the weights, come from L1. */
-    for (int64_t unit = 0; unit < args->units; unit++) {
-        for (int64_t repeat = 0; repeat < args->repeats; repeat++)
+    /* With repeats inside, the rows that they share, and the weights, come from L1. A unit that is but part of a cache line has
+     * the next unit inside, which finds the rest of it there. */
+    const int part = VEC * sizeof(float) < 64;
+    const int64_t inner = part ? args->units : args->repeats;
+    const int64_t outer = part ? args->repeats : args->units;
+    for (int64_t i = 0; i < outer; i++) {
+        for (int64_t j = 0; j < inner; j++) {
+            const int64_t repeat = part ? i : j, unit = part ? j : i;
             depthwise_unit(args, repeat, unit, plain, kind, width, stride, tile);
+        }
     }
 }
 
