@@ -128,7 +128,7 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const int64_t rows = smaller(units, p->out[1]), cuts = divide_up(rows, d->block);
     d->block = smaller(d->block, rows); /* within one output plane, see run_piece */
     double cycles = blocks_cycles(p, d, rows, d->block);
-    for (int64_t n = cuts + 1; n <= 16 * cuts && divide_up(rows, n) >= least; n++) {
+    for (int64_t n = cuts + 1; n <= 16 * cuts && divide_up(rows, n) >= least; n += larger(1, n / 8)) { /* few, however many */
         const int64_t block = divide_up(rows, n);
         const double those = blocks_cycles(p, d, rows, block);
         if (those < cycles) {
