@@ -6,7 +6,7 @@ enum { VEC = 4 };
 
 #define KERNELS_NEEDS CPU_NEON
 #define GEMM_ROWS_1 14
-#define GEMM_ROWS_2 10
+#define GEMM_ROWS_2 9
 #define GEMM_ROWS_3 7
 #define GEMM_ROWS_4 5
 #define GEMM_LANES 4
