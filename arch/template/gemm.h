@@ -125,7 +125,7 @@ INLINE const float *gemm_lanes(const float *const *row, int64_t k, const float *
         /* Each k-step for itself: where the registers get scarce, loads that overtake the multiply-adds of the one before make
          * gcc move sums from register to register, and clang spill them. */
         if (vectors > 1)
-            EACH_ROW EACH_VECTOR sum[m][v] = vec_keep(sum[m][v]);
+            EACH_ROW EACH_VECTOR sum[m][v] = vec_pin(sum[m][v]);
     }
     return b;
 }
