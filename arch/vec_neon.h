@@ -6,7 +6,7 @@ enum { VEC = 4 };
 
 #define KERNELS_NEEDS CPU_NEON
 #define GEMM_ROWS_1 14
-#define GEMM_ROWS_2 10
+#define GEMM_ROWS_2 9
 #define GEMM_ROWS_3 7
 #define GEMM_ROWS_4 5
 #define GEMM_LANES 4
@@ -53,9 +53,16 @@ INLINE vec vec_fma_lane(vec a, int lane, vec b, vec c)
     }
 }
 
-INLINE vec vec_keep(vec a)
+/* a, in a register of its own from now on. */
+INLINE vec vec_pin(vec a)
 {
     __asm__("" : "+w"(a));
+    return a;
+}
+
+/* No multiply-add loads for itself here. */
+INLINE vec vec_keep(vec a)
+{
     return a;
 }
 
@@ -154,23 +161,34 @@ INLINE vec vec_scale(vec a, vec k)
     return vmulq_f32(vmulq_f32(a, vec_power_of_two(half)), vec_power_of_two(vsubq_s32(n, half)));
 }
 
+/* Where each lane is loaded from, one inside where it is itself outside, and which are inside. No branch and nothing on the
+ * stack: gcc would keep all sums of the loop around it there, too. */
 typedef struct {
-    int32_t begin, end;
+    int32_t from[4];
+    uint32x4_t inside;
 } vec_lanes;
+
+INLINE int32_t vec_lane_between(int32_t lane, int32_t begin, int32_t end)
+{
+    return lane < begin ? begin : lane >= end ? end - 1 : lane;
+}
 
 INLINE vec_lanes vec_lanes_between(int32_t begin, int32_t end)
 {
-    return (vec_lanes){begin, end};
+    static const int32_t lanes[VEC] = {0, 1, 2, 3};
+    const int32x4_t lane = vld1q_s32(lanes);
+    return (vec_lanes){{vec_lane_between(0, begin, end), vec_lane_between(1, begin, end), vec_lane_between(2, begin, end),
+                        vec_lane_between(3, begin, end)},
+                       vandq_u32(vcgeq_s32(lane, vdupq_n_s32(begin)), vcltq_s32(lane, vdupq_n_s32(end)))};
 }
 
 INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
 {
-    if (lanes.begin == 0)
-        return vec_load_n(p, lanes.end);
-    float a[VEC] = {0.0f};
-    for (int32_t i = lanes.begin; i < lanes.end; i++)
-        a[i] = p[i];
-    return vec_load(a);
+    vec a = vld1q_dup_f32(p + lanes.from[0]);
+    a = vld1q_lane_f32(p + lanes.from[1], a, 1);
+    a = vld1q_lane_f32(p + lanes.from[2], a, 2);
+    a = vld1q_lane_f32(p + lanes.from[3], a, 3);
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), lanes.inside));
 }
 
 typedef uint8x16_t vec_index; /* of bytes */

@@ -37,6 +37,9 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
     for (int64_t i = 0; i < depth; i++, w += width * VEC) {
         const float *base = line->x + offset;
         FORGET_VALUE(base);
+        ptrdiff_t turn = stride * step;
+        if (stride > 1)
+            FORGET_VALUE(turn); /* else gcc adds step by step, one a cycle, which is slower than the loads */
         vec weights[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_WIDTH];
         if (kind == DEPTHWISE_GROUPS)
             FORGET_MEMORY(); /* x is the same for all i */
@@ -50,7 +53,7 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
             {
                 const int j = at * stride + phase;
                 if (j < (tile - 1) * stride + width) {
-                    const float *x = base;
+                    const float *x = base + phase * step;
                     int read = extent == WHOLE || LIKELY((uint32_t)j - begin < inside);
                     if ((extent == COLUMNS_AROUND || extent == LANES_AROUND) && UNLIKELY(!read)) {
                         read = j < seen;
@@ -70,9 +73,9 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                                 sum[r][m] = vec_fma(xj, weights[r][j - m * stride], sum[r][m]);
                         }
                     }
-                    base += step;
                 }
             }
+            base += turn;
         }
     }
 }
@@ -82,7 +85,7 @@ INLINE enum extent extent_of(const struct depthwise_line *line, int columns)
     if (line->begin >= line->end)
         return NOTHING;
     if (line->lane_begin != 0 || line->lane_end != VEC)
-        return SOME_LANES;
+        return line->lane_begin < line->lane_end ? SOME_LANES : NOTHING;
     return line->begin != 0 || line->end != columns ? SOME_COLUMNS : WHOLE;
 }
 

@@ -122,6 +122,10 @@ INLINE const float *gemm_lanes(const float *const *row, int64_t k, const float *
         vec bk[GEMM_MAX_VECTORS];
         EACH_VECTOR bk[v] = vec_load(b + v * VEC);
         EACH_ROW EACH_VECTOR sum[m][v] = vec_fma_lane(am[m], j, bk[v], sum[m][v]);
+        /* Each k-step for itself: where the registers get scarce, loads that overtake the multiply-adds of the one before make
+         * gcc move sums from register to register, and clang spill them. */
+        if (vectors > 1)
+            EACH_ROW EACH_VECTOR sum[m][v] = vec_pin(sum[m][v]);
     }
     return b;
 }
@@ -154,7 +158,7 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
         EACH_ROW row[m] = a[m] + offset;
         int64_t k = 0;
 #ifdef GEMM_LANES
-        for (; k + GEMM_LANES <= depth; k += GEMM_LANES)
+        for (; k <= depth - GEMM_LANES; k += GEMM_LANES)
             b = gemm_lanes(row, k, b, sum, rows, vectors);
 #endif
         for (; k < depth; k++, b += nr) {
