@@ -27,15 +27,17 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                   const int bottom, const int kind, const int width, const int stride, const int tile, const enum extent extent)
 {
     const int some = extent == SOME_LANES || extent == LANES_AROUND, before = line->lane_begin > 0;
-    const vec_lanes lanes = some ? vec_lanes_between(line->lane_begin, line->lane_end) : vec_lanes_between(0, VEC);
+    const int beyond = extent == LANES_AROUND && line->lane_begin == line->lane_end; /* all of them come around */
+    const vec_lanes lanes = some && !beyond ? vec_lanes_between(line->lane_begin, line->lane_end) : vec_lanes_between(0, VEC);
     const vec_lanes others = before ? vec_lanes_between(0, line->lane_begin) : vec_lanes_between(line->lane_end, VEC);
     const ptrdiff_t there = before ? args->lane_around : -args->lane_around;
-    const int turns = kind == DEPTHWISE_ROWS && (before || line->lane_end < args->columns); /* lanes that are stored */
+    const int turns =
+        kind == DEPTHWISE_ROWS && !beyond && (before || line->lane_end < args->columns); /* lanes that are stored */
     const int seen = (args->rows - 1) * stride + width; /* columns, by outputs that are stored */
     const uint32_t begin = (uint32_t)line->begin, inside = (uint32_t)(line->end - line->begin);
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
     for (int64_t i = 0; i < depth; i++, w += width * VEC) {
-        const float *base = line->x + offset;
+        const float *base = line->x + offset + (beyond ? there : 0);
         FORGET_VALUE(base);
         ptrdiff_t turn = stride * step;
         if (stride > 1)
