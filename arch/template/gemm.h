@@ -158,6 +158,7 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
         EACH_ROW row[m] = a[m] + offset;
         int64_t k = 0;
 #ifdef GEMM_LANES
+        EACH_ROW FORGET_VALUE(row[m]); /* or clang adds the offset again in each step */
         for (; k <= depth - GEMM_LANES; k += GEMM_LANES)
             b = gemm_lanes(row, k, b, sum, rows, vectors);
 #endif
