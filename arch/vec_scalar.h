@@ -8,7 +8,7 @@
  *     vec_load_n, vec_store_n       the first n floats; n <= 0 is none, n >= VEC is all. Memory beyond them is not touched, the
  *                                   other lanes are loaded as 0
  *     vec_keep(x)                   x, in a register from now on: gcc would rather load it again for each use
- *     vec_load_lanes(p, lanes)      the lanes of vec_lanes_between(begin, end), 0 <= begin <= end <= VEC, likewise
+ *     vec_load_lanes(p, lanes)      the lanes of vec_lanes_between(begin, end), 0 <= begin < end <= VEC, likewise
  *     vec_permute(x, index)         lane i becomes x's lane index[i]; vec_index_load reads the VEC int32_t of an index
  *     vec_clamp(x, lo, hi)          a NaN in x stays NaN
  *     vec_select_negative(x, a, b)  x < 0 ? a : b
@@ -20,6 +20,7 @@
  *                                   registers
  *     GEMM_LANES, vec_fma_lane      only where a multiply-add broadcasts one of an operand's GEMM_LANES lanes by itself:
  *                                   then GEMM_ROWS_v leaves a register for each row of A, too
+ *     vec_pin(x)                    with GEMM_LANES: x, in a register of its own from now on
  *     BURN_CHAINS                   independent chains that keep all FMA units busy
  *     DEPTHWISE_TALL_ROWS           sums of the depthwise kernels' tiles, two sizes, which leave registers for a window of 7
  *     DEPTHWISE_SHORT_ROWS

@@ -8,10 +8,8 @@ struct sum {
     float *diff_bias;
 };
 
-enum {
-    BLOCK = 32,
-    LANES = 16
-}; /* channels, pixels at once: in whole cache lines, by loops that compilers know to be vectors */
+/* Channels and pixels at once: whole cache lines, in loops that compilers know to be vectors. */
+enum { BLOCK = 32, LANES = 16 };
 
 static inline void add(const float *x, int64_t n, double *total)
 {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "faltung.h"
@@ -1194,6 +1195,33 @@ static void test_huge_but_valid(void **state)
     }
 }
 
+/* Planning takes about as long however large the image is: no loop of a solver's runs over it. */
+static void test_plan_of_huge_image(void **state)
+{
+    (void)state;
+    const int64_t side = INT64_C(1) << (sizeof(size_t) == 8 ? 27 : 12);
+    for (int64_t groups = 1; groups <= 3; groups += 2)
+        for (falt_layout layout = FALT_NCHW; layout <= FALT_NHWC; layout++)
+            for (falt_algorithm algorithm = FALT_ALGO_AUTO; algorithm < FALT_ALGO_COUNT; algorithm++)
+                for (falt_pass pass = FALT_FORWARD; pass <= FALT_BACKWARD_WEIGHTS; pass++) {
+                    falt_conv conv = FALT_CONV_INIT;
+                    falt_options options = FALT_OPTIONS_INIT;
+                    conv.groups = groups;
+                    conv.in_channels = conv.out_channels = 3;
+                    conv.in[0] = conv.in[1] = side;
+                    conv.kernel[0] = conv.kernel[1] = 3;
+                    conv.pad_begin[0] = conv.pad_begin[1] = 1;
+                    conv.layout = layout;
+                    options.algorithm = algorithm;
+                    falt_plan *plan = NULL;
+                    const clock_t start = clock();
+                    const falt_status status = falt_plan_create(&plan, &conv, pass, &options);
+                    assert_true((clock() - start) / CLOCKS_PER_SEC < 1);
+                    assert_true(status == FALT_OK || status == FALT_UNSUPPORTED);
+                    falt_plan_destroy(plan);
+                }
+}
+
 /* A plan for data that no machine holds can be made, and asked, but not executed. */
 static void test_plan_beyond_memory(void **state)
 {
@@ -1392,6 +1420,7 @@ int main(void)
         cmocka_unit_test(test_error_bound),
         cmocka_unit_test(test_batch_zero),
         cmocka_unit_test(test_huge_but_valid),
+        cmocka_unit_test(test_plan_of_huge_image),
         cmocka_unit_test(test_plan_beyond_memory),
         cmocka_unit_test(test_last_error_per_thread),
         cmocka_unit_test(test_concurrent_execution),

@@ -293,16 +293,42 @@ static double reach(const double *a, int64_t rows, int64_t columns, bool transpo
     return most * sum_most;
 }
 
+/* Whole numbers for weights, x and y, and room for A x and A^T y, between guard pages. */
+struct vectors {
+    falt_sizes sizes;
+    float *w, *x, *y, *ax, *aty;
+};
+
+static struct vectors draw_vectors(const falt_conv *conv, struct random *random)
+{
+    struct vectors v;
+    assert_int_equal(falt_conv_sizes(conv, &v.sizes), FALT_OK);
+    v.w = guarded(v.sizes.weights, AT_END);
+    v.x = guarded(v.sizes.src, AT_END);
+    v.y = guarded(v.sizes.dst, AT_BEGIN);
+    v.ax = guarded(v.sizes.dst, AT_END);
+    v.aty = guarded(v.sizes.src, AT_BEGIN);
+    fill_integer(random, v.w, v.sizes.weights);
+    fill_integer(random, v.x, v.sizes.src);
+    fill_integer(random, v.y, v.sizes.dst);
+    return v;
+}
+
+static void free_vectors(const struct vectors *v)
+{
+    guarded_free(v->w);
+    guarded_free(v->x);
+    guarded_free(v->y);
+    guarded_free(v->ax);
+    guarded_free(v->aty);
+}
+
 /* CSR times x is the engine, A^T from CSR is backward data and the transposed convolution, <A x, y> = <x, A^T y>. */
 static bool check_apply(const falt_conv *conv, falt_boundary boundary, const falt_options *options, struct random *random)
 {
-    falt_sizes sizes;
-    assert_int_equal(falt_conv_sizes(conv, &sizes), FALT_OK);
-    float *w = guarded(sizes.weights, AT_END), *x = guarded(sizes.src, AT_END), *y = guarded(sizes.dst, AT_BEGIN);
-    float *ax = guarded(sizes.dst, AT_END), *aty = guarded(sizes.src, AT_BEGIN);
-    fill_integer(random, w, sizes.weights);
-    fill_integer(random, x, sizes.src);
-    fill_integer(random, y, sizes.dst);
+    const struct vectors v = draw_vectors(conv, random);
+    const float *w = v.w, *x = v.x, *y = v.y;
+    float *ax = v.ax, *aty = v.aty;
     falt_operator *op;
     const falt_status status = falt_operator_create(&op, conv, boundary, w, options);
     if (status == FALT_OK) {
@@ -324,20 +350,16 @@ static bool check_apply(const falt_conv *conv, falt_boundary boundary, const fal
                         "%s: A^T y", falt_algorithm_name(options->algorithm));
             free(expected);
         }
-        for (int64_t n = 0; n < sizes.dst; n++)
+        for (int64_t n = 0; n < v.sizes.dst; n++)
             one += (double)ax[n] * (double)y[n];
-        for (int64_t n = 0; n < sizes.src; n++)
+        for (int64_t n = 0; n < v.sizes.src; n++)
             other += (double)aty[n] * (double)x[n];
-        assert_true(fabs(one - other) <= (exact ? 0.0 : 1e-5 * (fabs(one) + 100.0 * (double)(sizes.src + sizes.dst))));
+        assert_true(fabs(one - other) <= (exact ? 0.0 : 1e-5 * (fabs(one) + 100.0 * (double)(v.sizes.src + v.sizes.dst))));
         free(a);
         falt_operator_destroy(op);
     } else
         assert_int_equal(status, FALT_UNSUPPORTED);
-    guarded_free(w);
-    guarded_free(x);
-    guarded_free(y);
-    guarded_free(ax);
-    guarded_free(aty);
+    free_vectors(&v);
     return status == FALT_OK;
 }
 
@@ -370,35 +392,27 @@ static void test_apply(void **state)
  * periodic image that the reference sees. */
 static bool check_around(const falt_conv *conv, const falt_options *options, struct random *random)
 {
-    falt_sizes sizes;
-    assert_int_equal(falt_conv_sizes(conv, &sizes), FALT_OK);
-    float *w = guarded(sizes.weights, AT_END), *x = guarded(sizes.src, AT_END), *y = guarded(sizes.dst, AT_BEGIN);
-    float *result = guarded(sizes.src > sizes.dst ? sizes.src : sizes.dst, AT_END),
-          *expected = room(sizes.src > sizes.dst ? sizes.src : sizes.dst, 4);
-    fill_integer(random, w, sizes.weights);
-    fill_integer(random, x, sizes.src);
-    fill_integer(random, y, sizes.dst);
+    const struct vectors v = draw_vectors(conv, random);
     falt_operator *op;
-    const falt_status status = falt_operator_create(&op, conv, FALT_BOUNDARY_CIRCULAR, w, options);
+    const falt_status status = falt_operator_create(&op, conv, FALT_BOUNDARY_CIRCULAR, v.w, options);
     if (status == FALT_OK) {
         falt_options plain = FALT_OPTIONS_INIT;
         plain.algorithm = FALT_ALGO_REFERENCE;
-        falt_operator *reference = make(conv, FALT_BOUNDARY_CIRCULAR, w, &plain);
-        assert_int_equal(falt_operator_apply(reference, x, expected, NULL, 0), FALT_OK);
-        assert_int_equal(falt_operator_apply(op, x, result, NULL, 0), FALT_OK);
-        check_same(result, expected, sizes.dst, "%s: A x", falt_algorithm_name(options->algorithm));
-        assert_int_equal(falt_operator_apply_transposed(reference, y, expected, NULL, 0), FALT_OK);
-        assert_int_equal(falt_operator_apply_transposed(op, y, result, NULL, 0), FALT_OK);
-        check_same(result, expected, sizes.src, "%s: A^T y", falt_algorithm_name(options->algorithm));
+        falt_operator *reference = make(conv, FALT_BOUNDARY_CIRCULAR, v.w, &plain);
+        float *ax = room(v.sizes.dst, sizeof *ax), *aty = room(v.sizes.src, sizeof *aty);
+        assert_int_equal(falt_operator_apply(reference, v.x, ax, NULL, 0), FALT_OK);
+        assert_int_equal(falt_operator_apply_transposed(reference, v.y, aty, NULL, 0), FALT_OK);
+        assert_int_equal(falt_operator_apply(op, v.x, v.ax, NULL, 0), FALT_OK);
+        assert_int_equal(falt_operator_apply_transposed(op, v.y, v.aty, NULL, 0), FALT_OK);
+        check_same(v.ax, ax, v.sizes.dst, "%s: A x", falt_algorithm_name(options->algorithm));
+        check_same(v.aty, aty, v.sizes.src, "%s: A^T y", falt_algorithm_name(options->algorithm));
+        free(ax);
+        free(aty);
         falt_operator_destroy(reference);
         falt_operator_destroy(op);
     } else
         assert_int_equal(status, FALT_UNSUPPORTED);
-    guarded_free(w);
-    guarded_free(x);
-    guarded_free(y);
-    guarded_free(result);
-    free(expected);
+    free_vectors(&v);
     return status == FALT_OK;
 }
 
@@ -709,6 +723,7 @@ static void test_refusals(void **state)
     /* Nothing of such a matrix could be held; its size still can be asked for. (The image itself has to fit.) */
     const int64_t side = INT64_C(1) << (sizeof(size_t) == 8 ? 28 : 14);
     conv = square(2, 1, side, 3);
+    falt_operator_destroy(make(&conv, FALT_BOUNDARY_CIRCULAR, w, NULL));
     op = make(&conv, FALT_BOUNDARY_ZERO, w, NULL);
     info = info_of(op, -1, -1);
     assert_int_equal(info.rows, side * side);

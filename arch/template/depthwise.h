@@ -91,7 +91,7 @@ INLINE enum extent extent_of(const struct depthwise_line *line, int columns)
     return line->begin != 0 || line->end != columns ? SOME_COLUMNS : WHOLE;
 }
 
-/* The same of a circle. */
+/* The same of a circle, of which no line lies outside. */
 INLINE enum extent around(const struct depthwise_line *line, int columns)
 {
     if (line->lane_begin != 0 || line->lane_end != VEC)

@@ -252,19 +252,16 @@ static bool once_around(const struct problem *p, const struct depthwise *d)
         (d->vec > along || p->pad[2] > along ||
          d->blocks * d->vec + (p->kernel[2] - 1) * p->dilation[2] - p->pad[2] > 2 * along))
         return false;
-    if (d->windows + d->rest > size)
+    const int64_t window = (d->tile - 1) * d->stride + d->width, tap = (d->tile - 1) * stride + 1;
+    if (larger(window, tap) <= size)
+        return true;
+    /* A tile is longer than the image, so they are few, or there are far more outputs than inputs. */
+    if (d->row_tiles > 4 || d->windows + d->rest > 64)
         return false;
-    for (int64_t i = 0; i < d->windows + d->rest; i++) {
-        const int64_t span = (columns_of(d, i) - 1) * (is_window(d, i) ? 1 : stride) + 1;
-        if (span <= size)
-            continue;
-        /* A tile is longer than the image: there are few of them, or far more outputs than inputs. */
-        if (d->row_tiles > 4 || d->windows + d->rest > 64)
-            return false;
+    for (int64_t i = 0; i < d->windows + d->rest; i++)
         for (int64_t tile = 0; tile < d->row_tiles; tile++)
-            if (position_of(p, d, tile * d->tile, tap_at(d, i)) + span > 2 * size)
+            if (position_of(p, d, tile * d->tile, tap_at(d, i)) + (is_window(d, i) ? window : tap) > 2 * size)
                 return false;
-    }
     return true;
 }
 

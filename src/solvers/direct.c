@@ -105,7 +105,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
  * `units` output rows of a plane are cut into blocks. */
 static double blocks_cycles(const struct problem *p, const struct direct *d, int64_t units, int64_t block)
 {
-    const double line = (double)(p->in[2] * p->kernel[0] * p->x_group) / d->panels.vec * copy_cycles(p, d);
+    const double line = (double)p->in[2] * (double)p->kernel[0] * (double)p->x_group / d->panels.vec * copy_cycles(p, d);
     const double run = p->dilation[2] == 1 ? (double)p->kernel[2] : 1.0;
     const double again = (double)larger(0, (p->kernel[1] - 1) * p->dilation[1] + 1 - p->stride[1]);
     return (double)((block + units % block) * d->unit) * (cost_row + (double)p->taps / run * cost_pointer) +
