@@ -18,7 +18,8 @@ void falt_gather(const struct kernels *kernels, const float *from, struct tensor
 }
 
 /* Pixels [at, stop) of a strip that starts at pixel `begin` of a circle. Those of its pixels [from, end) are there already:
- * copying them again is faster than transposing one or two of the image. */
+ * copying them again is faster than transposing one or two of the image (but not than copying those: they have just been
+ * stored). */
 static void gather_circle(const struct kernels *kernels, const float *row, int64_t size, struct tensor_strides stride,
                           int64_t channels, int64_t begin, int64_t from, int64_t end, int64_t at, int64_t stop, float *to,
                           int64_t pitch)
@@ -26,7 +27,7 @@ static void gather_circle(const struct kernels *kernels, const float *row, int64
     for (int64_t run; at < stop; at += run) {
         const int64_t pixel = remainder_of(begin + at, size), there = pixel - begin;
         run = smaller(size - pixel, stop - at);
-        if (there >= from && there + run <= end)
+        if (stride.c != 1 && there >= from && there + run <= end)
             memcpy(to + at * pitch, to + there * pitch, (size_t)(run * pitch) * sizeof(float));
         else
             falt_gather(kernels, row + pixel * stride.pixel, stride, channels, run, to + at * pitch, pitch);
