@@ -87,10 +87,35 @@ bool is_canary(float x)
     return memcmp(&x, &canary_bits, sizeof x) == 0;
 }
 
+/* A stretch of canaries to copy and to compare with. */
+enum { STRETCH = 1024 };
+
+static const float *canaries(void)
+{
+    static float stretch[STRETCH];
+    for (int i = 0; i < STRETCH && !is_canary(stretch[STRETCH - 1]); i++)
+        stretch[i] = canary();
+    return stretch;
+}
+
 void fill_canary(float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
-        memcpy(x + i, &canary_bits, sizeof *x);
+    const float *const from = canaries();
+    for (int64_t i = 0; i < n; i += STRETCH)
+        memcpy(x + i, from, (size_t)(n - i < STRETCH ? n - i : STRETCH) * sizeof *x);
+}
+
+static int64_t count_written(const float *x, int64_t n)
+{
+    const float *const expected = canaries();
+    int64_t written = 0;
+    for (int64_t i = 0; i < n; i += STRETCH) {
+        const int64_t end = n - i < STRETCH ? n : i + STRETCH;
+        if (memcmp(x + i, expected, (size_t)(end - i) * sizeof *x) != 0)
+            for (int64_t k = i; k < end; k++)
+                written += !is_canary(x[k]);
+    }
+    return written;
 }
 
 struct mapping {
@@ -101,20 +126,48 @@ struct mapping {
     int64_t n;
 };
 
-static struct mapping *mappings;
+/* Those in use, and by pages those that are not, but no more of them than these: to map and to unmap takes longer than most
+ * tests of what is inside. */
+enum { SPARE_PAGES = 2048, ALL_SPARE_PAGES = 32 * SPARE_PAGES };
+static struct mapping *mappings, *spare[SPARE_PAGES + 1];
+static size_t spare_pages;
+
+static struct mapping *map(size_t page, size_t pages)
+{
+    struct mapping *mapping = pages <= SPARE_PAGES ? spare[pages] : NULL;
+    if (mapping) {
+        spare[pages] = mapping->next;
+        spare_pages -= pages;
+        return mapping;
+    }
+    mapping = malloc(sizeof *mapping);
+    assert_non_null(mapping);
+    mapping->guard = page;
+    mapping->body = pages * page;
+    mapping->base = mmap(NULL, mapping->body + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(mapping->base != MAP_FAILED);
+    assert_int_equal(mprotect(mapping->base + page, mapping->body, PROT_READ | PROT_WRITE), 0);
+    return mapping;
+}
+
+static void unmap(struct mapping *mapping)
+{
+    const size_t pages = mapping->body / mapping->guard;
+    if (pages <= SPARE_PAGES && spare_pages + pages <= ALL_SPARE_PAGES) {
+        mapping->next = spare[pages];
+        spare[pages] = mapping;
+        spare_pages += pages;
+    } else {
+        munmap(mapping->base, mapping->body + 2 * mapping->guard);
+        free(mapping);
+    }
+}
 
 float *guarded(int64_t n, enum guard_side side)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const size_t bytes = ((size_t)n + (side == OFF_BY_FOUR)) * sizeof(float);
-    struct mapping *mapping = malloc(sizeof *mapping);
-    assert_non_null(mapping);
-    mapping->guard = page;
-    mapping->body = bytes ? (bytes + page - 1) / page * page : page;
-    mapping->base = mmap(NULL, mapping->body + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(mapping->base != MAP_FAILED);
-    assert_int_equal(mprotect(mapping->base + page, mapping->body, PROT_READ | PROT_WRITE), 0);
-
+    struct mapping *mapping = map(page, bytes ? (bytes + page - 1) / page : 1);
     float *const begin = (float *)(void *)(mapping->base + page), *const end = begin + mapping->body / sizeof(float);
     mapping->x = side == AT_END ? end - n : begin + (side == OFF_BY_FOUR);
     mapping->n = n;
@@ -137,13 +190,8 @@ void guarded_free(float *x)
 
     const float *const begin = (float *)(void *)(mapping->base + mapping->guard);
     const float *const end = begin + mapping->body / sizeof(float);
-    int64_t before = 0, after = 0;
-    for (const float *p = begin; p < x; p++)
-        before += !is_canary(*p);
-    for (const float *p = x + mapping->n; p < end; p++)
-        after += !is_canary(*p);
-    munmap(mapping->base, mapping->body + 2 * mapping->guard);
-    free(mapping);
+    const int64_t before = count_written(begin, x - begin), after = count_written(x + mapping->n, end - (x + mapping->n));
+    unmap(mapping);
     if (before || after)
         fail_msg("%" PRId64 " floats before and %" PRId64 " after a tensor were written (FALTUNG_SEED=%" PRIu64 ")", before,
                  after, random_seed());
