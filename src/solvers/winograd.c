@@ -170,7 +170,7 @@ static void choose_workspace(const struct problem *p, struct winograd *w)
     w->dump = round_to_lines((size_t)w->panels.nr * sizeof(float));
     w->v = round_to_lines((size_t)(slices * w->v_point) * sizeof(float));
     w->m = round_to_lines((size_t)(w->points * w->m_point) * sizeof(float));
-    w->a_table = round_to_lines((size_t)(slices * w->block) * sizeof(float *));
+    w->a_table = round_to_lines((size_t)(p->kernel[0] * w->block) * sizeof(float *));
     if (p->layout == FALT_CHANNELS_FIRST) {
         w->strip = round_to_lines((size_t)(w->ah * (w->segment * w->mw + w->aw) * w->chunk) * sizeof(float));
         w->out_strip = round_to_lines((size_t)(w->mh * w->segment * w->mw * w->panels.nr) * sizeof(float));
@@ -322,7 +322,7 @@ struct job {
 
 struct thread_space {
     float *zeros, *dump, *v, *m;
-    const float **a_table; /* [point][tile of the block][depth tap], each register tile's part as [depth tap][row] */
+    const float **a_table; /* rows of V at the first point: for each register tile, [depth tap][row] */
     float *strip, *out_strip, *residual_strip;
 };
 
@@ -353,13 +353,19 @@ static void point_pixels(const struct job *job, const float *from, int64_t step,
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
+    const bool whole = y >= 0 && y + w->ah <= p->in[1] && x >= 0 && x + w->aw <= p->in[2];
     for (int h = 0; h < w->ah; h++) {
         const bool line = inside(y + h, p->in[1]);
-        const int64_t pixel = (y + h) * p->in[2] + x;
-        for (int v = 0; v < w->aw && !p->circular; v++)
-            *d++ = line && inside(x + v, p->in[2]) ? from + (pixel + v) * step : zeros;
-        for (int v = 0; v < w->aw && p->circular; v++)
-            *d++ = from + (falt_pixel(p, 1, y + h) * p->in[2] + falt_pixel(p, 2, x + v)) * step;
+        const float *pixel = from + ((y + h) * p->in[2] + x) * step;
+        if (whole)
+            for (int v = 0; v < w->aw; v++, pixel += step)
+                *d++ = pixel;
+        else if (!p->circular)
+            for (int v = 0; v < w->aw; v++)
+                *d++ = line && inside(x + v, p->in[2]) ? pixel + v * step : zeros;
+        else
+            for (int v = 0; v < w->aw; v++)
+                *d++ = from + (falt_pixel(p, 1, y + h) * p->in[2] + falt_pixel(p, 2, x + v)) * step;
     }
 }
 
@@ -412,13 +418,19 @@ static void transform_segment(const struct job *job, const struct thread_space *
     }
 }
 
+/* A block's tiles are the rows of register tiles: even ones. How many rows the one that begins at `from` has. */
+static int64_t register_tile(int64_t from, int64_t count, int64_t most)
+{
+    return divide_up(count - from, divide_up(count - from, most));
+}
+
 /* V of a block of one group, and the pointers that the GEMMs take it by. */
 static void transform_input(const struct job *job, const struct thread_space *space, int64_t group, int64_t first,
                             int64_t count)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const int64_t depth = p->kernel[0], subs = divide_up(count, job->kernels->gemm_rows[w->panels.vectors]);
+    const int64_t depth = p->kernel[0], most = job->kernels->gemm_rows[w->panels.vectors];
     struct segment s;
     for (int64_t done = 0; done < count; done += s.count) {
         s = segment_at(w, p, first + done, done, count - done);
@@ -426,20 +438,17 @@ static void transform_input(const struct job *job, const struct thread_space *sp
             const int64_t z = falt_pixel(p, 0, s.z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
             if (z >= 0)
                 transform_segment(job, space, &s, group, k, z);
+            for (int point = 0; point < w->points && z < 0; point++)
+                memset(space->v + (k * w->points + point) * w->v_point + s.first * w->v_row, 0,
+                       (size_t)(s.count * w->v_row) * sizeof(float));
         }
     }
-    for (int64_t sub = 0; sub < subs; sub++) {
-        int64_t from, to;
-        falt_share(count, (int)sub, (int)subs, &from, &to);
-        for (int64_t t = from; t < to; t++) {
-            s = segment_at(w, p, first + t, t, 1);
-            for (int64_t k = 0; k < depth; k++) {
-                const bool there = falt_pixel(p, 0, s.z * p->stride[0] - p->pad[0] + k * p->dilation[0]) >= 0;
-                for (int point = 0; point < w->points; point++)
-                    space->a_table[(point * w->block + from) * depth + k * (to - from) + t - from] =
-                        there ? space->v + (k * w->points + point) * w->v_point + t * w->v_row : space->zeros;
-            }
-        }
+    const float **a = space->a_table;
+    for (int64_t from = 0, rows; from < count; from += rows) {
+        rows = register_tile(from, count, most);
+        for (int64_t k = 0; k < depth; k++)
+            for (int64_t m = 0; m < rows; m++)
+                *a++ = space->v + k * w->points * w->v_point + (from + m) * w->v_row;
     }
 }
 
@@ -447,8 +456,7 @@ static void multiply(const struct job *job, const struct thread_space *space, in
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const int64_t width = falt_panel_width(&w->panels, panel),
-                  subs = divide_up(count, job->kernels->gemm_rows[w->panels.vectors]);
+    const int64_t width = falt_panel_width(&w->panels, panel), most = job->kernels->gemm_rows[w->panels.vectors];
     const float *u = (const float *)job->operands->packed + falt_panel_offset(&w->panels, panel_depth(p, w), group, panel);
     ptrdiff_t row[GEMM_MAX_ROWS];
     for (int m = 0; m < GEMM_MAX_ROWS; m++)
@@ -461,15 +469,16 @@ static void multiply(const struct job *job, const struct thread_space *space, in
         .columns = width,
         .epilogue = {.lo = -INFINITY, .hi = INFINITY},
     };
-    for (int point = 0; point < w->points; point++, u += p->kernel[0] * p->x_group * width)
-        for (int64_t sub = 0; sub < subs; sub++) {
-            int64_t from, to;
-            falt_share(count, (int)sub, (int)subs, &from, &to);
-            args.a = space->a_table + (point * w->block + from) * p->kernel[0];
-            args.b = u;
+    for (int point = 0; point < w->points; point++, u += p->kernel[0] * p->x_group * width) {
+        args.a_offset = point * w->v_point;
+        args.b = u;
+        for (int64_t from = 0, rows; from < count; from += rows) {
+            rows = register_tile(from, count, most);
+            args.a = space->a_table + from * p->kernel[0];
             args.c = space->m + point * w->m_point + from * w->panels.nr;
-            job->kernels->gemm[width / w->panels.vec][to - from](&args);
+            job->kernels->gemm[width / w->panels.vec][rows](&args);
         }
+    }
 }
 
 /* One line of a segment between y (or the residual) and a channels-last strip of nr floats a pixel. */
