@@ -92,7 +92,6 @@ INLINE void vec_store_n(float *p, vec a, int64_t n)
     }
 }
 
-/* a * b + c. Rounds twice where the hardware has no fused multiply-add: libm's emulation is a hundred times slower. */
 /* Past the caches where the instruction set has such a store; p is aligned to a whole vector. */
 INLINE void vec_stream(float *p, vec a)
 {
@@ -103,6 +102,7 @@ static void vec_fence(void)
 {
 }
 
+/* a * b + c. Rounds twice where the hardware has no fused multiply-add: libm's emulation is a hundred times slower. */
 INLINE vec vec_fma(vec a, vec b, vec c)
 {
 #ifdef __FP_FAST_FMAF

@@ -3,9 +3,10 @@
  * and thousands of random ones, against the reference solver (which test_reference.c holds to the definition).
  *
  * All tensors lie flush against inaccessible pages, outputs start as NaN, workspaces have exactly the size asked for, an odd
- * address and garbage inside. Packed or plain weights and any number of threads must give the same bits. With small whole
- * numbers as data every sum is exact in fp32, so solvers that sum directly must agree to the last bit whatever their order;
- * with real numbers the error must be below falt_plan_error_bound and, typically, near plain fp32 summation's.
+ * address and garbage inside. Packed or plain weights and any number of threads must give the same bits, and so must all
+ * instruction sets where one chain of fused multiply-adds makes each sum. With small whole numbers as data every sum is exact
+ * in fp32, so solvers that sum directly must agree to the last bit whatever their order; with real numbers the error must be
+ * below falt_plan_error_bound and, typically, near plain fp32 summation's.
  *
  * FALTUNG_TEST_QUICK=1 takes fewer problems, for emulators and sanitizers.
  */
@@ -301,6 +302,17 @@ static bool usable_isa(falt_isa isa)
     return (cpu.isas & 1u << isa) && isa <= best_isa();
 }
 
+/* Solvers whose sums are one chain of fused multiply-adds in an order that the instruction set has no say in. Where the
+ * compiler may not use such an instruction in portable C (__FP_FAST_FMAF), the scalar table rounds products, too. */
+static bool same_on_all_isas(falt_algorithm algorithm, falt_isa isa, falt_pass pass)
+{
+#ifndef __FP_FAST_FMAF
+    if (isa == FALT_ISA_SCALAR)
+        return false;
+#endif
+    return pass != FALT_BACKWARD_WEIGHTS && (algorithm == FALT_ALGO_DIRECT || algorithm == FALT_ALGO_IM2COL);
+}
+
 static void try_pass(const struct trial *trial, const struct inputs *in, falt_pass pass)
 {
     const int64_t count = output_count(&in->sizes, pass);
@@ -311,6 +323,7 @@ static void try_pass(const struct trial *trial, const struct inputs *in, falt_pa
     float *reference = execute(plan, trial, in, pass, false, title_of(trial, pass, &options, "oracle"));
     falt_plan_destroy(plan);
 
+    float *other[FALT_ALGO_COUNT] = {NULL}; /* of an instruction set before */
     for (falt_isa isa = FALT_ISA_SCALAR; isa < FALT_ISA_COUNT; isa++) {
         if (!usable_isa(isa))
             continue;
@@ -344,9 +357,19 @@ static void try_pass(const struct trial *trial, const struct inputs *in, falt_pa
                 if (algorithm == FALT_ALGO_AUTO)
                     break; /* it may choose another algorithm for another number of threads */
             }
-            free(first);
+            if (first && same_on_all_isas(algorithm, isa, pass)) {
+                if (other[algorithm])
+                    check_same(first, other[algorithm], count, "%s: against another instruction set",
+                               title_of(trial, pass, &options, ""));
+                free(other[algorithm]);
+                other[algorithm] = first;
+            } else {
+                free(first);
+            }
         }
     }
+    for (int algorithm = 0; algorithm < FALT_ALGO_COUNT; algorithm++)
+        free(other[algorithm]);
     free(reference);
 }
 
