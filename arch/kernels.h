@@ -214,7 +214,7 @@ struct depthwise_args {
     ptrdiff_t down_c; /* blocks: floats from an output row to the next */
     /* Floats once around the circle, from a column and from a lane outside of the image to the same inside of it: those before
      * `begin` are so far behind, those from `end` on so far ahead. 0: they are zeros. */
-    ptrdiff_t around, lane_around; /* blocks: columns are all inside */
+    ptrdiff_t around, lane_around;
     struct epilogue epilogue;
 };
 

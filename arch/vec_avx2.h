@@ -141,6 +141,11 @@ INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
     return _mm256_maskload_ps(p, lanes);
 }
 
+INLINE vec vec_load_lanes_over(vec a, const float *p, vec_lanes lanes)
+{
+    return _mm256_blendv_ps(a, _mm256_maskload_ps(p, lanes), _mm256_castsi256_ps(lanes));
+}
+
 typedef __m256i vec_index;
 
 INLINE vec_index vec_index_load(const int32_t *p)

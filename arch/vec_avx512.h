@@ -132,6 +132,11 @@ INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
     return _mm512_maskz_loadu_ps(lanes, p);
 }
 
+INLINE vec vec_load_lanes_over(vec a, const float *p, vec_lanes lanes)
+{
+    return _mm512_mask_loadu_ps(a, lanes, p);
+}
+
 typedef __m512i vec_index;
 
 INLINE vec_index vec_index_load(const int32_t *p)

@@ -191,6 +191,11 @@ INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), lanes.inside));
 }
 
+INLINE vec vec_load_lanes_over(vec a, const float *p, vec_lanes lanes)
+{
+    return vbslq_f32(lanes.inside, vec_load_lanes(p, lanes), a);
+}
+
 typedef uint8x16_t vec_index; /* of bytes */
 
 INLINE vec_index vec_index_load(const int32_t *p)

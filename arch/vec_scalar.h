@@ -9,6 +9,7 @@
  *                                   other lanes are loaded as 0
  *     vec_keep(x)                   x, in a register from now on: gcc would rather load it again for each use
  *     vec_load_lanes(p, lanes)      the lanes of vec_lanes_between(begin, end), 0 <= begin < end <= VEC, likewise
+ *     vec_load_lanes_over(x, p, lanes)   the same, the other lanes are x's
  *     vec_permute(x, index)         lane i becomes x's lane index[i]; vec_index_load reads the VEC int32_t of an index
  *     vec_clamp(x, lo, hi)          a NaN in x stays NaN
  *     vec_select_negative(x, a, b)  x < 0 ? a : b
@@ -189,6 +190,11 @@ INLINE vec_lanes vec_lanes_between(int32_t begin, int32_t end)
 INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
 {
     VEC_MAP(i >= lanes.begin && i < lanes.end ? p[i] : 0.0f);
+}
+
+INLINE vec vec_load_lanes_over(vec a, const float *p, vec_lanes lanes)
+{
+    VEC_MAP(i >= lanes.begin && i < lanes.end ? p[i] : a[i]);
 }
 
 typedef int32_t vec_index __attribute__((vector_size(VEC * sizeof(int32_t))));

@@ -65,7 +65,7 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                     if (read) {
                         vec xj = some ? vec_load_lanes(x, lanes) : vec_load(x);
                         if (extent == LANES_AROUND && turns)
-                            xj = vec_add(xj, vec_load_lanes(x + there, others));
+                            xj = vec_load_lanes_over(xj, x + there, others);
                         if (kind == DEPTHWISE_GROUPS)
                             xj = vec_permute(xj, index);
                         xj = vec_keep(xj);
@@ -232,7 +232,7 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
     UNROLL for (int r = 0; r < down; r++) EACH_OUTPUT sum[r][m] = vec_zero();
     for (int64_t l = 0; l < args->lines + down - 1; l++, line++, w += width * VEC) {
         const int64_t from = l < args->lines ? 0 : l - args->lines + 1, to = l < down ? l + 1 : down; /* rows that see it */
-        const enum extent extent = extent_of(line, columns);
+        const enum extent extent = args->around ? around(line, columns) : extent_of(line, columns);
         UNROLL for (int top = 0; top < down; top++)
         {
             UNROLL for (int bottom = top + 1; bottom <= down; bottom++)
@@ -245,6 +245,11 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
                     slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, SOME_COLUMNS);
                 else if (extent == SOME_LANES)
                     slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, SOME_LANES);
+                else if (extent == COLUMNS_AROUND)
+                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile,
+                          COLUMNS_AROUND);
+                else if (extent == LANES_AROUND)
+                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, LANES_AROUND);
             }
         }
     }

@@ -531,15 +531,6 @@ static void cut(const struct job *job, const struct thread_space *space, int64_t
     }
 }
 
-/* Whether all columns of a tile that `cut` knows are inside of the image. */
-static bool whole_columns(const struct depthwise *d, const struct thread_space *space)
-{
-    bool whole = true;
-    for (int64_t i = 0; i < d->windows + d->rest; i++)
-        whole = whole && space->columns[i].begin == 0 && space->columns[i].end == columns_of(d, i);
-    return whole;
-}
-
 /* The lines of a tile that `cut` knows: of all windows, then of all single taps. `down` output rows at once see one more line
  * each. */
 static void aim(const struct job *job, const struct thread_space *space, const struct place *at, int64_t down)
@@ -753,15 +744,13 @@ static void run_channels_last(const struct job *job, const struct thread_space *
     set_lanes(d, space->lines, NULL, 0);
     const int64_t height = divide_up(p->out[1], d->down), column = tile / height, plane = column / d->row_tiles;
     struct place at = {plane / p->out[0], plane % p->out[0], tile % height * d->down, column % d->row_tiles * d->tile, 0};
-    bool inside_columns = true; /* of a circle, which blocks do not go around */
     for (bool next = true; tile < last;) {
         if (next) {
             cut(job, space, at.first);
             args.rows = (int)smaller(d->tile, p->out[2] - at.first);
-            inside_columns = !p->circular || whole_columns(d, space);
         }
         const int64_t rows = smaller(d->down, p->out[1] - at.y), below = at.y + rows;
-        if (rows < d->down || (d->down > 1 && !inside_columns)) {
+        if (rows < d->down) {
             for (; at.y < below; at.y++)
                 run_tiles(job, space, &args, &at, 1, 1, begin, end);
             tile++;
