@@ -47,7 +47,9 @@ struct depthwise {
     int64_t blocks;                  /* channels first: vectors in an output row */
     int64_t down;                    /* channels last: output rows that are computed at once */
     int64_t repeats;                 /* likewise: the most tiles below each other whose input stays in L2 for all units */
-    int64_t row_tiles, tiles;        /* tiles of one row (last), or one plane (first); of all that a unit has to do */
+    int64_t row_tiles;               /* tiles of one row (last), or one plane (first) */
+    bool by_rows;                    /* channels last: threads get rows of the output, else columns of tiles */
+    int64_t tiles;                   /* what a unit is cut into for threads: rows, columns, tiles or blocks of all planes */
     bool strip;                      /* channels first through strips */
     int64_t strip_pitch, strip_rows; /* pixels of a strip's row; rows for each position in kernel depth */
     int64_t block_rows, block_tiles; /* outputs of a block: rows, tiles of a row */
@@ -184,7 +186,6 @@ static bool consider_channels(const struct problem *p, const struct resources *r
         d->tile = r->kernels->depthwise_rows[DEPTHWISE_SHORT];
     }
     d->row_tiles = divide_up(p->out[2], d->tile);
-    d->tiles = p->batch * p->out[0] * divide_up(p->out[1], d->down) * d->row_tiles;
     const double area = (double)p->stride[1] * (double)p->stride[2] * d->tile, further = area * (double)p->x_channels * 4.0;
     d->repeats = d->down > 1 ? INT32_MAX : larger(1, (int64_t)((double)r->cpu->l2 / 2.0 / further));
     if (d->strip) {
@@ -281,7 +282,44 @@ static bool choose_workspace(const struct problem *p, struct depthwise *d)
     return true;
 }
 
-/* The grid with the least time for its slowest piece, or a single thread where that is not worth a parallel region. */
+/* What one unit has to do, cut into equal parts for threads: how many, calls of a kernel in each, and what it costs, in cycles,
+ * where two threads meet within one of the planes. */
+struct way_to_cut {
+    int64_t tiles;
+    double calls, seam;
+};
+
+/* The grid with the least time for its slowest piece, or a single thread where that is not worth a parallel region; of those
+ * that take less than `least`, if that is not negative. cell, table: cycles of a call, of all units' calls. */
+static double choose_ranges(const struct problem *p, const struct resources *r, struct depthwise *d,
+                            const struct way_to_cut *cut, double cell, double table, double least)
+{
+    const double input = (double)(p->x_count + p->y_count) * sizeof(float) / cost_l3_bytes;
+    const double pixels = (double)p->y_count / (double)p->y_channels;
+    const double weights = (double)p->w_count * sizeof(float) / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes);
+    for (int64_t threads = 1; threads <= r->threads; threads++) {
+        const int64_t tile_ranges = smaller(threads, cut->tiles), unit_ranges = smaller(r->threads / threads, d->units);
+        for (int alone = threads == 1; alone >= 0; alone--) {
+            const int64_t units = alone ? 1 : unit_ranges;
+            const double members = (double)(tile_ranges * units), share = (double)divide_up(d->units, units);
+            const double compute = (double)divide_up(cut->tiles, tile_ranges) * cut->calls * (table + share * cell),
+                         transfer = input / members;
+            double seams = p->batch * p->out[0] % tile_ranges != 0 ? cut->seam : 0.0;
+            if (units > 1 && d->kind != DEPTHWISE_ROWS && !d->strip)
+                seams += cost_seam_pixel * pixels / (double)tile_ranges;
+            const double cycles = (compute > transfer ? compute : transfer) + weights * share / (double)d->units + seams;
+            const double seconds = cycles / cost_hertz + (members > 1.0 ? cost_region_seconds : 0.0);
+            if (least < 0.0 || seconds < least) {
+                least = seconds;
+                d->tile_ranges = tile_ranges;
+                d->unit_ranges = units;
+            }
+        }
+    }
+    return least;
+}
+
+/* The best grid of the best way to cut. */
 static double choose_grid(const struct problem *p, const struct resources *r, struct depthwise *d)
 {
     double table = 40.0 + 5.0 * (double)(d->lines + d->taps), cell = tile_cycles(d, d->tile) * (double)d->down;
@@ -298,25 +336,19 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         cell = cell * (double)(d->block_rows * d->block_tiles) + 0.45 * floats + 15.0 * (double)d->strip_rows;
         table = 0.0;
     }
-    const double input = (double)(p->x_count + p->y_count) * sizeof(float) / cost_l3_bytes;
-    const double weights = (double)p->w_count * sizeof(float) / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes);
-    double least = -1.0;
-    for (int64_t threads = 1; threads <= r->threads; threads++) {
-        const int64_t tile_ranges = smaller(threads, d->tiles), unit_ranges = smaller(r->threads / threads, d->units);
-        for (int alone = threads == 1; alone >= 0; alone--) {
-            const int64_t units = alone ? 1 : unit_ranges;
-            const double members = (double)(tile_ranges * units), share = (double)divide_up(d->units, units);
-            const double compute = (double)divide_up(d->tiles, tile_ranges) * (table + share * cell),
-                         transfer = input / members;
-            const double cycles = (compute > transfer ? compute : transfer) + weights * share / (double)d->units;
-            const double seconds = cycles / cost_hertz + (members > 1.0 ? cost_region_seconds : 0.0);
-            if (least < 0.0 || seconds < least) {
-                least = seconds;
-                d->tile_ranges = tile_ranges;
-                d->unit_ranges = units;
-            }
-        }
+    if (d->kind == DEPTHWISE_ROWS || d->strip) {
+        const struct way_to_cut cut = {d->tiles, 1.0, 0.0};
+        return choose_ranges(p, r, d, &cut, cell, table, -1.0);
     }
+    const int64_t planes = p->batch * p->out[0];
+    const double pixel = (double)p->y_channels * sizeof(float) / 64.0, down = (double)d->down;
+    const struct way_to_cut columns = {planes * d->row_tiles, (double)p->out[1] / down,
+                                       (double)p->out[1] * pixel * cost_seam_line};
+    const struct way_to_cut rows = {planes * p->out[1], (double)d->row_tiles / down, (double)d->row_tiles * cost_seam_column};
+    const double by_columns = choose_ranges(p, r, d, &columns, cell, table, -1.0);
+    const double least = choose_ranges(p, r, d, &rows, cell, table, by_columns);
+    d->by_rows = least < by_columns;
+    d->tiles = d->by_rows ? rows.tiles : columns.tiles;
     return least;
 }
 
@@ -713,8 +745,9 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
     }
 }
 
-/* Tiles run down the image first: the rows that neighbours share stay in the cache, and so do the columns' bounds. */
-static void run_channels_last(const struct job *job, const struct thread_space *space, int64_t tile, int64_t last,
+/* Lines [line, last) of all planes; tiles run down the image first: the rows that neighbours share stay in the cache, and so do
+ * the columns' bounds. */
+static void run_channels_last(const struct job *job, const struct thread_space *space, int64_t line, int64_t last,
                               int64_t begin, int64_t end)
 {
     const struct problem *p = job->p;
@@ -742,38 +775,26 @@ static void run_channels_last(const struct job *job, const struct thread_space *
     const int64_t room = p->in[1] + p->pad[1] - (p->kernel[1] - 1) * p->dilation[1];
     const int64_t outer = room <= 0 ? 0 : smaller(p->out[1], divide_up(room, p->stride[1]));
     set_lanes(d, space->lines, NULL, 0);
-    const int64_t height = divide_up(p->out[1], d->down), column = tile / height, plane = column / d->row_tiles;
-    struct place at = {plane / p->out[0], plane % p->out[0], tile % height * d->down, column % d->row_tiles * d->tile, 0};
-    for (bool next = true; tile < last;) {
-        if (next) {
+    const bool rows = d->by_rows;
+    const int64_t lines = rows ? p->out[1] : d->row_tiles;
+    for (int64_t next; line < last; line = next) {
+        const int64_t plane = line / lines, from = line % lines, to = smaller(lines, from + last - line);
+        next = line + to - from;
+        const int64_t bottom = rows ? to : p->out[1];
+        struct place at = {.n = plane / p->out[0], .z = plane % p->out[0]};
+        for (int64_t tile = rows ? 0 : from; tile < (rows ? d->row_tiles : to); tile++) {
+            at.first = tile * d->tile;
             cut(job, space, at.first);
             args.rows = (int)smaller(d->tile, p->out[2] - at.first);
+            for (int64_t down, tiles, y = rows ? from : 0; y < bottom; y += tiles * down) {
+                down = bottom - y < d->down ? 1 : d->down;
+                /* tiles that are inside of the image differ by an offset only */
+                const bool alike = y >= inner && y + down <= outer;
+                tiles = alike ? smaller(d->repeats, (smaller(outer, bottom) - y) / down) : 1;
+                at.y = y;
+                run_tiles(job, space, &args, &at, down, tiles, begin, end);
+            }
         }
-        const int64_t rows = smaller(d->down, p->out[1] - at.y), below = at.y + rows;
-        if (rows < d->down) {
-            for (; at.y < below; at.y++)
-                run_tiles(job, space, &args, &at, 1, 1, begin, end);
-            tile++;
-        } else {
-            /* tiles that are inside of the image differ by an offset only */
-            const int64_t alike = at.y >= inner && below <= outer ? (outer - at.y) / d->down : 1;
-            const int64_t tiles = smaller(last - tile, smaller(d->repeats, alike));
-            run_tiles(job, space, &args, &at, d->down, tiles, begin, end);
-            at.y += tiles * d->down;
-            tile += tiles;
-        }
-        next = at.y == p->out[1];
-        if (!next)
-            continue;
-        at.y = 0;
-        at.first += d->tile;
-        if (at.first < p->out[2])
-            continue;
-        at.first = 0;
-        if (++at.z < p->out[0])
-            continue;
-        at.z = 0;
-        at.n++;
     }
 }
 
