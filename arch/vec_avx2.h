@@ -9,6 +9,7 @@ enum { VEC = 8 };
 #define GEMM_ROWS_2 6
 #define GEMM_ROWS_3 4
 #define GEMM_ROWS_4 2
+#define GEMM_AHEAD 1024
 #define BURN_CHAINS 12
 #define DEPTHWISE_TALL_ROWS 7
 #define DEPTHWISE_SHORT_ROWS 4

@@ -21,6 +21,7 @@
  *                                   registers
  *     GEMM_LANES, vec_fma_lane      only where a multiply-add broadcasts one of an operand's GEMM_LANES lanes by itself:
  *                                   then GEMM_ROWS_v leaves a register for each row of A, too
+ *     GEMM_AHEAD                    only where it pays: floats ahead of its use that a register tile asks for B
  *     vec_pin(x)                    with GEMM_LANES: x, in a register of its own from now on
  *     BURN_CHAINS                   independent chains that keep all FMA units busy
  *     DEPTHWISE_TALL_ROWS           sums of the depthwise kernels' tiles, two sizes, which leave registers for a window of 7

@@ -6,6 +6,19 @@
  * beyond a clamp) go through a copy of the tile on the stack, whose lanes beyond the last column hold zeros.
  */
 
+/* Asks for the row of B that lies GEMM_AHEAD floats, a page, ahead. Hardware that prefetches stops at the end of each page, and
+ * B goes through one in a few hundred cycles: weights from memory, as in a network, or from L3 would have to be waited for. */
+INLINE void fetch_ahead(const float *b, const int vectors)
+{
+#ifdef GEMM_AHEAD
+    enum { LINE = 16 };
+    UNROLL for (int n = 0; n < GEMM_MAX_VECTORS * VEC; n += LINE) if (n < vectors * VEC) __builtin_prefetch(b + GEMM_AHEAD + n);
+#else
+    (void)b;
+    (void)vectors;
+#endif
+}
+
 enum { TILE_FLOATS = GEMM_MAX_ROWS * GEMM_MAX_VECTORS * VEC };
 
 /* Rows that are neighbours in memory, with columns `step` apart: the tile is a transposed matrix there. */
@@ -165,6 +178,7 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
         for (; k < depth; k++, b += nr) {
             vec bk[GEMM_MAX_VECTORS];
             EACH_VECTOR bk[v] = vec_load(b + v * VEC);
+            fetch_ahead(b, vectors);
             EACH_ROW
             {
                 const vec amk = vec_broadcast(row[m][k]);
