@@ -135,6 +135,7 @@ struct winograd_input_args {
     float *v;              /* V[point] is at v + point * v_step */
     ptrdiff_t v_step;
     int64_t channels;
+    ptrdiff_t ahead; /* floats from a pixel to the same of the next tile, to be fetched meanwhile; or 0 */
 };
 
 struct winograd_output_args {
@@ -146,6 +147,7 @@ struct winograd_output_args {
     int64_t channels;
     int stream; /* store past the caches; y is aligned to whole vectors then, and fence() follows before others may read it */
     struct epilogue epilogue;
+    ptrdiff_t ahead; /* likewise */
 };
 
 struct winograd_weights_args {

@@ -113,6 +113,8 @@ INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t
         {
             const float *pixel = args->d[h * pw + w] + c;
             d[w] = whole ? vec_load(pixel) : vec_load_n(pixel, args->channels - c);
+            if (whole && args->ahead)
+                __builtin_prefetch(pixel + args->ahead);
         }
         winograd_input_line(pw, aw, d, v);
         UNROLL for (int w = 0; w < aw; w++) t[w][h] = v[w];
@@ -157,6 +159,8 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64
             if (args->residual)
                 sum = vec_add(sum, vec_load_n(args->residual[h * mw + w] + c, n));
             sum = vec_clamp(sum, lo, hi);
+            if (whole && args->ahead)
+                __builtin_prefetch(args->y[h * mw + w] + c + args->ahead, 1);
             if (whole && args->stream)
                 vec_stream(args->y[h * mw + w] + c, sum);
             else if (whole)

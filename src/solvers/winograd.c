@@ -397,6 +397,7 @@ static void transform_segment(const struct job *job, const struct thread_space *
     if (p->layout == FALT_CHANNELS_LAST) {
         const float *plane = job->operands->x + s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + channel;
         args.channels = p->x_group;
+        args.ahead = w->mw * job->x.pixel;
         for (int64_t t = 0; t < s->count; t++) {
             point_pixels(job, plane, job->x.pixel, s->y - p->pad[1], s->x - p->pad[2] + t * w->mw, space->zeros, d);
             args.v = v + t * w->v_row;
@@ -505,6 +506,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .channels = columns,
         .stream = job->stream && columns % w->panels.vec == 0,
+        .ahead = strips || job->stream ? 0 : w->mw * p->y.pixel[2],
         .epilogue = job->epilogue,
     };
     if (strips && residual_base)

@@ -333,7 +333,7 @@ static void transform_row(const struct item *item, const struct view *view, cons
     struct range lines = {0, height}, columns = {0, width}; /* of the pixels at `from`, which are pixel_step floats apart */
     const float *from = plane, *d[WINOGRAD_MAX_POINTS];
     int64_t pixel_step = view->stride.pixel;
-    struct winograd_input_args args = {.d = d, .v_step = point};
+    struct winograd_input_args args = {.d = d, .v_step = point, .ahead = g->strip ? 0 : g->mw * view->stride.pixel};
     for (int64_t first = 0; first < channels; first += most) {
         args.channels = smaller(most, channels - first);
         if (g->strip) {
