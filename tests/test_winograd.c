@@ -324,7 +324,7 @@ static void check_accuracy(falt_pass pass, int64_t size, int64_t channels, int k
     guarded_free(exact);
 }
 
-static const int sizes[][2] = {{3, 3}, {5, 5}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 7}, {7, 1}};
+static const int kernel_sizes[][2] = {{3, 3}, {5, 5}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 7}, {7, 1}};
 
 static void test_accuracy(void **state)
 {
@@ -336,7 +336,7 @@ static void test_accuracy(void **state)
     for (int c = 0; c < (quick() ? 1 : 3); c++)
         for (int i = 0; i < 8; i++)
             for (int relu = 0; relu < 2; relu++)
-                check_accuracy(FALT_FORWARD, SIZE, channels[c], sizes[i][0], sizes[i][1], relu, &random, &tiles);
+                check_accuracy(FALT_FORWARD, SIZE, channels[c], kernel_sizes[i][0], kernel_sizes[i][1], relu, &random, &tiles);
     assert_true(tiles >= 8 * 2);
 }
 
@@ -351,8 +351,124 @@ static void test_accuracy_of_weights(void **state)
     for (int n = 0; n < (quick() ? 2 : 4); n++)
         for (int i = 0; i < 8; i++)
             for (int relu = 0; relu < 2; relu++)
-                check_accuracy(FALT_BACKWARD_WEIGHTS, pixels[n], CHANNELS, sizes[i][0], sizes[i][1], relu, &random, &tiles);
+                check_accuracy(FALT_BACKWARD_WEIGHTS, pixels[n], CHANNELS, kernel_sizes[i][0], kernel_sizes[i][1], relu,
+                               &random, &tiles);
     assert_true(tiles >= 8 * 2);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- bounds */
+
+enum data { UNIFORM, LARGE_MEAN, ALTERNATING, ONE_HUGE, ALL_SIZES, DATA_KINDS };
+
+static void fill_as(enum data kind, struct random *random, float *x, int64_t n)
+{
+    fill_uniform(random, x, n);
+    for (int64_t i = 0; i < n; i++)
+        switch (kind) {
+        case LARGE_MEAN:
+            x[i] += 1000.0f;
+            break;
+        case ALTERNATING: /* what cancels in the sum is large in it */
+            x[i] = (i & 1 ? -1.0f : 1.0f) * (1.0f + 0x1p-10f * x[i]);
+            break;
+        case ALL_SIZES:
+            x[i] = ldexpf(x[i], (int)random_between(random, -20, 20));
+            break;
+        default:
+            break;
+        }
+    if (kind == ONE_HUGE)
+        x[random_between(random, 0, n - 1)] *= 1e12f;
+}
+
+/* Kernels that there are transforms for, in 1 to 3 dimensions; small, so that many of them take seconds. */
+static falt_conv conv_for_bounds(struct random *random)
+{
+    static const int64_t kernels[][2] = {{3, 3}, {3, 3}, {5, 5}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 7}, {7, 1}};
+    falt_conv conv = FALT_CONV_INIT;
+    const int64_t *kernel = kernels[random_between(random, 0, 8)];
+    conv.spatial_dims = (int32_t)random_between(random, 1, 3);
+    conv.layout = random_between(random, 0, 1) ? FALT_NHWC : FALT_NCHW;
+    conv.weights_layout = random_between(random, 0, 1) ? FALT_OHWI : FALT_OIHW;
+    conv.groups = random_between(random, 0, 3) == 0 ? 2 : 1;
+    conv.batch = random_between(random, 1, 2);
+    conv.in_channels = conv.groups * random_between(random, 1, 20);
+    conv.out_channels = conv.groups * random_between(random, 1, 20);
+    for (int d = 0; d < conv.spatial_dims; d++) {
+        const int inner = d - (conv.spatial_dims - 2); /* 0 and 1: the dimensions of the table */
+        conv.kernel[d] = inner >= 0 ? kernel[inner] : random_between(random, 1, 3);
+        conv.in[d] = random_between(random, conv.kernel[d], inner >= 0 ? 15 : 4);
+        conv.pad_begin[d] = random_between(random, 0, conv.kernel[d] / 2);
+        conv.pad_end[d] = random_between(random, 0, conv.kernel[d] / 2);
+    }
+    return conv;
+}
+
+static void read_as(falt_tensors *tensors, falt_pass pass, const float *a, const float *b, float *result)
+{
+    *tensors = pass == FALT_FORWARD         ? (falt_tensors){.src = a, .weights = b, .dst = result}
+               : pass == FALT_BACKWARD_DATA ? (falt_tensors){.diff_dst = a, .weights = b, .diff_src = result}
+                                            : (falt_tensors){.src = a, .diff_dst = b, .diff_weights = result};
+}
+
+/* Whether Winograd serves the pass; if so its result is within falt_plan_error_bound of the reference's. */
+static bool check_bound(const falt_conv *conv, falt_pass pass, float accuracy, enum data first, enum data second,
+                        struct random *random)
+{
+    falt_plan *plan = plan_with(conv, pass, FALT_ALGO_WINOGRAD, accuracy);
+    if (!plan)
+        return false;
+    falt_sizes sizes;
+    assert_int_equal(falt_conv_sizes(conv, &sizes), FALT_OK);
+    const int64_t n_a = pass == FALT_BACKWARD_DATA ? sizes.dst : sizes.src;
+    const int64_t n_b = pass == FALT_BACKWARD_WEIGHTS ? sizes.dst : sizes.weights;
+    const int64_t n = pass == FALT_FORWARD ? sizes.dst : pass == FALT_BACKWARD_DATA ? sizes.src : sizes.weights;
+    float *a = guarded(n_a, AT_END), *b = guarded(n_b, AT_END), *result = guarded(n, AT_END), *exact = guarded(n, AT_END);
+    double *expected = malloc((size_t)n * sizeof *expected), *tolerance = malloc((size_t)n * sizeof *tolerance);
+    assert_true(expected && tolerance);
+    fill_as(first, random, a, n_a);
+    fill_as(second, random, b, n_b);
+    falt_plan *reference = plan_with(conv, pass, FALT_ALGO_REFERENCE, 0.0f);
+    assert_non_null(reference);
+    falt_tensors tensors;
+    double bound = -1.0;
+    read_as(&tensors, pass, a, b, exact);
+    assert_int_equal(falt_execute(reference, &tensors), FALT_OK);
+    read_as(&tensors, pass, a, b, result);
+    assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+    assert_int_equal(falt_plan_error_bound(plan, &tensors, &bound), FALT_OK);
+    assert_true(bound >= 0.0 && isfinite(bound));
+    for (int64_t i = 0; i < n; i++) {
+        expected[i] = (double)exact[i];
+        tolerance[i] = bound + 0x1p-24 * fabs(expected[i]); /* the reference is rounded, too */
+    }
+    falt_plan_info info = {.struct_size = sizeof info};
+    assert_int_equal(falt_plan_get_info(plan, &info), FALT_OK);
+    check_within(result, expected, tolerance, n, "%s, pass %d, data %d and %d", info.kernel, (int)pass, (int)first,
+                 (int)second);
+    falt_plan_destroy(reference);
+    falt_plan_destroy(plan);
+    guarded_free(a);
+    guarded_free(b);
+    guarded_free(result);
+    guarded_free(exact);
+    free(expected);
+    free(tolerance);
+    return true;
+}
+
+/* No result is ever outside of its stated bound, be the data as adverse as they like. */
+static void test_bounds(void **state)
+{
+    (void)state;
+    struct random random = random_stream(5);
+    const int wanted = quick() ? 300 : 10000;
+    for (int done = 0; done < wanted;) {
+        const falt_conv conv = conv_for_bounds(&random);
+        const falt_pass pass = (falt_pass)random_between(&random, FALT_FORWARD, FALT_BACKWARD_WEIGHTS);
+        const enum data first = (enum data)(done % DATA_KINDS), second = (enum data)(done / DATA_KINDS % DATA_KINDS);
+        done += check_bound(&conv, pass, random_between(&random, 0, 1) ? 1000.0f : 0.0f, first, second, &random);
+    }
 }
 
 /* What is not finite reaches all that direct summation would make so, and nothing beyond the tiles that read it. */
@@ -405,6 +521,7 @@ static void test_not_finite(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_transforms), cmocka_unit_test(test_accuracy),
-                                       cmocka_unit_test(test_accuracy_of_weights), cmocka_unit_test(test_not_finite)};
+                                       cmocka_unit_test(test_accuracy_of_weights), cmocka_unit_test(test_bounds),
+                                       cmocka_unit_test(test_not_finite)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
