@@ -465,12 +465,43 @@ static void net_totals(void **state)
     }
 }
 
+/* Winograd's blocks are no larger than the tensors justify, whatever the threads. */
+static void net_workspaces(void **state)
+{
+    (void)state;
+    static const int32_t threads[] = {1, 2, 4};
+    int plans = 0;
+    for (size_t i = 0; i < net_count; i++)
+        for (size_t j = 0; j < nets[i].layer_count; j++)
+            for (int k = 0; k < 6; k++) {
+                falt_conv conv = parse(nets[i].layers[j].problem, nets[i].layers[j].transposed).conv;
+                conv.layout = k % 2 ? FALT_NHWC : FALT_NCHW;
+                falt_options options = FALT_OPTIONS_INIT;
+                options.algorithm = FALT_ALGO_WINOGRAD;
+                options.threads = threads[k / 2];
+                falt_plan *plan = NULL;
+                falt_sizes sizes;
+                assert_int_equal(falt_conv_sizes(&conv, &sizes), FALT_OK);
+                if (falt_plan_create(&plan, &conv, FALT_FORWARD, &options) != FALT_OK)
+                    continue;
+                const double tensors = (double)(sizes.src + sizes.weights + sizes.dst) * sizeof(float);
+                const double ratio = (double)falt_plan_workspace_size(plan, 1) / tensors;
+                if (ratio > 2.0)
+                    fail_msg("%s, %s, %d threads: the workspace is %.2f times the tensors", nets[i].layers[j].problem,
+                             k % 2 ? "nhwc" : "nchw", (int)options.threads, ratio);
+                plans++;
+                falt_plan_destroy(plan);
+            }
+    assert_true(plans > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fields),     cmocka_unit_test(defaults),    cmocka_unit_test(padding),    cmocka_unit_test(names),
-        cmocka_unit_test(errors),     cmocka_unit_test(round_trips), cmocka_unit_test(geometries), cmocka_unit_test(batch_file),
-        cmocka_unit_test(net_layers), cmocka_unit_test(net_totals),
+        cmocka_unit_test(fields),     cmocka_unit_test(defaults),       cmocka_unit_test(padding),
+        cmocka_unit_test(names),      cmocka_unit_test(errors),         cmocka_unit_test(round_trips),
+        cmocka_unit_test(geometries), cmocka_unit_test(batch_file),     cmocka_unit_test(net_layers),
+        cmocka_unit_test(net_totals), cmocka_unit_test(net_workspaces),
     };
     return cmocka_run_group_tests_name("notation", tests, NULL, NULL);
 }

@@ -111,16 +111,31 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     return input + output + calls + (gemm + fetch.exposed > fetch.all ? gemm + fetch.exposed : fetch.all);
 }
 
+/* Bytes of V and M. */
+static double block_bytes(const struct problem *p, const struct winograd *w, int64_t block)
+{
+    return (double)w->points * (double)block * (double)(p->kernel[0] * w->v_row + w->panels.nr) * sizeof(float);
+}
+
 /* Few blocks read the weights seldom, small ones leave V in L2. About three register tiles are a good compromise (measured:
- * 56x56x64 to 224x224x64), the whole piece where the weights come from memory each time. */
+ * 56x56x64 to 224x224x64), the whole piece where the weights come from memory each time; fewer, where all threads together
+ * would need more than 1.8 times the memory of the tensors: strips and padding come on top, and twice is the limit. */
 static int64_t choose_block(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tile_ranges,
                             int64_t panel_ranges)
 {
+    static const int multiples[] = {1, 2, 3, 6, 12, 24};
     const int64_t tiles = divide_up(w->tiles, tile_ranges), row = r->kernels->gemm_rows[w->panels.vectors];
+    const double tensors = ((double)p->x_count + (double)p->y_count + (double)p->w_count) * sizeof(float);
+    const double room = 1.8 * tensors / (double)(tile_ranges * panel_ranges);
     int64_t best = 1;
     double least = -1.0;
-    for (int64_t most = 3 * row; most <= 24 * row; most *= 2) {
-        const int64_t block = divide_up(tiles, divide_up(tiles, most)); /* even blocks */
+    for (size_t i = 0; i < sizeof multiples / sizeof *multiples; i++) {
+        const int64_t block = divide_up(tiles, divide_up(tiles, multiples[i] * row)); /* even blocks */
+        const bool fits = block_bytes(p, w, block) <= room;
+        if (multiples[i] < 3 && block_bytes(p, w, smaller(tiles, 3 * row)) <= room)
+            continue;
+        if (least >= 0.0 && !fits)
+            break;
         const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block);
         if (least < 0.0 || cycles < 0.95 * least) {
             least = cycles;
