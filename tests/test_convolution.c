@@ -306,11 +306,13 @@ static bool usable_isa(falt_isa isa)
  * compiler may not use such an instruction in portable C (__FP_FAST_FMAF), the scalar table rounds products, too. */
 static bool same_on_all_isas(falt_algorithm algorithm, falt_isa isa, falt_pass pass)
 {
-#ifndef __FP_FAST_FMAF
-    if (isa == FALT_ISA_SCALAR)
-        return false;
+#ifdef __FP_FAST_FMAF
+    const bool fused = true;
+#else
+    const bool fused = isa != FALT_ISA_SCALAR;
 #endif
-    return pass != FALT_BACKWARD_WEIGHTS && (algorithm == FALT_ALGO_DIRECT || algorithm == FALT_ALGO_IM2COL);
+    (void)isa;
+    return fused && pass != FALT_BACKWARD_WEIGHTS && (algorithm == FALT_ALGO_DIRECT || algorithm == FALT_ALGO_IM2COL);
 }
 
 static void try_pass(const struct trial *trial, const struct inputs *in, falt_pass pass)

@@ -224,6 +224,8 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
                                  const int width, const int stride, const int tile, const int down, const int circular)
 {
     const int kind = DEPTHWISE_CHANNELS, columns = (tile - 1) * stride + width;
+    const enum extent some_columns = circular ? COLUMNS_AROUND : SOME_COLUMNS;
+    const enum extent some_lanes = circular ? LANES_AROUND : SOME_LANES;
     const ptrdiff_t row_w = width * VEC;
     const ptrdiff_t offset = args->offset + repeat * args->repeat_offset + unit * args->unit_offset;
     const struct depthwise_line *line = args->x;
@@ -241,15 +243,10 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
                     continue;
                 if (extent == WHOLE)
                     slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, WHOLE);
-                else if (!circular && extent == SOME_COLUMNS)
-                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, SOME_COLUMNS);
-                else if (!circular && extent == SOME_LANES)
-                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, SOME_LANES);
-                else if (circular && extent == COLUMNS_AROUND)
-                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile,
-                          COLUMNS_AROUND);
-                else if (circular && extent == LANES_AROUND)
-                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, LANES_AROUND);
+                else if (extent == some_columns)
+                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, some_columns);
+                else if (extent == some_lanes)
+                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, some_lanes);
             }
         }
     }
@@ -258,28 +255,23 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
                         repeat * args->repeat_c + unit * args->unit_c + r * args->down_c, plain, kind, tile);
 }
 
-INLINE void depthwise_block(const struct depthwise_args *args, const int width, const int stride, const int tile,
-                            const int down, const int circular)
-{
-    const int plain = plain_tile(args, tile);
-    for (int64_t repeat = 0; repeat < args->repeats; repeat++) { /* shares few rows with the next: better x as it lies */
-        for (int64_t unit = 0; unit < args->units; unit++)
-            depthwise_block_unit(args, repeat, unit, plain, width, stride, tile, down, circular);
+/* All units of all repeats, of blocks of 3x3 windows. A repeat shares few rows with the next: better x as it lies. A macro and
+ * two functions: in one, gcc makes the usual case slower by some 2 %; through one more inlined, clang unrolls too late. */
+#define DEPTHWISE_BLOCK_DEFINE(name, circular)                                                                                 \
+    NOINLINE void name(const struct depthwise_args *args)                                                                      \
+    {                                                                                                                          \
+        const int plain = plain_tile(args, DEPTHWISE_SHORT_ROWS);                                                              \
+        for (int64_t repeat = 0; repeat < args->repeats; repeat++) {                                                           \
+            for (int64_t unit = 0; unit < args->units; unit++)                                                                 \
+                depthwise_block_unit(args, repeat, unit, plain, 3, 1, DEPTHWISE_SHORT_ROWS, DEPTHWISE_DOWN, circular);         \
+        }                                                                                                                      \
     }
-}
-
-/* A function of its own: in one with the others, gcc makes those slower by some 2 %. */
-NOINLINE void depthwise_block_around(const struct depthwise_args *args)
-{
-    depthwise_block(args, 3, 1, DEPTHWISE_SHORT_ROWS, DEPTHWISE_DOWN, 1);
-}
+DEPTHWISE_BLOCK_DEFINE(depthwise_block_inside, 0)
+DEPTHWISE_BLOCK_DEFINE(depthwise_block_around, 1)
 
 static void depthwise_block_3x3(const struct depthwise_args *args)
 {
-    if (args->around)
-        depthwise_block_around(args);
-    else
-        depthwise_block(args, 3, 1, DEPTHWISE_SHORT_ROWS, DEPTHWISE_DOWN, 0);
+    (args->around ? depthwise_block_around : depthwise_block_inside)(args);
 }
 #define DEPTHWISE_BLOCK depthwise_block_3x3
 #else
