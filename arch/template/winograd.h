@@ -11,6 +11,9 @@
 
 enum { ALPHA = 8 };
 
+/* Whether pixels of the next tile are asked for: short vectors would do so several times for each cache line. */
+enum { FETCHES_AHEAD = VEC * sizeof(float) >= 32 };
+
 /* The sizes are constants wherever these are inlined. As many pixels as points are x's, fewer the gradient of y's. */
 INLINE void winograd_input_line(int pixels, int alpha, const vec *d, vec *v)
 {
@@ -113,7 +116,7 @@ INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t
         {
             const float *pixel = args->d[h * pw + w] + c;
             d[w] = whole ? vec_load(pixel) : vec_load_n(pixel, args->channels - c);
-            if (whole && args->ahead)
+            if (FETCHES_AHEAD && whole && args->ahead)
                 __builtin_prefetch(pixel + args->ahead);
         }
         winograd_input_line(pw, aw, d, v);
@@ -159,7 +162,7 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64
             if (args->residual)
                 sum = vec_add(sum, vec_load_n(args->residual[h * mw + w] + c, n));
             sum = vec_clamp(sum, lo, hi);
-            if (whole && args->ahead)
+            if (FETCHES_AHEAD && whole && args->ahead)
                 __builtin_prefetch(args->y[h * mw + w] + c + args->ahead, 1);
             if (whole && args->stream)
                 vec_stream(args->y[h * mw + w] + c, sum);
