@@ -15,9 +15,9 @@ static const double cost_fma_latency = 4.5;
 static const double cost_l3_bytes = 16.0;    /* per cycle and core */
 static const double cost_memory_bytes = 5.0; /* per cycle and core */
 static const double cost_shared_bytes = 2.0; /* of what another core has just written */
-/* Two cores that write to neighbouring lines lose some to each other's prefetchers. Measured on Zen 5, cycles at each place
- * where one's pixels of a row end and the other's begin, for each line of a pixel; the same where channels of a pixel do, once;
- * and where one's way down a column of tiles ends above the other's. */
+/* Two cores that write to neighbouring lines lose some to each other's prefetchers. Cycles (measured on Zen 5) for each row
+ * that is split between two, times the cache lines of a pixel; for each pixel whose channels are split; and for each column of
+ * tiles that is split into an upper and a lower part. */
 static const double cost_seam_line = 60.0, cost_seam_pixel = 300.0, cost_seam_column = 6000.0;
 static const int cost_nominal_threads = 4;      /* for choices that change the rounding, and so must not know the real number */
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */

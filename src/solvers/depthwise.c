@@ -745,8 +745,8 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
     }
 }
 
-/* Lines [line, last) of all planes; tiles run down the image first: the rows that neighbours share stay in the cache, and so do
- * the columns' bounds. */
+/* Lines [line, last) of all planes: rows of the output, or columns of tiles. Tiles run down the image first: the rows that
+ * neighbours share stay in the cache, and so do the columns' bounds. */
 static void run_channels_last(const struct job *job, const struct thread_space *space, int64_t line, int64_t last,
                               int64_t begin, int64_t end)
 {
