@@ -59,10 +59,16 @@ struct gemm_args {
     const float *row_bias; /* [rows], or NULL: where the output channels are in the rows */
     int64_t columns;       /* 1 ... nr */
     int accumulate;        /* start from what is in C */
+    int64_t tiles;         /* to compute, of as many rows, with the same B; 0 is 1. From each to the next: */
+    struct {
+        ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
+    } next;
+    int64_t turn, turns; /* of all tiles that use B one after the other, which the first is, and how many: for prefetching */
     struct epilogue epilogue;
 };
 
-typedef void gemm_kernel(const struct gemm_args *args);
+/* Leaves a, a_offset, c, residual and turn as the tile behind the last one would have them. */
+typedef void gemm_kernel(struct gemm_args *args);
 
 /*
  * Sum of outer products on the same register tiles, for weight gradients: the reduction runs over pixels.

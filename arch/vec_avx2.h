@@ -10,6 +10,7 @@ enum { VEC = 8 };
 #define GEMM_ROWS_3 4
 #define GEMM_ROWS_4 2
 #define GEMM_AHEAD 1024
+#define GEMM_STEPS 4
 #define BURN_CHAINS 12
 #define DEPTHWISE_TALL_ROWS 7
 #define DEPTHWISE_SHORT_ROWS 4
@@ -75,6 +76,12 @@ static void vec_fence(void)
 INLINE vec vec_fma(vec a, vec b, vec c)
 {
     return _mm256_fmadd_ps(a, b, c);
+}
+
+INLINE vec vec_fma_onto(vec a, vec b, vec c)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(a), "x"(b));
+    return c;
 }
 
 INLINE vec vec_add(vec a, vec b)

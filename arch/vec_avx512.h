@@ -75,6 +75,8 @@ INLINE vec vec_fma(vec a, vec b, vec c)
     return _mm512_fmadd_ps(a, b, c);
 }
 
+#define vec_fma_onto vec_fma
+
 INLINE vec vec_add(vec a, vec b)
 {
     return _mm512_add_ps(a, b);

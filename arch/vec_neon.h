@@ -108,6 +108,8 @@ INLINE vec vec_fma(vec a, vec b, vec c)
     return vfmaq_f32(c, a, b);
 }
 
+#define vec_fma_onto vec_fma
+
 INLINE vec vec_add(vec a, vec b)
 {
     return vaddq_f32(a, b);

@@ -21,6 +21,8 @@
  *                                   registers
  *     GEMM_LANES, vec_fma_lane      only where a multiply-add broadcasts one of an operand's GEMM_LANES lanes by itself:
  *                                   then GEMM_ROWS_v leaves a register for each row of A, too
+ *     vec_fma_onto(a, b, c)         a * b + c where c was, for sums: unrolled, gcc puts some over a or b, and then moves them
+ *     GEMM_STEPS                    only where it pays: k-steps of an unrolled loop of the register tiles
  *     GEMM_AHEAD                    only where it pays: floats ahead of its use that a register tile asks for B
  *     vec_pin(x)                    with GEMM_LANES: x, in a register of its own from now on
  *     BURN_CHAINS                   independent chains that keep all FMA units busy
@@ -113,6 +115,8 @@ INLINE vec vec_fma(vec a, vec b, vec c)
     return a * b + c;
 #endif
 }
+
+#define vec_fma_onto vec_fma
 
 INLINE vec vec_add(vec a, vec b)
 {

@@ -51,7 +51,7 @@ struct tile_case {
 
 static void run_tile(void *context, int64_t iterations)
 {
-    const struct tile_case *tile = context;
+    struct tile_case *tile = context;
     for (int64_t i = 0; i < iterations; i++)
         tile->kernel(&tile->args);
 }

@@ -226,6 +226,8 @@ static void test_burn(void **state)
 /* How the rows of C lie: c[m][n] at origin + m * row + n * step. */
 enum placement { ROWS, CHANNELS_FIRST, APART, PLACEMENTS };
 
+enum { TURNS = 32 }; /* tiles in a row, enough for any of them to leave most of the prefetching to the others */
+
 struct gemm_case {
     const struct kernels *kernels;
     int vectors, rows;
@@ -332,6 +334,8 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .step = step,
                                                              .columns = columns,
                                                              .accumulate = at->accumulate,
+                                                             .turns = random_between(random, 0, 1) * TURNS,
+                                                             .turn = random_between(random, 0, TURNS - 1),
                                                              .epilogue = *at->epilogue});
 
     char text[256];
@@ -476,6 +480,7 @@ static void test_gemm_same_bits(void **state)
                                                                       .bias = bias,
                                                                       .step = step,
                                                                       .columns = columns,
+                                                                      .turns = choice % 2 * TURNS,
                                                                       .epilogue = epilogues[e]});
                     for (int m = 0; m < rows; m++) {
                         const float *result = c + row[m] + at * step;
@@ -497,6 +502,70 @@ static void test_gemm_same_bits(void **state)
                 guarded_free(b);
                 guarded_free(c);
                 guarded_free(added);
+            }
+        }
+    }
+}
+
+/* A run of tiles is the same as one call for each, and leaves its arguments behind the last. */
+static void test_gemm_run(void **state)
+{
+    (void)state;
+    enum { DEPTH = 9, TAPS = 2, TILES = 5 };
+    struct random random = random_stream(8);
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
+            for (int rows = 1; rows <= (*table)->gemm_rows[vectors]; rows++) {
+                const int nr = vectors * (*table)->vec, size = rows * nr;
+                float *a = guarded(TILES * TAPS * rows * DEPTH, AT_END), *b = guarded(TAPS * DEPTH * nr, AT_END);
+                float *one = guarded(TILES * size, AT_END), *run = guarded(TILES * size, AT_END);
+                float *residual = guarded(TILES * size, AT_END);
+                fill_uniform(&random, a, TILES * TAPS * rows * DEPTH);
+                fill_uniform(&random, b, TAPS * DEPTH * nr);
+                fill_uniform(&random, residual, TILES * size);
+                const float *pointers[TILES * TAPS * GEMM_MAX_ROWS];
+                ptrdiff_t row[GEMM_MAX_ROWS];
+                for (int m = 0; m < rows; m++)
+                    row[m] = m * nr;
+                for (int choice = 0; choice < 8; choice++) {
+                    /* Each tile with pointers of its own, or those of the first one shifted. */
+                    const bool shifted = choice & 1, added = choice & 2;
+                    for (int i = 0; i < TILES * TAPS * rows; i++)
+                        pointers[i] = a + i * DEPTH;
+                    struct gemm_args args = {
+                        .a = pointers,
+                        .b = b,
+                        .taps = TAPS,
+                        .depth = DEPTH,
+                        .c = run,
+                        .residual = added ? residual : NULL,
+                        .row = row,
+                        .step = 1,
+                        .columns = nr,
+                        .tiles = TILES,
+                        .next = {.a = shifted ? 0 : TAPS * rows, .a_offset = shifted ? TAPS * rows * DEPTH : 0, .c = size},
+                        .turns = choice & 4 ? TURNS : TILES,
+                        .epilogue = epilogues[0]};
+                    struct gemm_args single = args;
+                    (*table)->gemm[vectors][rows](&args);
+                    for (int t = 0; t < TILES; t++) {
+                        single.a = pointers + t * TAPS * rows;
+                        single.a_offset = 0;
+                        single.c = one + t * size;
+                        single.residual = added ? residual + t * size : NULL;
+                        single.tiles = t % 2;
+                        (*table)->gemm[vectors][rows](&single);
+                    }
+                    check_same(run, one, TILES * size, "%s %dx%d, choice %d", (*table)->name, rows, vectors, choice);
+                    assert_true(args.a == pointers + (shifted ? 0 : TILES * TAPS * rows) && args.turn == TILES);
+                    assert_true(args.a_offset == (shifted ? TILES * TAPS * rows * DEPTH : 0) && args.c == run + TILES * size);
+                    assert_true(args.residual == (added ? residual + TILES * size : NULL));
+                }
+                guarded_free(a);
+                guarded_free(b);
+                guarded_free(one);
+                guarded_free(run);
+                guarded_free(residual);
             }
         }
     }
@@ -763,8 +832,8 @@ int main(void)
         cmocka_unit_test(test_tables),       cmocka_unit_test(test_finish_accuracy), cmocka_unit_test(test_finish_limits),
         cmocka_unit_test(test_finish_sizes), cmocka_unit_test(test_transpose),       cmocka_unit_test(test_burn),
         cmocka_unit_test(test_gemm),         cmocka_unit_test(test_gemm_options),    cmocka_unit_test(test_gemm_same_bits),
-        cmocka_unit_test(test_gemm_special), cmocka_unit_test(test_outer),           cmocka_unit_test(test_window),
-        cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_gemm_run),     cmocka_unit_test(test_gemm_special),    cmocka_unit_test(test_outer),
+        cmocka_unit_test(test_window),       cmocka_unit_test(test_collect),
     };
     random_seed();
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);

@@ -6,12 +6,13 @@
  * beyond a clamp) go through a copy of the tile on the stack, whose lanes beyond the last column hold zeros.
  */
 
+enum { LINE = 16 };
+
 /* Asks for the row of B that lies GEMM_AHEAD floats, a page, ahead. Hardware that prefetches stops at the end of each page, and
  * B goes through one in a few hundred cycles: weights from memory, as in a network, or from L3 would have to be waited for. */
 INLINE void fetch_ahead(const float *b, const int vectors)
 {
 #ifdef GEMM_AHEAD
-    enum { LINE = 16 };
     UNROLL for (int n = 0; n < GEMM_MAX_VECTORS * VEC; n += LINE) if (n < vectors * VEC) __builtin_prefetch(b + GEMM_AHEAD + n);
 #else
     (void)b;
@@ -144,7 +145,19 @@ INLINE const float *gemm_lanes(const float *const *row, int64_t k, const float *
 }
 #endif
 
-INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors)
+INLINE void gemm_step(const float *const *row, int64_t k, const float *b, vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS],
+                      const int rows, const int vectors)
+{
+    vec bk[GEMM_MAX_VECTORS];
+    EACH_VECTOR bk[v] = vec_load(b + v * VEC);
+    EACH_ROW
+    {
+        const vec amk = vec_broadcast(row[m][k]);
+        EACH_VECTOR sum[m][v] = vec_fma_onto(amk, bk[v], sum[m][v]);
+    }
+}
+
+INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int vectors)
 {
     /* Where rows take all general registers, gcc keeps the rest in vector registers during the loop, and to get it back waits
      * for the multiply-adds. */
@@ -166,6 +179,13 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
     const float *b = args->b;
     const int64_t depth = args->depth;
     const ptrdiff_t offset = args->a_offset;
+#ifdef GEMM_STEPS
+    /* One line for each GEMM_STEPS rows: as many tiles as those have lines ask for all that is behind B. Fewer ask for all of B
+     * themselves, in the loop below. */
+    enum { LINES = GEMM_STEPS * VEC / LINE };
+    const ptrdiff_t ahead = args->taps * depth * nr + args->turn % (LINES * vectors) * LINE;
+    const int64_t last = args->turns < LINES * vectors ? -1 : depth - GEMM_STEPS;
+#endif
     for (int64_t t = args->taps; t > 0; t--, a += rows) {
         const float *row[GEMM_MAX_ROWS];
         EACH_ROW row[m] = a[m] + offset;
@@ -175,15 +195,22 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
         for (; k <= depth - GEMM_LANES; k += GEMM_LANES)
             b = gemm_lanes(row, k, b, sum, rows, vectors);
 #endif
-        for (; k < depth; k++, b += nr) {
-            vec bk[GEMM_MAX_VECTORS];
-            EACH_VECTOR bk[v] = vec_load(b + v * VEC);
-            fetch_ahead(b, vectors);
-            EACH_ROW
+#ifdef GEMM_STEPS
+        for (; k <= last; k += GEMM_STEPS) {
+            __builtin_prefetch(b + ahead, 0, 2);
+            UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr) gemm_step(row, k + j, b, sum, rows, vectors);
+        }
+        for (; k <= depth - GEMM_STEPS; k += GEMM_STEPS) {
+            UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr)
             {
-                const vec amk = vec_broadcast(row[m][k]);
-                EACH_VECTOR sum[m][v] = vec_fma(amk, bk[v], sum[m][v]);
+                fetch_ahead(b, vectors);
+                gemm_step(row, k + j, b, sum, rows, vectors);
             }
+        }
+#endif
+        for (; k < depth; k++, b += nr) {
+            fetch_ahead(b, vectors);
+            gemm_step(row, k, b, sum, rows, vectors);
         }
     }
 
@@ -230,6 +257,20 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
     }
 }
 
+INLINE void gemm(struct gemm_args *args, const int rows, const int vectors)
+{
+    int64_t tiles = args->tiles;
+    do {
+        gemm_tile(args, rows, vectors);
+        args->a += args->next.a;
+        args->a_offset += args->next.a_offset;
+        args->c += args->next.c;
+        if (args->residual)
+            args->residual += args->next.c;
+        args->turn++;
+    } while (--tiles > 0);
+}
+
 /* X(rows, vectors) for 1 ... n rows. */
 #define ROWS_1(X, vectors) X(1, vectors)
 #define ROWS_2(X, vectors) ROWS_1(X, vectors) X(2, vectors)
@@ -255,7 +296,7 @@ INLINE void gemm(const struct gemm_args *args, const int rows, const int vectors
 
 /* gemm_14x2: the tile of 14 rows and 2 vectors. */
 #define GEMM_DEFINE(rows, vectors)                                                                                             \
-    static void gemm_##rows##x##vectors(const struct gemm_args *args)                                                          \
+    static void gemm_##rows##x##vectors(struct gemm_args *args)                                                                \
     {                                                                                                                          \
         gemm(args, rows, vectors);                                                                                             \
     }

@@ -427,21 +427,24 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
         .step = p->y.c,
         .bias = o->bias ? o->bias + channel : NULL,
         .columns = smaller(width, p->y_group - first),
+        .turns = count,
         .epilogue = job->epilogue,
     };
-    for (int64_t t = 0; t < count; t++) {
-        const struct tile *tile = &tiles[job->d->flat ? t < pixels % count : t];
+    for (int64_t t = 0; t < count; t += args.tiles) {
+        const struct tile *tile = &tiles[t];
+        args.tiles = 1;
+        if (job->d->flat) { /* all that are alike */
+            const int64_t tall = pixels % count;
+            tile = &tiles[t < tall];
+            args.tiles = t < tall ? tall : count - tall;
+            args.next.a_offset = tile->rows * job->x.pixel;
+            args.next.c = tile->rows * p->y.pixel[2];
+        }
         args.a = tile->table;
         args.taps = tile->taps;
         args.depth = tile->depth;
         args.row = tile->output;
         kernels[tile->rows](&args);
-        if (!job->d->flat)
-            continue;
-        args.a_offset += tile->rows * job->x.pixel;
-        args.c += tile->rows * p->y.pixel[2];
-        if (args.residual)
-            args.residual += tile->rows * p->y.pixel[2];
     }
 }
 

@@ -483,16 +483,22 @@ static void multiply(const struct job *job, const struct thread_space *space, in
         .row = row,
         .step = 1,
         .columns = width,
+        .turns = divide_up(count, most),
         .epilogue = {.lo = -INFINITY, .hi = INFINITY},
     };
     for (int point = 0; point < w->points; point++, u += p->kernel[0] * p->x_group * width) {
         args.a_offset = point * w->v_point;
         args.b = u;
-        for (int64_t from = 0, rows; from < count; from += rows) {
-            rows = register_tile(from, count, most);
-            args.a = space->a_table + from * p->kernel[0];
-            args.c = space->m + point * w->m_point + from * w->panels.nr;
-            job->kernels->gemm[width / w->panels.vec][rows](&args);
+        args.a = space->a_table;
+        args.c = space->m + point * w->m_point;
+        args.turn = 0;
+        for (int taller = 1; taller >= 0; taller--) { /* the tiles with one row more, and the others */
+            const int64_t rows = count / args.turns + taller;
+            args.tiles = taller ? count % args.turns : args.turns - count % args.turns;
+            args.next.a = rows * p->kernel[0];
+            args.next.c = rows * w->panels.nr;
+            if (args.tiles > 0)
+                job->kernels->gemm[width / w->panels.vec][rows](&args);
         }
     }
 }
