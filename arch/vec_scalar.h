@@ -29,6 +29,7 @@
  *     DEPTHWISE_TALL_ROWS           sums of the depthwise kernels' tiles, two sizes, which leave registers for a window of 7
  *     DEPTHWISE_SHORT_ROWS
  *     DEPTHWISE_DOWN                rows of a block of short tiles, with a window of 3 for each; 1: no blocks
+ *     DEPTHWISE_ALIKE               1: code of its own for tiles whose lines are alike; without vectors it compiles for minutes
  *     WINDOW_SUMS                   sums of the window kernels that stay in registers
  */
 #include <string.h>
@@ -45,6 +46,7 @@ enum { VEC = 4 };
 #define DEPTHWISE_TALL_ROWS 7
 #define DEPTHWISE_SHORT_ROWS 4
 #define DEPTHWISE_DOWN 1
+#define DEPTHWISE_ALIKE 0
 #define WINDOW_SUMS 9
 
 typedef float vec __attribute__((vector_size(VEC * sizeof(float))));

@@ -19,12 +19,13 @@ enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_MAX_DOWN = DE
  * are zeros, or come around the circle. */
 enum extent { NOTHING, WHOLE, SOME_COLUMNS, SOME_LANES, COLUMNS_AROUND, LANES_AROUND };
 
-/* One line of x, all of its depth: a window of `width` slides over the tile. Output rows
- * [top, bottom) of a block of them see the line, each through another row of the kernel: w is row 0's, the next lies row_w
- * before. */
-INLINE void slide(const struct depthwise_args *args, const struct depthwise_line *line, const ptrdiff_t offset,
-                  const ptrdiff_t step, const float *w, const ptrdiff_t row_w, vec sum[][DEPTHWISE_MAX_TILE], const int top,
-                  const int bottom, const int kind, const int width, const int stride, const int tile, const enum extent extent)
+/* One line of x, all of its depth: a window of `width` slides over the tile. Bit j of `inside` tells whether column j lies in
+ * the image: a test each, where comparing with the bounds takes four instructions. Output rows [top, bottom) of a block of them
+ * see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. */
+INLINE void slide(const struct depthwise_args *args, const struct depthwise_line *line, const uint64_t inside,
+                  const ptrdiff_t offset, const ptrdiff_t step, const float *w, const ptrdiff_t row_w,
+                  vec sum[][DEPTHWISE_MAX_TILE], const int top, const int bottom, const int kind, const int width,
+                  const int stride, const int tile, const enum extent extent)
 {
     const int some = extent == SOME_LANES || extent == LANES_AROUND, before = line->lane_begin > 0;
     const int beyond = extent == LANES_AROUND && line->lane_begin == line->lane_end; /* all of them come around */
@@ -34,7 +35,7 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
     const int turns =
         kind == DEPTHWISE_ROWS && !beyond && (before || line->lane_end < args->columns); /* lanes that are stored */
     const int seen = (args->rows - 1) * stride + width; /* columns, by outputs that are stored */
-    const uint32_t begin = (uint32_t)line->begin, inside = (uint32_t)(line->end - line->begin);
+    const int begin = line->begin;
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
     for (int64_t i = 0; i < depth; i++, w += width * VEC) {
         const float *base = line->x + offset + (beyond ? there : 0);
@@ -56,10 +57,10 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                 const int j = at * stride + phase;
                 if (j < (tile - 1) * stride + width) {
                     const float *x = base + phase * step;
-                    int read = extent == WHOLE || LIKELY((uint32_t)j - begin < inside);
+                    int read = extent == WHOLE || LIKELY(inside >> j & 1);
                     if ((extent == COLUMNS_AROUND || extent == LANES_AROUND) && UNLIKELY(!read)) {
                         read = j < seen;
-                        x += (uint32_t)j < begin ? args->around : -args->around;
+                        x += j < begin ? args->around : -args->around;
                         FORGET_VALUE(x); /* a branch that is not taken is cheaper than a choice of addresses */
                     }
                     if (read) {
@@ -72,7 +73,7 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                         EACH_DOWN EACH_OUTPUT
                         {
                             if (j >= m * stride && j - m * stride < width)
-                                sum[r][m] = vec_fma(xj, weights[r][j - m * stride], sum[r][m]);
+                                sum[r][m] = vec_fma_onto(xj, weights[r][j - m * stride], sum[r][m]);
                         }
                     }
                 }
@@ -80,6 +81,11 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
             base += turn;
         }
     }
+}
+
+INLINE uint64_t columns_inside(const struct depthwise_line *line)
+{
+    return line->begin < line->end ? (~UINT64_C(0) >> (64 - (line->end - line->begin))) << line->begin : 0;
 }
 
 INLINE enum extent extent_of(const struct depthwise_line *line, int columns)
@@ -124,11 +130,12 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
 {
     const int64_t n = args->columns;
     float *c = args->c + to;
+    const ptrdiff_t step = args->c_step; /* stores could change what args points to */
     if (plain) {
         EACH_OUTPUT
         {
             vec_store(c, sum[m]);
-            c += args->c_step;
+            c += step;
         }
         return;
     }
@@ -147,20 +154,39 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
         EACH_OUTPUT
         {
             vec_store(c, vec_clamp(sum[m], lo, hi));
-            c += args->c_step;
+            c += step;
         }
     } else {
         EACH_OUTPUT
         {
             vec_store_n(c, vec_clamp(sum[m], lo, hi), n);
-            c += args->c_step;
+            c += step;
         }
     }
 }
 
-/* One unit of a tile. */
+/* The extent of all lines that have any column in the image, NOTHING if they differ: looked at once for all units and repeats.
+ */
+INLINE enum extent extent_of_all(const struct depthwise_args *args, int columns, uint64_t *inside)
+{
+    enum extent all = NOTHING;
+    *inside = 0;
+    for (const struct depthwise_line *line = args->x; line < args->x + args->lines; line++) {
+        const enum extent extent = args->around ? around(line, columns) : extent_of(line, columns);
+        if (extent == NOTHING && line->begin >= line->end)
+            continue;
+        if (extent == NOTHING || (all != NOTHING && (extent != all || columns_inside(line) != *inside)))
+            return NOTHING;
+        all = extent;
+        *inside = columns_inside(line);
+    }
+    return args->taps == 0 ? all : NOTHING;
+}
+
+/* One unit of a tile. all: extent_of_all, inside: of those lines. */
 INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repeat, const int64_t unit, const int plain,
-                           const int kind, const int width, const int stride, const int tile)
+                           const int kind, const int width, const int stride, const int tile, const enum extent all,
+                           const uint64_t inside_all)
 {
     const int columns = (tile - 1) * stride + width, each = kind == DEPTHWISE_ROWS ? 1 : VEC;
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
@@ -171,38 +197,46 @@ INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repe
     vec sum[1][DEPTHWISE_MAX_TILE];
     EACH_OUTPUT sum[0][m] = vec_zero();
     for (int64_t l = 0; l < args->lines; l++, line++, w += depth * width * each) {
+        if (all != NOTHING) {
+            if (all == COLUMNS_AROUND || line->begin < line->end)
+                slide(args, line, inside_all, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, all);
+            continue;
+        }
+        const uint64_t inside = columns_inside(line);
         const enum extent extent = args->around ? around(line, columns) : extent_of(line, columns);
         if (extent == WHOLE)
-            slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
+            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
         else if (extent == SOME_COLUMNS)
-            slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
+            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
         else if (extent == SOME_LANES)
-            slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
+            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
         else if (extent == COLUMNS_AROUND)
-            slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, COLUMNS_AROUND);
+            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, COLUMNS_AROUND);
         else if (extent == LANES_AROUND)
-            slide(args, line, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, LANES_AROUND);
+            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, LANES_AROUND);
     }
-    if (width > 1) {
+    if (width > 1 && all == NOTHING) {
         for (int64_t t = 0; t < args->taps; t++, line++, w += depth * each) {
+            const uint64_t inside = columns_inside(line);
             const enum extent extent = args->around ? around(line, tile) : extent_of(line, tile);
             if (extent == WHOLE)
-                slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, WHOLE);
+                slide(args, line, inside, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, WHOLE);
             else if (extent == SOME_COLUMNS)
-                slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_COLUMNS);
+                slide(args, line, inside, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_COLUMNS);
             else if (extent == SOME_LANES)
-                slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_LANES);
+                slide(args, line, inside, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_LANES);
             else if (extent == COLUMNS_AROUND)
-                slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, COLUMNS_AROUND);
+                slide(args, line, inside, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, COLUMNS_AROUND);
             else if (extent == LANES_AROUND)
-                slide(args, line, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, LANES_AROUND);
+                slide(args, line, inside, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, LANES_AROUND);
         }
     }
     depthwise_store(args, sum[0], args->bias ? args->bias + unit * args->unit_bias : NULL,
                     repeat * args->repeat_c + unit * args->unit_c, plain, kind, tile);
 }
 
-INLINE void depthwise(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile)
+INLINE void depthwise_units(const struct depthwise_args *args, const int kind, const int width, const int stride,
+                            const int tile, const enum extent all, const uint64_t inside)
 {
     const int plain = plain_tile(args, tile);
     /* With repeats inside, the rows that they share, and the weights, come from L1. A unit that is but part of a cache line has
@@ -213,9 +247,23 @@ INLINE void depthwise(const struct depthwise_args *args, const int kind, const i
     for (int64_t i = 0; i < outer; i++) {
         for (int64_t j = 0; j < inner; j++) {
             const int64_t repeat = part ? i : j, unit = part ? j : i;
-            depthwise_unit(args, repeat, unit, plain, kind, width, stride, tile);
+            depthwise_unit(args, repeat, unit, plain, kind, width, stride, tile, all, inside);
         }
     }
+}
+
+INLINE void depthwise(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile)
+{
+    uint64_t inside = 0;
+    const enum extent all = DEPTHWISE_ALIKE ? extent_of_all(args, (tile - 1) * stride + width, &inside) : NOTHING;
+    if (all == WHOLE)
+        depthwise_units(args, kind, width, stride, tile, WHOLE, inside);
+    else if (all == SOME_COLUMNS)
+        depthwise_units(args, kind, width, stride, tile, SOME_COLUMNS, inside);
+    else if (all == COLUMNS_AROUND)
+        depthwise_units(args, kind, width, stride, tile, COLUMNS_AROUND, inside);
+    else
+        depthwise_units(args, kind, width, stride, tile, NOTHING, inside);
 }
 
 #if DEPTHWISE_DOWN > 1
@@ -235,6 +283,7 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
     for (int64_t l = 0; l < args->lines + down - 1; l++, line++, w += width * VEC) {
         const int64_t from = l < args->lines ? 0 : l - args->lines + 1, to = l < down ? l + 1 : down; /* rows that see it */
         const enum extent extent = circular ? around(line, columns) : extent_of(line, columns);
+        const uint64_t inside = columns_inside(line);
         UNROLL for (int top = 0; top < down; top++)
         {
             UNROLL for (int bottom = top + 1; bottom <= down; bottom++)
@@ -242,11 +291,13 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
                 if (from != top || to != bottom)
                     continue;
                 if (extent == WHOLE)
-                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, WHOLE);
+                    slide(args, line, inside, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, WHOLE);
                 else if (extent == some_columns)
-                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, some_columns);
+                    slide(args, line, inside, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile,
+                          some_columns);
                 else if (extent == some_lanes)
-                    slide(args, line, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, some_lanes);
+                    slide(args, line, inside, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile,
+                          some_lanes);
             }
         }
     }
