@@ -5,7 +5,9 @@
  *     input, gradient  for each row of the tile: along w;  then for each column of the result: along h
  *     output, weights  for each column of M:     along h;  then for each row of the result:    along w, and the epilogue
  *
- * What lies between does not fit the registers; the compiler keeps it on the stack, in L1.
+ * What lies between does not fit the registers; the compiler keeps it on the stack, in L1. So that it may keep the rest in
+ * registers, it is told two things: that no store changes the arguments, of which there is a copy for that; and that where the
+ * next of several lines is goes without saying from where the last one was, lest it compute all of that ahead, and spill it.
  */
 #include "winograd_transforms.h"
 
@@ -105,9 +107,16 @@ INLINE void winograd_weights_line(int m, int alpha, const vec *v, vec *g)
     }
 }
 
+INLINE vec winograd_load(const float *p, int64_t n, int whole)
+{
+    return whole ? vec_load(p) : vec_load_n(p, n);
+}
+
 /* A tile of ph x pw pixels. */
 INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t c, int whole, int ph, int ah, int pw, int aw)
 {
+    const ptrdiff_t row = aw * args->v_step;
+    float *to = args->v + c;
     vec t[ALPHA][ALPHA];
     UNROLL for (int h = 0; h < ph; h++)
     {
@@ -115,7 +124,7 @@ INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t
         UNROLL for (int w = 0; w < pw; w++)
         {
             const float *pixel = args->d[h * pw + w] + c;
-            d[w] = whole ? vec_load(pixel) : vec_load_n(pixel, args->channels - c);
+            d[w] = winograd_load(pixel, args->channels - c, whole);
             if (FETCHES_AHEAD && whole && args->ahead)
                 __builtin_prefetch(pixel + args->ahead);
         }
@@ -125,15 +134,19 @@ INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t
     UNROLL for (int w = 0; w < aw; w++)
     {
         vec v[ALPHA];
+        if (w > 0 && ah > 1)
+            FORGET_VALUE(to);
         winograd_input_line(ph, ah, t[w], v);
-        UNROLL for (int h = 0; h < ah; h++) vec_store(args->v + (h * aw + w) * args->v_step + c, v[h]);
+        UNROLL for (int h = 0; h < ah; h++) vec_store(to + h * row, v[h]);
+        to += args->v_step;
     }
 }
 
-INLINE void winograd_input(const struct winograd_input_args *args, int ph, int ah, int pw, int aw)
+INLINE void winograd_input(const struct winograd_input_args *given, int ph, int ah, int pw, int aw)
 {
+    const struct winograd_input_args known = *given, *args = &known;
     int64_t c = 0;
-    for (; c + VEC <= args->channels; c += VEC)
+    for (; c <= args->channels - VEC; c += VEC)
         winograd_input_chunk(args, c, 1, ph, ah, pw, aw);
     if (c < args->channels)
         winograd_input_chunk(args, c, 0, ph, ah, pw, aw);
@@ -143,12 +156,17 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64
 {
     const int64_t n = args->channels - c;
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
-    const vec bias = args->bias ? vec_load_n(args->bias + c, n) : vec_zero();
+    const vec bias = args->bias ? winograd_load(args->bias + c, n, whole) : vec_zero();
+    const ptrdiff_t row = aw * args->m_step;
+    const float *from = args->m + c;
     vec t[ALPHA][ALPHA];
     UNROLL for (int w = 0; w < aw; w++)
     {
         vec v[ALPHA], y[ALPHA];
-        UNROLL for (int h = 0; h < ah; h++) v[h] = vec_load(args->m + (h * aw + w) * args->m_step + c);
+        if (w > 0 && ah > 1)
+            FORGET_VALUE(from);
+        UNROLL for (int h = 0; h < ah; h++) v[h] = vec_load(from + h * row);
+        from += args->m_step;
         winograd_output_line(mh, ah, v, y);
         UNROLL for (int h = 0; h < mh; h++) t[h][w] = y[h];
     }
@@ -160,7 +178,7 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64
         {
             vec sum = vec_add(y[w], bias);
             if (args->residual)
-                sum = vec_add(sum, vec_load_n(args->residual[h * mw + w] + c, n));
+                sum = vec_add(sum, winograd_load(args->residual[h * mw + w] + c, n, whole));
             sum = vec_clamp(sum, lo, hi);
             if (FETCHES_AHEAD && whole && args->ahead)
                 __builtin_prefetch(args->y[h * mw + w] + c + args->ahead, 1);
@@ -174,10 +192,11 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64
     }
 }
 
-INLINE void winograd_output(const struct winograd_output_args *args, int mh, int ah, int mw, int aw)
+INLINE void winograd_output(const struct winograd_output_args *given, int mh, int ah, int mw, int aw)
 {
+    const struct winograd_output_args known = *given, *args = &known;
     int64_t c = 0;
-    for (; c + VEC <= args->channels; c += VEC)
+    for (; c <= args->channels - VEC; c += VEC)
         winograd_output_chunk(args, c, 1, mh, ah, mw, aw);
     if (c < args->channels)
         winograd_output_chunk(args, c, 0, mh, ah, mw, aw);
@@ -192,33 +211,43 @@ INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, int
 {
     const int64_t n = args->channels - c;
     const int rh = ah - mh + 1, rw = aw - mw + 1;
+    const ptrdiff_t row = aw * args->m_step;
+    const float *from = args->m + c;
     vec t[ALPHA][ALPHA];
     UNROLL for (int w = 0; w < aw; w++)
     {
         vec v[ALPHA], g[ALPHA];
-        UNROLL for (int h = 0; h < ah; h++) v[h] = vec_load(args->m + (h * aw + w) * args->m_step + c);
+        if (w > 0 && ah > 1)
+            FORGET_VALUE(from);
+        UNROLL for (int h = 0; h < ah; h++) v[h] = vec_load(from + h * row);
+        from += args->m_step;
         winograd_weights_line(mh, ah, v, g);
         UNROLL for (int h = 0; h < rh; h++) t[h][w] = g[h];
     }
+    float *line = args->w + c;
     UNROLL for (int h = 0; h < rh; h++)
     {
         vec g[ALPHA];
+        if (h > 0 && rw > 1)
+            FORGET_VALUE(line);
         winograd_weights_line(mw, aw, t[h], g);
         UNROLL for (int w = 0; w < rw; w++)
         {
-            float *to = args->w + (h * rw + w) * args->w_step + c;
+            float *to = line + w * args->w_step;
             if (whole)
                 vec_store(to, args->accumulate ? vec_add(vec_load(to), g[w]) : g[w]);
             else
                 vec_store_n(to, args->accumulate ? vec_add(vec_load_n(to, n), g[w]) : g[w], n);
         }
+        line += rw * args->w_step;
     }
 }
 
-INLINE void winograd_weights(const struct winograd_weights_args *args, int mh, int ah, int mw, int aw)
+INLINE void winograd_weights(const struct winograd_weights_args *given, int mh, int ah, int mw, int aw)
 {
+    const struct winograd_weights_args known = *given, *args = &known;
     int64_t c = 0;
-    for (; c + VEC <= args->channels; c += VEC)
+    for (; c <= args->channels - VEC; c += VEC)
         winograd_weights_chunk(args, c, 1, mh, ah, mw, aw);
     if (c < args->channels)
         winograd_weights_chunk(args, c, 0, mh, ah, mw, aw);
