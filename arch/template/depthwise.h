@@ -183,12 +183,56 @@ INLINE enum extent extent_of_all(const struct depthwise_args *args, int columns,
     return args->taps == 0 ? all : NOTHING;
 }
 
+/* One line, however much of it there is. */
+INLINE void slide_any(const struct depthwise_args *args, const struct depthwise_line *line, const ptrdiff_t offset,
+                      const ptrdiff_t step, const float *w, vec sum[][DEPTHWISE_MAX_TILE], const int kind, const int width,
+                      const int stride, const int tile)
+{
+    const uint64_t inside = columns_inside(line);
+    const int columns = (tile - 1) * stride + width;
+    const enum extent extent = args->around ? around(line, columns) : extent_of(line, columns);
+    if (extent == WHOLE)
+        slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
+    else if (extent == SOME_COLUMNS)
+        slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
+    else if (extent == SOME_LANES)
+        slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
+    else if (extent == COLUMNS_AROUND)
+        slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, COLUMNS_AROUND);
+    else if (extent == LANES_AROUND)
+        slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, LANES_AROUND);
+}
+
+/* What the windows leave of a kernel line, tap by tap from `line` on, is added to [tile][VEC] sums: of all widths and strides,
+ * so not a part of each. */
+typedef void add_taps(const struct depthwise_args *args, const struct depthwise_line *line, ptrdiff_t offset, const float *w,
+                      float *sums);
+
+#define DEPTHWISE_TAPS_DEFINE(kind, height)                                                                                    \
+    NOINLINE void depthwise_taps_##kind##_##height(const struct depthwise_args *args, const struct depthwise_line *line,       \
+                                                   ptrdiff_t offset, const float *w, float *sums)                              \
+    {                                                                                                                          \
+        const int tile = DEPTHWISE_##height##_ROWS;                                                                            \
+        const int64_t depth = DEPTHWISE_##kind == DEPTHWISE_GROUPS ? args->depth : 1;                                          \
+        vec sum[1][DEPTHWISE_MAX_TILE];                                                                                        \
+        EACH_OUTPUT sum[0][m] = vec_load(sums + m * VEC);                                                                      \
+        for (int64_t t = 0; t < args->taps; t++, line++, w += depth * (DEPTHWISE_##kind == DEPTHWISE_ROWS ? 1 : VEC))          \
+            slide_any(args, line, offset, args->tap_step, w, sum, DEPTHWISE_##kind, 1, 1, tile);                               \
+        EACH_OUTPUT vec_store(sums + m * VEC, sum[0][m]);                                                                      \
+    }
+DEPTHWISE_TAPS_DEFINE(CHANNELS, TALL)
+DEPTHWISE_TAPS_DEFINE(CHANNELS, SHORT)
+DEPTHWISE_TAPS_DEFINE(GROUPS, TALL)
+DEPTHWISE_TAPS_DEFINE(GROUPS, SHORT)
+DEPTHWISE_TAPS_DEFINE(ROWS, TALL)
+DEPTHWISE_TAPS_DEFINE(ROWS, SHORT)
+
 /* One unit of a tile. all: extent_of_all, inside: of those lines. */
 INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repeat, const int64_t unit, const int plain,
-                           const int kind, const int width, const int stride, const int tile, const enum extent all,
-                           const uint64_t inside_all)
+                           const int kind, const int width, const int stride, const int tile, add_taps *taps,
+                           const enum extent all, const uint64_t inside)
 {
-    const int columns = (tile - 1) * stride + width, each = kind == DEPTHWISE_ROWS ? 1 : VEC;
+    const int each = kind == DEPTHWISE_ROWS ? 1 : VEC;
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
     const ptrdiff_t offset = args->offset + repeat * args->repeat_offset + unit * args->unit_offset;
     const ptrdiff_t step = width == 1 ? args->tap_step : args->step;
@@ -197,46 +241,23 @@ INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repe
     vec sum[1][DEPTHWISE_MAX_TILE];
     EACH_OUTPUT sum[0][m] = vec_zero();
     for (int64_t l = 0; l < args->lines; l++, line++, w += depth * width * each) {
-        if (all != NOTHING) {
-            if (all == COLUMNS_AROUND || line->begin < line->end)
-                slide(args, line, inside_all, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, all);
-            continue;
-        }
-        const uint64_t inside = columns_inside(line);
-        const enum extent extent = args->around ? around(line, columns) : extent_of(line, columns);
-        if (extent == WHOLE)
-            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
-        else if (extent == SOME_COLUMNS)
-            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
-        else if (extent == SOME_LANES)
-            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
-        else if (extent == COLUMNS_AROUND)
-            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, COLUMNS_AROUND);
-        else if (extent == LANES_AROUND)
-            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, LANES_AROUND);
+        if (all == NOTHING)
+            slide_any(args, line, offset, step, w, sum, kind, width, stride, tile);
+        else if (all == COLUMNS_AROUND || line->begin < line->end)
+            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, all);
     }
-    if (width > 1 && all == NOTHING) {
-        for (int64_t t = 0; t < args->taps; t++, line++, w += depth * each) {
-            const uint64_t inside = columns_inside(line);
-            const enum extent extent = args->around ? around(line, tile) : extent_of(line, tile);
-            if (extent == WHOLE)
-                slide(args, line, inside, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, WHOLE);
-            else if (extent == SOME_COLUMNS)
-                slide(args, line, inside, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_COLUMNS);
-            else if (extent == SOME_LANES)
-                slide(args, line, inside, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, SOME_LANES);
-            else if (extent == COLUMNS_AROUND)
-                slide(args, line, inside, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, COLUMNS_AROUND);
-            else if (extent == LANES_AROUND)
-                slide(args, line, inside, offset, args->tap_step, w, 0, sum, 0, 1, kind, 1, 1, tile, LANES_AROUND);
-        }
+    if (width > 1 && all == NOTHING && args->taps) {
+        _Alignas(64) float sums[DEPTHWISE_MAX_TILE * VEC];
+        EACH_OUTPUT vec_store(sums + m * VEC, sum[0][m]);
+        taps(args, line, offset, w, sums);
+        EACH_OUTPUT sum[0][m] = vec_load(sums + m * VEC);
     }
     depthwise_store(args, sum[0], args->bias ? args->bias + unit * args->unit_bias : NULL,
                     repeat * args->repeat_c + unit * args->unit_c, plain, kind, tile);
 }
 
 INLINE void depthwise_units(const struct depthwise_args *args, const int kind, const int width, const int stride,
-                            const int tile, const enum extent all, const uint64_t inside)
+                            const int tile, add_taps *taps, const enum extent all, const uint64_t inside)
 {
     const int plain = plain_tile(args, tile);
     /* With repeats inside, the rows that they share, and the weights, come from L1. A unit that is but part of a cache line has
@@ -247,23 +268,24 @@ INLINE void depthwise_units(const struct depthwise_args *args, const int kind, c
     for (int64_t i = 0; i < outer; i++) {
         for (int64_t j = 0; j < inner; j++) {
             const int64_t repeat = part ? i : j, unit = part ? j : i;
-            depthwise_unit(args, repeat, unit, plain, kind, width, stride, tile, all, inside);
+            depthwise_unit(args, repeat, unit, plain, kind, width, stride, tile, taps, all, inside);
         }
     }
 }
 
-INLINE void depthwise(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile)
+INLINE void depthwise(const struct depthwise_args *args, const int kind, const int width, const int stride, const int tile,
+                      add_taps *taps)
 {
     uint64_t inside = 0;
     const enum extent all = DEPTHWISE_ALIKE ? extent_of_all(args, (tile - 1) * stride + width, &inside) : NOTHING;
     if (all == WHOLE)
-        depthwise_units(args, kind, width, stride, tile, WHOLE, inside);
+        depthwise_units(args, kind, width, stride, tile, taps, WHOLE, inside);
     else if (all == SOME_COLUMNS)
-        depthwise_units(args, kind, width, stride, tile, SOME_COLUMNS, inside);
+        depthwise_units(args, kind, width, stride, tile, taps, SOME_COLUMNS, inside);
     else if (all == COLUMNS_AROUND)
-        depthwise_units(args, kind, width, stride, tile, COLUMNS_AROUND, inside);
+        depthwise_units(args, kind, width, stride, tile, taps, COLUMNS_AROUND, inside);
     else
-        depthwise_units(args, kind, width, stride, tile, NOTHING, inside);
+        depthwise_units(args, kind, width, stride, tile, taps, NOTHING, inside);
 }
 
 #if DEPTHWISE_DOWN > 1
@@ -352,7 +374,7 @@ static void depthwise_block_3x3(const struct depthwise_args *args)
 #define DEPTHWISE_DEFINE(kind, width, stride, height)                                                                          \
     static void depthwise_##kind##_##width##_##stride##_##height(const struct depthwise_args *args)                            \
     {                                                                                                                          \
-        depthwise(args, DEPTHWISE_##kind, width, stride, DEPTHWISE_##height##_ROWS);                                           \
+        depthwise(args, DEPTHWISE_##kind, width, stride, DEPTHWISE_##height##_ROWS, depthwise_taps_##kind##_##height);         \
     }
 DEPTHWISE_ALL(DEPTHWISE_DEFINE)
 
