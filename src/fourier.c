@@ -405,32 +405,57 @@ static int find_maxima(const struct torus *t, const struct scratch *s, int64_t g
     return count;
 }
 
-/* Climbs on grids twice as fine until they are four times as fine as the image's own. */
+/* To the highest of its neighbours on its grid, if one is higher. */
+static bool step_up(struct torus *t, const struct scratch *s, struct peak *peak)
+{
+    const struct peak here = *peak;
+    set_grid(t, peak->grid);
+    for (int64_t n = 0; n < 27; n++) {
+        const int64_t step[3] = {n / 9 - 1, n / 3 % 3 - 1, n % 3 - 1};
+        int64_t near[3];
+        bool same = n == 13;
+        for (int k = 0; k < 3; k++)
+            same = same || (step[k] != 0 && peak->grid[k] == 1);
+        if (same)
+            continue;
+        split_index(around(t->out, here.frequency, step[0], step[1], step[2]), t->out, near);
+        const double value = value_at(t, s, peak->group, near);
+        if (value > peak->value) {
+            peak->value = value;
+            memcpy(peak->frequency, near, sizeof near);
+        }
+    }
+    return peak->value > here.value;
+}
+
+/* Climbs on grids twice as fine until they are four times as fine as the image's own, on each as far as it goes: a ridge that
+ * the coarser one does not see may lead on to a higher peak. */
 static void refine(struct torus *t, const struct scratch *s, struct peak *peak)
 {
     for (bool finer = true; finer;) {
-        int64_t range[3], near[3];
         finer = false;
         for (int k = 0; k < 3; k++) {
-            range[k] = peak->grid[k] > 1 && peak->grid[k] < 4 * t->op->problem.out[k];
-            peak->grid[k] <<= range[k];
-            peak->frequency[k] <<= range[k];
-            finer = finer || range[k];
+            const int twice = peak->grid[k] > 1 && peak->grid[k] < 4 * t->op->problem.out[k];
+            peak->grid[k] <<= twice;
+            peak->frequency[k] <<= twice;
+            finer = finer || twice;
         }
-        set_grid(t, peak->grid);
-        const struct peak centre = *peak;
-        for (int64_t n = 0; n < 27 && finer; n++) {
-            const int64_t step[3] = {n / 9 - 1, n / 3 % 3 - 1, n % 3 - 1};
-            if (n == 13 || step[0] * step[0] > range[0] || step[1] * step[1] > range[1] || step[2] * step[2] > range[2])
-                continue;
-            split_index(around(t->out, centre.frequency, step[0], step[1], step[2]), t->out, near);
-            const double value = value_at(t, s, peak->group, near);
-            if (value > peak->value) {
-                peak->value = value;
-                memcpy(peak->frequency, near, sizeof near);
-            }
-        }
+        for (bool up = finer; up;)
+            up = step_up(t, s, peak);
     }
+}
+
+/* Whether a peak before it is the same, or its mirror image, which gives the same wave. */
+static bool is_known(const struct peak *peaks, int i)
+{
+    const struct peak *peak = &peaks[i];
+    const int64_t here = around(peak->grid, peak->frequency, 0, 0, 0), there = mirror(peak->grid, peak->frequency);
+    for (i--; i >= 0; i--) {
+        const int64_t other = around(peaks[i].grid, peaks[i].frequency, 0, 0, 0);
+        if (peaks[i].group == peak->group && (other == here || other == there))
+            return true;
+    }
+    return false;
 }
 
 /* Adds the wave with these amplitudes, [aliases][channels of the group], at one side. */
@@ -518,7 +543,8 @@ falt_status falt_fourier_start(const struct falt_operator *op, bool outputs, flo
     memset(vector, 0, (size_t)(outputs ? p->y_count : p->x_count) * sizeof *vector);
     for (int i = 0; i < count; i++) {
         refine(&t, &s, &peaks[i]);
-        add_peak(&t, &s, &peaks[i], outputs, vector);
+        if (!is_known(peaks, i))
+            add_peak(&t, &s, &peaks[i], outputs, vector);
     }
     falt_release(&op->allocator, values);
     torus_free(&t);
