@@ -70,11 +70,12 @@ build()
     ninja -C "$directory"
 }
 
-# The two builds everybody starts with are one: optimised, with all the options that do not depend on the machine.
+# build_default [MESON OPTION...]: the two builds everybody starts with are one: optimised, with all the options that do not depend
+# on the machine.
 build_default()
 {
     need $base_packages
-    build build -Dtools=enabled -Dtests=enabled -Djson=enabled -Dopenmp=enabled
+    build build -Dtools=enabled -Dtests=enabled -Djson=enabled -Dopenmp=enabled "$@"
 }
 
 # The same with oneDNN to compare with, which a build made before it was installed has to be told of.
