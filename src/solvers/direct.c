@@ -47,6 +47,7 @@ struct tile {
     const float **table;
     int64_t taps, depth; /* of the table */
     int64_t rows;
+    int64_t alike; /* this and those behind it that are cut in the same way, so that one call computes them all */
     ptrdiff_t output[GEMM_MAX_ROWS]; /* floats from the block's first output pixel */
 };
 
@@ -430,22 +431,38 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
         .turns = count,
         .epilogue = job->epilogue,
     };
+    float *const c = args.c;
+    const float *const residual = args.residual;
     for (int64_t t = 0; t < count; t += args.tiles) {
         const struct tile *tile = &tiles[t];
-        args.tiles = 1;
-        if (job->d->flat) { /* all that are alike */
+        if (job->d->flat) { /* the first stands for all of them, and what the call before advanced goes on */
             const int64_t tall = pixels % count;
             tile = &tiles[t < tall];
             args.tiles = t < tall ? tall : count - tall;
             args.next.a_offset = tile->rows * job->x.pixel;
-            args.next.c = tile->rows * p->y.pixel[2];
+        } else {
+            args.tiles = tile->alike;
+            args.next.a = tile->rows * p->taps;
+            args.c = c;
+            args.residual = residual;
         }
+        args.next.c = tile->rows * p->y.pixel[2];
         args.a = tile->table;
         args.taps = tile->taps;
         args.depth = tile->depth;
         args.row = tile->output;
         kernels[tile->rows](&args);
     }
+}
+
+/* Whether the tile after this one differs by its place only, and the outputs of both are evenly spaced. */
+static bool goes_on(const struct tile *tile, ptrdiff_t pixel)
+{
+    const struct tile *next = tile + 1;
+    bool same = next->rows == tile->rows && next->taps == tile->taps && next->depth == tile->depth;
+    for (int64_t m = 0; m < tile->rows && same; m++)
+        same = next->output[m] - tile->output[m] == tile->rows * pixel;
+    return same;
 }
 
 /* Cuts a block into tiles. Those in a strip depend on the number of pixels only: blocks of the same size share them. Where all
@@ -467,6 +484,9 @@ static void point_tiles(const struct job *job, struct thread_space *space, const
             at = start;
         point(job, view, space->zeros, output_of(job->p, start), &at, tile);
     }
+    for (int64_t t = tiles - 1; t >= 0 && !flat; t--)
+        space->tiles[t].alike =
+            1 + (t + 1 < tiles && goes_on(&space->tiles[t], job->p->y.pixel[2]) ? space->tiles[t + 1].alike : 0);
     space->pointed = job->d->strip ? pixels : 0;
 }
 
