@@ -85,6 +85,9 @@ INLINE vec vec_fma_onto(vec a, vec b, vec c)
     return c;
 }
 
+#define vec_scalar(p) vec_broadcast(*(p))
+#define vec_fma_scalar_onto vec_fma_onto
+
 INLINE vec vec_add(vec a, vec b)
 {
     return _mm256_add_ps(a, b);

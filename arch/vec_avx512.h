@@ -78,6 +78,9 @@ INLINE vec vec_fma(vec a, vec b, vec c)
 
 #define vec_fma_onto vec_fma
 
+#define vec_scalar(p) vec_broadcast(*(p))
+#define vec_fma_scalar_onto vec_fma_onto
+
 INLINE vec vec_add(vec a, vec b)
 {
     return _mm512_add_ps(a, b);

@@ -109,7 +109,33 @@ INLINE vec vec_fma(vec a, vec b, vec c)
     return vfmaq_f32(c, a, b);
 }
 
+#ifdef __clang__
 #define vec_fma_onto vec_fma
+#define vec_scalar(p) vec_broadcast(*(p))
+#define vec_fma_scalar_onto vec_fma
+#else
+/* gcc keeps some sums of a loop with several ways through it in two registers, and copies them there and back each turn. (Clang
+ * does not, and with assembler in them takes blocks for too long to unroll.) */
+INLINE vec vec_fma_onto(vec a, vec b, vec c)
+{
+    __asm__("fmla %0.4s, %1.4s, %2.4s" : "+w"(c) : "w"(a), "w"(b));
+    return c;
+}
+
+/* In C the other lanes would have to be set. */
+INLINE vec vec_scalar(const float *p)
+{
+    vec a;
+    __asm__("ldr %s0, %1" : "=w"(a) : "m"(*p));
+    return a;
+}
+
+INLINE vec vec_fma_scalar_onto(vec a, vec b, vec c)
+{
+    __asm__("fmla %0.4s, %1.4s, %2.s[0]" : "+w"(c) : "w"(a), "w"(b));
+    return c;
+}
+#endif
 
 INLINE vec vec_add(vec a, vec b)
 {

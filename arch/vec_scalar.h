@@ -22,6 +22,8 @@
  *     GEMM_LANES, vec_fma_lane      only where a multiply-add broadcasts one of an operand's GEMM_LANES lanes by itself:
  *                                   then GEMM_ROWS_v leaves a register for each row of A, too
  *     vec_fma_onto(a, b, c)         a * b + c where c was, for sums: unrolled, gcc puts some over a or b, and then moves them
+ *     vec_scalar(p)                 *p, for vec_fma_scalar_onto(a, b, c), which is vec_fma_onto with such a b; one lane will do
+ *                                   where a multiply-add broadcasts it
  *     GEMM_STEPS                    only where it pays: k-steps of an unrolled loop of the register tiles
  *     GEMM_AHEAD                    only where it pays: floats ahead of its use that a register tile asks for B
  *     vec_pin(x)                    with GEMM_LANES: x, in a register of its own from now on
@@ -119,6 +121,9 @@ INLINE vec vec_fma(vec a, vec b, vec c)
 }
 
 #define vec_fma_onto vec_fma
+
+#define vec_scalar(p) vec_broadcast(*(p))
+#define vec_fma_scalar_onto vec_fma_onto
 
 INLINE vec vec_add(vec a, vec b)
 {

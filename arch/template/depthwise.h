@@ -46,7 +46,7 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
         vec weights[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_WIDTH];
         if (kind == DEPTHWISE_GROUPS)
             FORGET_MEMORY(); /* x is the same for all i */
-        EACH_DOWN EACH_TAP weights[r][k] = kind == DEPTHWISE_ROWS ? vec_broadcast(w[k]) : vec_load(w - r * row_w + k * VEC);
+        EACH_DOWN EACH_TAP weights[r][k] = kind == DEPTHWISE_ROWS ? vec_scalar(w + k) : vec_load(w - r * row_w + k * VEC);
         static const int32_t unused[VEC];
         const vec_index index = vec_index_load(kind == DEPTHWISE_GROUPS ? args->index + i * VEC : unused);
         /* Two loops over the columns j = at * stride + phase: no compiler unrolls one of more than 32. */
@@ -73,7 +73,9 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                         EACH_DOWN EACH_OUTPUT
                         {
                             if (j >= m * stride && j - m * stride < width)
-                                sum[r][m] = vec_fma_onto(xj, weights[r][j - m * stride], sum[r][m]);
+                                sum[r][m] = kind == DEPTHWISE_ROWS
+                                                ? vec_fma_scalar_onto(xj, weights[r][j - m * stride], sum[r][m])
+                                                : vec_fma_onto(xj, weights[r][j - m * stride], sum[r][m]);
                         }
                     }
                 }
