@@ -9,6 +9,7 @@
  */
 
 enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_MAX_DOWN = DEPTHWISE_DOWN };
+enum { DEPTHWISE_TURN = 4 }; /* columns that are loaded from one address, at distances that stay in registers */
 
 /* Constant counts, as in gemm.h. */
 #define EACH_OUTPUT UNROLL for (int m = 0; m < DEPTHWISE_MAX_TILE; m++) if (m < tile)
@@ -19,11 +20,28 @@ enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_MAX_DOWN = DE
  * are zeros, or come around the circle. */
 enum extent { NOTHING, WHOLE, SOME_COLUMNS, SOME_LANES, COLUMNS_AROUND, LANES_AROUND };
 
+/* How many bytes lie between a column and those after it. Not to be known for multiples of each other: gcc would add step by
+ * step, one a cycle, which is slower than the loads. */
+INLINE void columns_apart(ptrdiff_t step, ptrdiff_t apart[DEPTHWISE_TURN + 1])
+{
+    UNROLL for (int i = 0; i <= DEPTHWISE_TURN; i++)
+    {
+        apart[i] = i * step * (ptrdiff_t)sizeof(float);
+        if (i > 1)
+            FORGET_VALUE(apart[i]);
+    }
+}
+
+INLINE const float *floats_behind(const float *x, ptrdiff_t bytes)
+{
+    return (const float *)((const char *)x + bytes);
+}
+
 /* One line of x, all of its depth: a window of `width` slides over the tile. Bit j of `inside` tells whether column j lies in
  * the image: a test each, where comparing with the bounds takes four instructions. Output rows [top, bottom) of a block of them
- * see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. */
+ * see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. apart: columns_apart. */
 INLINE void slide(const struct depthwise_args *args, const struct depthwise_line *line, const uint64_t inside,
-                  const ptrdiff_t offset, const ptrdiff_t step, const float *w, const ptrdiff_t row_w,
+                  const ptrdiff_t offset, const ptrdiff_t *apart, const float *w, const ptrdiff_t row_w,
                   vec sum[][DEPTHWISE_MAX_TILE], const int top, const int bottom, const int kind, const int width,
                   const int stride, const int tile, const enum extent extent)
 {
@@ -40,23 +58,20 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
     for (int64_t i = 0; i < depth; i++, w += width * VEC) {
         const float *base = line->x + offset + (beyond ? there : 0);
         FORGET_VALUE(base);
-        ptrdiff_t turn = stride * step;
-        if (stride > 1)
-            FORGET_VALUE(turn); /* else gcc adds step by step, one a cycle, which is slower than the loads */
         vec weights[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_WIDTH];
         if (kind == DEPTHWISE_GROUPS)
             FORGET_MEMORY(); /* x is the same for all i */
         EACH_DOWN EACH_TAP weights[r][k] = kind == DEPTHWISE_ROWS ? vec_scalar(w + k) : vec_load(w - r * row_w + k * VEC);
         static const int32_t unused[VEC];
         const vec_index index = vec_index_load(kind == DEPTHWISE_GROUPS ? args->index + i * VEC : unused);
-        /* Two loops over the columns j = at * stride + phase: no compiler unrolls one of more than 32. */
-        UNROLL for (int at = 0; at < DEPTHWISE_MAX_TILE + DEPTHWISE_MAX_WIDTH; at++)
+        /* Two loops over the columns j = at * TURN + phase: no compiler unrolls one of more than 32. */
+        UNROLL for (int at = 0; at < (2 * DEPTHWISE_MAX_TILE + DEPTHWISE_MAX_WIDTH) / DEPTHWISE_TURN + 1; at++)
         {
-            UNROLL for (int phase = 0; phase < stride; phase++)
+            UNROLL for (int phase = 0; phase < DEPTHWISE_TURN; phase++)
             {
-                const int j = at * stride + phase;
+                const int j = at * DEPTHWISE_TURN + phase;
                 if (j < (tile - 1) * stride + width) {
-                    const float *x = base + phase * step;
+                    const float *x = floats_behind(base, apart[phase]);
                     int read = extent == WHOLE || LIKELY(inside >> j & 1);
                     if ((extent == COLUMNS_AROUND || extent == LANES_AROUND) && UNLIKELY(!read)) {
                         read = j < seen;
@@ -80,7 +95,7 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                     }
                 }
             }
-            base += turn;
+            base = floats_behind(base, apart[DEPTHWISE_TURN]);
         }
     }
 }
@@ -88,6 +103,12 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
 INLINE uint64_t columns_inside(const struct depthwise_line *line)
 {
     return line->begin < line->end ? (~UINT64_C(0) >> (64 - (line->end - line->begin))) << line->begin : 0;
+}
+
+/* Without a branch for each. */
+INLINE int is_whole(const struct depthwise_line *line, int columns)
+{
+    return (line->begin == 0) & (line->end == columns) & (line->lane_begin == 0) & (line->lane_end == VEC);
 }
 
 INLINE enum extent extent_of(const struct depthwise_line *line, int columns)
@@ -187,22 +208,24 @@ INLINE enum extent extent_of_all(const struct depthwise_args *args, int columns,
 
 /* One line, however much of it there is. */
 INLINE void slide_any(const struct depthwise_args *args, const struct depthwise_line *line, const ptrdiff_t offset,
-                      const ptrdiff_t step, const float *w, vec sum[][DEPTHWISE_MAX_TILE], const int kind, const int width,
+                      const ptrdiff_t *apart, const float *w, vec sum[][DEPTHWISE_MAX_TILE], const int kind, const int width,
                       const int stride, const int tile)
 {
-    const uint64_t inside = columns_inside(line);
     const int columns = (tile - 1) * stride + width;
+    if (is_whole(line, columns)) {
+        slide(args, line, 0, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
+        return;
+    }
+    const uint64_t inside = columns_inside(line);
     const enum extent extent = args->around ? around(line, columns) : extent_of(line, columns);
-    if (extent == WHOLE)
-        slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
-    else if (extent == SOME_COLUMNS)
-        slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
+    if (extent == SOME_COLUMNS)
+        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
     else if (extent == SOME_LANES)
-        slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
+        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
     else if (extent == COLUMNS_AROUND)
-        slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, COLUMNS_AROUND);
+        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, COLUMNS_AROUND);
     else if (extent == LANES_AROUND)
-        slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, LANES_AROUND);
+        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, LANES_AROUND);
 }
 
 /* What the windows leave of a kernel line, tap by tap from `line` on, is added to [tile][VEC] sums: of all widths and strides,
@@ -217,9 +240,11 @@ typedef void add_taps(const struct depthwise_args *args, const struct depthwise_
         const int tile = DEPTHWISE_##height##_ROWS;                                                                            \
         const int64_t depth = DEPTHWISE_##kind == DEPTHWISE_GROUPS ? args->depth : 1;                                          \
         vec sum[1][DEPTHWISE_MAX_TILE];                                                                                        \
+        ptrdiff_t apart[DEPTHWISE_TURN + 1];                                                                                   \
+        columns_apart(args->tap_step, apart);                                                                                  \
         EACH_OUTPUT sum[0][m] = vec_load(sums + m * VEC);                                                                      \
         for (int64_t t = 0; t < args->taps; t++, line++, w += depth * (DEPTHWISE_##kind == DEPTHWISE_ROWS ? 1 : VEC))          \
-            slide_any(args, line, offset, args->tap_step, w, sum, DEPTHWISE_##kind, 1, 1, tile);                               \
+            slide_any(args, line, offset, apart, w, sum, DEPTHWISE_##kind, 1, 1, tile);                                        \
         EACH_OUTPUT vec_store(sums + m * VEC, sum[0][m]);                                                                      \
     }
 DEPTHWISE_TAPS_DEFINE(CHANNELS, TALL)
@@ -237,16 +262,17 @@ INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repe
     const int each = kind == DEPTHWISE_ROWS ? 1 : VEC;
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
     const ptrdiff_t offset = args->offset + repeat * args->repeat_offset + unit * args->unit_offset;
-    const ptrdiff_t step = width == 1 ? args->tap_step : args->step;
+    ptrdiff_t apart[DEPTHWISE_TURN + 1];
+    columns_apart(width == 1 ? args->tap_step : args->step, apart);
     const struct depthwise_line *line = args->x;
     const float *w = args->w + unit * args->unit_w;
     vec sum[1][DEPTHWISE_MAX_TILE];
     EACH_OUTPUT sum[0][m] = vec_zero();
-    for (int64_t l = 0; l < args->lines; l++, line++, w += depth * width * each) {
+    for (const struct depthwise_line *const end = line + args->lines; line < end; line++, w += depth * width * each) {
         if (all == NOTHING)
-            slide_any(args, line, offset, step, w, sum, kind, width, stride, tile);
+            slide_any(args, line, offset, apart, w, sum, kind, width, stride, tile);
         else if (all == COLUMNS_AROUND || line->begin < line->end)
-            slide(args, line, inside, offset, step, w, 0, sum, 0, 1, kind, width, stride, tile, all);
+            slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, all);
     }
     if (width > 1 && all == NOTHING && args->taps) {
         _Alignas(64) float sums[DEPTHWISE_MAX_TILE * VEC];
@@ -303,6 +329,8 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
     const struct depthwise_line *line = args->x;
     const float *w = args->w + unit * args->unit_w;
     vec sum[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_TILE];
+    ptrdiff_t apart[DEPTHWISE_TURN + 1];
+    columns_apart(args->step, apart);
     UNROLL for (int r = 0; r < down; r++) EACH_OUTPUT sum[r][m] = vec_zero();
     for (int64_t l = 0; l < args->lines + down - 1; l++, line++, w += width * VEC) {
         const int64_t from = l < args->lines ? 0 : l - args->lines + 1, to = l < down ? l + 1 : down; /* rows that see it */
@@ -315,13 +343,12 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
                 if (from != top || to != bottom)
                     continue;
                 if (extent == WHOLE)
-                    slide(args, line, inside, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile, WHOLE);
+                    slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, kind, width, stride, tile, WHOLE);
                 else if (extent == some_columns)
-                    slide(args, line, inside, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile,
+                    slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, kind, width, stride, tile,
                           some_columns);
                 else if (extent == some_lanes)
-                    slide(args, line, inside, offset, args->step, w, row_w, sum, top, bottom, kind, width, stride, tile,
-                          some_lanes);
+                    slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, kind, width, stride, tile, some_lanes);
             }
         }
     }
