@@ -15,7 +15,7 @@ enum { VEC = 16 };
 #define DEPTHWISE_TALL_ROWS 14
 #define DEPTHWISE_SHORT_ROWS 7
 #define DEPTHWISE_DOWN 3
-#define DEPTHWISE_ALIKE 1
+#define DEPTHWISE_ALIKE 2
 #define WINDOW_SUMS 24
 
 typedef __m512 vec;

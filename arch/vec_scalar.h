@@ -31,7 +31,8 @@
  *     DEPTHWISE_TALL_ROWS           sums of the depthwise kernels' tiles, two sizes, which leave registers for a window of 7
  *     DEPTHWISE_SHORT_ROWS
  *     DEPTHWISE_DOWN                rows of a block of short tiles, with a window of 3 for each; 1: no blocks
- *     DEPTHWISE_ALIKE               1: code of its own for tiles whose lines are alike, where it pays; it compiles long
+ *     DEPTHWISE_ALIKE               code of its own, where it pays: 1 for tiles inside of the image, 2 for all whose lines are
+ *                                   alike, which compiles long
  *     WINDOW_SUMS                   sums of the window kernels that stay in registers
  */
 #include <string.h>

@@ -188,15 +188,15 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
     }
 }
 
-/* The extent of all lines that have any column in the image, NOTHING if they differ: looked at once for all units and repeats.
- */
+/* The extent of all lines that have any column in the image, or with DEPTHWISE_ALIKE 1 of all lines, NOTHING if they differ:
+ * looked at once for all units and repeats. */
 INLINE enum extent extent_of_all(const struct depthwise_args *args, int columns, uint64_t *inside)
 {
     enum extent all = NOTHING;
     *inside = 0;
     for (const struct depthwise_line *line = args->x; line < args->x + args->lines; line++) {
         const enum extent extent = args->around ? around(line, columns) : extent_of(line, columns);
-        if (extent == NOTHING && line->begin >= line->end)
+        if (DEPTHWISE_ALIKE > 1 && extent == NOTHING && line->begin >= line->end)
             continue;
         if (extent == NOTHING || (all != NOTHING && (extent != all || columns_inside(line) != *inside)))
             return NOTHING;
@@ -271,7 +271,7 @@ INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repe
     for (const struct depthwise_line *const end = line + args->lines; line < end; line++, w += depth * width * each) {
         if (all == NOTHING)
             slide_any(args, line, offset, apart, w, sum, kind, width, stride, tile);
-        else if (all == COLUMNS_AROUND || line->begin < line->end)
+        else if (DEPTHWISE_ALIKE == 1 || all == COLUMNS_AROUND || line->begin < line->end)
             slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, all);
     }
     if (width > 1 && all == NOTHING && args->taps) {
@@ -308,9 +308,9 @@ INLINE void depthwise(const struct depthwise_args *args, const int kind, const i
     const enum extent all = DEPTHWISE_ALIKE ? extent_of_all(args, (tile - 1) * stride + width, &inside) : NOTHING;
     if (all == WHOLE)
         depthwise_units(args, kind, width, stride, tile, taps, WHOLE, inside);
-    else if (all == SOME_COLUMNS)
+    else if (DEPTHWISE_ALIKE > 1 && all == SOME_COLUMNS)
         depthwise_units(args, kind, width, stride, tile, taps, SOME_COLUMNS, inside);
-    else if (all == COLUMNS_AROUND)
+    else if (DEPTHWISE_ALIKE > 1 && all == COLUMNS_AROUND)
         depthwise_units(args, kind, width, stride, tile, taps, COLUMNS_AROUND, inside);
     else
         depthwise_units(args, kind, width, stride, tile, taps, NOTHING, inside);
