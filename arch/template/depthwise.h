@@ -65,7 +65,7 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
         static const int32_t unused[VEC];
         const vec_index index = vec_index_load(kind == DEPTHWISE_GROUPS ? args->index + i * VEC : unused);
         /* Two loops over the columns j = at * TURN + phase: no compiler unrolls one of more than 32. */
-        UNROLL for (int at = 0; at < (2 * DEPTHWISE_MAX_TILE + DEPTHWISE_MAX_WIDTH) / DEPTHWISE_TURN + 1; at++)
+        UNROLL for (int at = 0; at < (DEPTHWISE_MAX_TILE * stride + DEPTHWISE_MAX_WIDTH) / DEPTHWISE_TURN + 1; at++)
         {
             UNROLL for (int phase = 0; phase < DEPTHWISE_TURN; phase++)
             {
