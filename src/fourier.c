@@ -331,11 +331,11 @@ falt_status falt_fourier_norm(const struct falt_operator *op, const int64_t *emb
 
 /* Where K is large: the highest local maxima of a coarse grid of frequencies, and about each of them ever finer grids. More
  * than one, because the last percent decides which is the highest, and it takes many steps to get from one peak to another. */
-enum { PEAKS = 12, START_STEPS = 12, POWER = 24 };
+enum { PEAKS = 24, START_STEPS = 12, POWER = 200 };
 
 struct peak {
     int64_t group, frequency[3], grid[3];
-    double value;
+    double value, worth; /* the singular value; the square of the wave's own gain */
 };
 
 static void set_grid(struct torus *t, const int64_t out[3])
@@ -383,7 +383,8 @@ static int insert(struct peak *peaks, int count, struct peak peak)
     return count < PEAKS ? count + 1 : PEAKS;
 }
 
-/* The maxima of one group on the torus's grid. values: room for all of its points. */
+/* The maxima of one group on the torus's grid, along its axes: a ridge askew to them may have two tops of which one is next to
+ * a higher point on the other's slope. values: room for all of its points. */
 static int find_maxima(const struct torus *t, const struct scratch *s, int64_t group, double *values, struct peak *peaks,
                        int count)
 {
@@ -397,10 +398,11 @@ static int find_maxima(const struct torus *t, const struct scratch *s, int64_t g
     for (int64_t i = 0; i < points; i++) {
         split_index(i, grid, f);
         bool highest = mirror(grid, f) >= i;
-        for (int64_t n = 0; n < 27 && highest; n++)
-            highest = values[around(grid, f, n / 9 - 1, n / 3 % 3 - 1, n % 3 - 1)] <= values[i];
+        for (int64_t n = -1; n < 2 && highest; n += 2)
+            highest = values[around(grid, f, n, 0, 0)] <= values[i] && values[around(grid, f, 0, n, 0)] <= values[i] &&
+                      values[around(grid, f, 0, 0, n)] <= values[i];
         if (highest)
-            count = insert(peaks, count, (struct peak){group, {f[0], f[1], f[2]}, {grid[0], grid[1], grid[2]}, values[i]});
+            count = insert(peaks, count, (struct peak){group, {f[0], f[1], f[2]}, {grid[0], grid[1], grid[2]}, values[i], 0.0});
     }
     return count;
 }
@@ -445,22 +447,45 @@ static void refine(struct torus *t, const struct scratch *s, struct peak *peak)
     }
 }
 
-/* Whether a peak before it is the same, or its mirror image, which gives the same wave. */
-static bool is_known(const struct peak *peaks, int i)
+/* Whether two climbs ended at one peak, or at one and its mirror image. */
+static bool same_peak(const struct peak *a, const struct peak *b)
 {
-    const struct peak *peak = &peaks[i];
-    const int64_t here = around(peak->grid, peak->frequency, 0, 0, 0), there = mirror(peak->grid, peak->frequency);
-    for (i--; i >= 0; i--) {
-        const int64_t other = around(peaks[i].grid, peaks[i].frequency, 0, 0, 0);
-        if (peaks[i].group == peak->group && (other == here || other == there))
-            return true;
+    bool same = a->group == b->group, mirrored = same;
+    for (int k = 0; k < 3; k++) { /* give or take a step */
+        const int64_t grid = a->grid[k], f = a->frequency[k] + grid + 1;
+        same = same && (f - b->frequency[k]) % grid <= 2;
+        mirrored = mirrored && (f + b->frequency[k]) % grid <= 2;
     }
-    return false;
+    return same || mirrored;
+}
+
+/* In a window of half a sine wave the wave is made of those half a frequency of the image to either side: a narrow peak loses
+ * more than a broad one. Their mean is the square of its gain to some 1e-5 for 56 x 56 pixels. */
+static double worth_of(struct torus *t, const struct scratch *s, const struct peak *peak)
+{
+    if (t->op->boundary == FALT_BOUNDARY_CIRCULAR)
+        return peak->value * peak->value;
+    int64_t grid[3], aside[3], f[3];
+    for (int k = 0; k < 3; k++) {
+        const int64_t pixels = t->op->problem.out[k] + 1;
+        grid[k] = peak->grid[k] > 1 ? 4 * peak->grid[k] : 1;
+        aside[k] = peak->grid[k] > 1 ? (grid[k] + pixels) / (2 * pixels) : 0;
+    }
+    set_grid(t, grid);
+    double sum = 0.0;
+    for (int corner = 0; corner < 8; corner++) {
+        for (int k = 0; k < 3; k++)
+            f[k] = peak->grid[k] > 1 ? 4 * peak->frequency[k] + (corner >> k & 1 ? aside[k] : grid[k] - aside[k]) : 0;
+        split_index(around(grid, f, 0, 0, 0), grid, f);
+        const double value = value_at(t, s, peak->group, f);
+        sum += value * value;
+    }
+    return sum / 8.0;
 }
 
 /* Adds the wave with these amplitudes, [aliases][channels of the group], at one side. */
 static void add_wave(const struct torus *t, const struct peak *peak, const double *re, const double *im, bool outputs,
-                     float *to)
+                     double weight, float *to)
 {
     const struct problem *p = &t->op->problem;
     const int64_t *pixels = outputs ? p->out : p->in, channels = outputs ? p->y_channels : p->x_channels;
@@ -473,7 +498,7 @@ static void add_wave(const struct torus *t, const struct peak *peak, const doubl
         for (h[1] = 0; h[1] < pixels[1]; h[1]++)
             for (h[2] = 0; h[2] < pixels[2]; h[2]++, pixel++)
                 for (int64_t alias = 0; alias < aliases; alias++) {
-                    double turn = 0.0, window = 1.0;
+                    double turn = 0.0, window = weight;
                     int64_t rest = alias;
                     for (int k = 2; k >= 0; k--) {
                         const int64_t f = peak->frequency[k] + rest % t->stride[k] * t->out[k];
@@ -488,8 +513,9 @@ static void add_wave(const struct torus *t, const struct peak *peak, const doubl
                 }
 }
 
-/* The singular vector of K at a peak, by the power method: it need not be exact. Both sides have the same length. */
-static void add_peak(struct torus *t, const struct scratch *s, const struct peak *peak, bool outputs, float *vector)
+/* The singular vector of K at a peak, by the power method: it need not be exact. */
+static void add_peak(struct torus *t, const struct scratch *s, const struct peak *peak, bool outputs, double weight,
+                     float *vector)
 {
     set_grid(t, peak->grid);
     transform(t, peak->group, peak->frequency, s);
@@ -513,13 +539,16 @@ static void add_peak(struct torus *t, const struct scratch *s, const struct peak
         if (turn + 1 < POWER)
             multiply_adjoint(t, s, left[0], left[1], right[0], right[1]);
     }
-    add_wave(t, peak, outputs ? left[0] : right[0], outputs ? left[1] : right[1], outputs, vector);
+    add_wave(t, peak, outputs ? left[0] : right[0], outputs ? left[1] : right[1], outputs, weight, vector);
 }
 
 falt_status falt_fourier_start(const struct falt_operator *op, bool outputs, float *vector)
 {
     const struct problem *p = &op->problem;
     struct torus t;
+    for (int k = 0; k < 3; k++) /* the finest grid is up to 32 times as fine, and the squares of its frequencies fit int64_t */
+        if (p->out[k] > INT32_MAX / 32 / p->stride[k])
+            return falt_fail(FALT_TOO_LARGE, "no grid of frequencies for %lld pixels in a dimension", (long long)p->out[k]);
     const falt_status status = torus_make(&t, op, p->stride, p->stride, START_STEPS, 1);
     if (status != FALT_OK)
         return status;
@@ -536,15 +565,29 @@ falt_status falt_fourier_start(const struct falt_operator *op, bool outputs, flo
     }
     const struct scratch s = scratch_of(&t, 0);
     struct peak peaks[PEAKS];
-    int count = 0;
+    int count = 0, distinct = 0;
+    double best = 0.0;
     set_grid(&t, grid);
     for (int64_t group = 0; group < p->groups; group++)
         count = find_maxima(&t, &s, group, values, peaks, count);
+    const double highest = count > 0 ? peaks[0].value : 0.0;
+    for (int i = 0; i < count && peaks[i].value >= 0.95 * highest; i++) { /* no climb is as high as that */
+        struct peak peak = peaks[i];
+        bool known = false;
+        refine(&t, &s, &peak);
+        for (int j = 0; j < distinct; j++)
+            known = known || same_peak(&peak, &peaks[j]);
+        if (known)
+            continue;
+        peak.worth = worth_of(&t, &s, &peak);
+        best = fmax(best, peak.worth);
+        peaks[distinct++] = peak;
+    }
     memset(vector, 0, (size_t)(outputs ? p->y_count : p->x_count) * sizeof *vector);
-    for (int i = 0; i < count; i++) {
-        refine(&t, &s, &peaks[i]);
-        if (!is_known(peaks, i))
-            add_peak(&t, &s, &peaks[i], outputs, vector);
+    for (int i = 0; i < distinct; i++) { /* all that may be the best, and no more of the others than Lanczos' method removes */
+        const double weight = best > 0.0 ? exp((peaks[i].worth / best - 1.0) / 0.005) : 1.0;
+        if (weight > 0.01)
+            add_peak(&t, &s, &peaks[i], outputs, weight, vector);
     }
     falt_release(&op->allocator, values);
     torus_free(&t);

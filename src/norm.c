@@ -304,8 +304,8 @@ static falt_status start(struct lanczos *l)
     const double length = length_of(v, l->n);
     if (length > 0.0)
         scale(v, 1.0 / length, l->n);
-    add_scaled(v, 0.3, noise, l->n);
-    if (!(length_of(v, l->n) > 0.1)) /* they cancel */
+    add_scaled(v, 0.1, noise, l->n);
+    if (!(length_of(v, l->n) > 0.05)) /* they cancel */
         fill_noise(l, v);
     scale(v, 1.0 / length_of(v, l->n), l->n);
     return FALT_OK;

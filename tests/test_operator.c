@@ -613,7 +613,11 @@ static void test_norm_scale(void **state)
     }
 }
 
-/* A layer of a network: 64 -> 64 channels, 3x3, 56x56. What 1e-4 asks for takes at most 100 products. */
+/*
+ * A layer of a network: 64 -> 64 channels, 3x3, 56x56. What 1e-4 asks for takes at most 100 products. It is held to one with
+ * ten times the accuracy, not more: two singular values may be 2e-6 apart, the cosine and the sine of one wave, and it would
+ * take more than 600 products to tell them from one another.
+ */
 static void norm_of_layer(struct random random)
 {
     const falt_conv conv = square(2, 64, 56, 3);
@@ -628,7 +632,7 @@ static void norm_of_layer(struct random random)
     norm.applications = 100;
     assert_int_equal(falt_operator_norm(op, &norm), FALT_OK);
     tight.certify = 0;
-    tight.tolerance = 1e-6;
+    tight.tolerance = 1e-5;
     tight.applications = 600;
     assert_int_equal(falt_operator_norm(op, &tight), FALT_OK);
     print_message("%.9g in %d products, %.9g in %d\n", norm.estimate, (int)norm.used, tight.estimate, (int)tight.used);
@@ -642,9 +646,12 @@ static void test_norm_of_layer(void **state)
 {
     (void)state;
     norm_of_layer(random_stream(6));
+    if (getenv("FALTUNG_TEST_QUICK"))
+        return;
     /* The symbol's highest peak is at the end of a ridge that a coarse grid of frequencies takes for the peak. */
-    if (!getenv("FALTUNG_TEST_QUICK"))
-        norm_of_layer((struct random){UINT64_C(0x7fe74840f98514d2)});
+    norm_of_layer((struct random){UINT64_C(0x7fe74840f98514d2)});
+    /* The highest is next to a higher point of the coarse grid, on the slope of another. */
+    norm_of_layer((struct random){UINT64_C(0xae82a87cba0023d3)});
 }
 
 /* --------------------------------------------------------------------------------------------------------------- refusals */
