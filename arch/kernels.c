@@ -10,6 +10,7 @@
 #include "kernels.h"
 #include KERNELS_VOCABULARY
 #include "template/epilogue.h"
+#include "template/distances.h"
 #include "template/transpose.h"
 #include "template/collect.h"
 #include "template/gemm.h"

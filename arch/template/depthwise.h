@@ -20,26 +20,10 @@ enum { DEPTHWISE_TURN = 4 }; /* columns that are loaded from one address, at dis
  * are zeros, or come around the circle. */
 enum extent { NOTHING, WHOLE, SOME_COLUMNS, SOME_LANES, COLUMNS_AROUND, LANES_AROUND };
 
-/* How many bytes lie between a column and those after it. Not to be known for multiples of each other: gcc would add step by
- * step, one a cycle, which is slower than the loads. */
-INLINE void columns_apart(ptrdiff_t step, ptrdiff_t apart[DEPTHWISE_TURN + 1])
-{
-    UNROLL for (int i = 0; i <= DEPTHWISE_TURN; i++)
-    {
-        apart[i] = i * step * (ptrdiff_t)sizeof(float);
-        if (i > 1)
-            FORGET_VALUE(apart[i]);
-    }
-}
-
-INLINE const float *floats_behind(const float *x, ptrdiff_t bytes)
-{
-    return (const float *)((const char *)x + bytes);
-}
-
 /* One line of x, all of its depth: a window of `width` slides over the tile. Bit j of `inside` tells whether column j lies in
  * the image: a test each, where comparing with the bounds takes four instructions. Output rows [top, bottom) of a block of them
- * see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. apart: columns_apart. */
+ * see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. apart: from column to column.
+ */
 INLINE void slide(const struct depthwise_args *args, const struct depthwise_line *line, const uint64_t inside,
                   const ptrdiff_t offset, const ptrdiff_t *apart, const float *w, const ptrdiff_t row_w,
                   vec sum[][DEPTHWISE_MAX_TILE], const int top, const int bottom, const int kind, const int width,
@@ -241,7 +225,7 @@ typedef void add_taps(const struct depthwise_args *args, const struct depthwise_
         const int64_t depth = DEPTHWISE_##kind == DEPTHWISE_GROUPS ? args->depth : 1;                                          \
         vec sum[1][DEPTHWISE_MAX_TILE];                                                                                        \
         ptrdiff_t apart[DEPTHWISE_TURN + 1];                                                                                   \
-        columns_apart(args->tap_step, apart);                                                                                  \
+        distances(args->tap_step, DEPTHWISE_TURN + 1, apart);                                                                  \
         EACH_OUTPUT sum[0][m] = vec_load(sums + m * VEC);                                                                      \
         for (int64_t t = 0; t < args->taps; t++, line++, w += depth * (DEPTHWISE_##kind == DEPTHWISE_ROWS ? 1 : VEC))          \
             slide_any(args, line, offset, apart, w, sum, DEPTHWISE_##kind, 1, 1, tile);                                        \
@@ -263,7 +247,7 @@ INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repe
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
     const ptrdiff_t offset = args->offset + repeat * args->repeat_offset + unit * args->unit_offset;
     ptrdiff_t apart[DEPTHWISE_TURN + 1];
-    columns_apart(width == 1 ? args->tap_step : args->step, apart);
+    distances(width == 1 ? args->tap_step : args->step, DEPTHWISE_TURN + 1, apart);
     const struct depthwise_line *line = args->x;
     const float *w = args->w + unit * args->unit_w;
     vec sum[1][DEPTHWISE_MAX_TILE];
@@ -330,7 +314,7 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
     const float *w = args->w + unit * args->unit_w;
     vec sum[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_TILE];
     ptrdiff_t apart[DEPTHWISE_TURN + 1];
-    columns_apart(args->step, apart);
+    distances(args->step, DEPTHWISE_TURN + 1, apart);
     UNROLL for (int r = 0; r < down; r++) EACH_OUTPUT sum[r][m] = vec_zero();
     for (int64_t l = 0; l < args->lines + down - 1; l++, line++, w += width * VEC) {
         const int64_t from = l < args->lines ? 0 : l - args->lines + 1, to = l < down ? l + 1 : down; /* rows that see it */

@@ -8,6 +8,7 @@
  * What lies between does not fit the registers; the compiler keeps it on the stack, in L1. So that it may keep the rest in
  * registers, it is told two things: that no store changes the arguments, of which there is a copy for that; and that where the
  * next of several lines is goes without saying from where the last one was, lest it compute all of that ahead, and spill it.
+ * Within a line it is to keep the distances, and where there are few pixels their pointers, too.
  */
 #include "winograd_transforms.h"
 
@@ -113,22 +114,22 @@ INLINE vec winograd_load(const float *p, int64_t n, int whole)
 }
 
 /* A tile of ph x pw pixels. */
-INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t c, int whole, int ph, int ah, int pw, int aw)
+INLINE void winograd_input_chunk(const struct winograd_input_args *args, const float *const *d, const ptrdiff_t *apart,
+                                 int64_t c, int whole, int ph, int ah, int pw, int aw)
 {
-    const ptrdiff_t row = aw * args->v_step;
     float *to = args->v + c;
     vec t[ALPHA][ALPHA];
     UNROLL for (int h = 0; h < ph; h++)
     {
-        vec d[ALPHA], v[ALPHA];
+        vec x[ALPHA], v[ALPHA];
         UNROLL for (int w = 0; w < pw; w++)
         {
-            const float *pixel = args->d[h * pw + w] + c;
-            d[w] = winograd_load(pixel, args->channels - c, whole);
+            const float *pixel = d[h * pw + w] + c;
+            x[w] = winograd_load(pixel, args->channels - c, whole);
             if (FETCHES_AHEAD && whole && args->ahead)
                 __builtin_prefetch(pixel + args->ahead);
         }
-        winograd_input_line(pw, aw, d, v);
+        winograd_input_line(pw, aw, x, v);
         UNROLL for (int w = 0; w < aw; w++) t[w][h] = v[w];
     }
     UNROLL for (int w = 0; w < aw; w++)
@@ -137,7 +138,7 @@ INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t
         if (w > 0 && ah > 1)
             FORGET_VALUE(to);
         winograd_input_line(ph, ah, t[w], v);
-        UNROLL for (int h = 0; h < ah; h++) vec_store(to + h * row, v[h]);
+        UNROLL for (int h = 0; h < ah; h++) vec_store(floats_behind(to, apart[h]), v[h]);
         to += args->v_step;
     }
 }
@@ -145,19 +146,27 @@ INLINE void winograd_input_chunk(const struct winograd_input_args *args, int64_t
 INLINE void winograd_input(const struct winograd_input_args *given, int ph, int ah, int pw, int aw)
 {
     const struct winograd_input_args known = *given, *args = &known;
+    ptrdiff_t apart[ALPHA];
+    distances(aw * args->v_step, ah, apart);
+    const float *few[ALPHA];
+    UNROLL for (int i = 0; i < ALPHA; i++)
+    {
+        if (i < ph * pw)
+            few[i] = args->d[i];
+    }
     int64_t c = 0;
     for (; c <= args->channels - VEC; c += VEC)
-        winograd_input_chunk(args, c, 1, ph, ah, pw, aw);
+        winograd_input_chunk(args, ph * pw > ALPHA ? args->d : few, apart, c, 1, ph, ah, pw, aw);
     if (c < args->channels)
-        winograd_input_chunk(args, c, 0, ph, ah, pw, aw);
+        winograd_input_chunk(args, ph * pw > ALPHA ? args->d : few, apart, c, 0, ph, ah, pw, aw);
 }
 
-INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64_t c, int whole, int mh, int ah, int mw, int aw)
+INLINE void winograd_output_chunk(const struct winograd_output_args *args, float *const *pixels, const ptrdiff_t *apart,
+                                  int64_t c, int whole, int mh, int ah, int mw, int aw)
 {
     const int64_t n = args->channels - c;
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
     const vec bias = args->bias ? winograd_load(args->bias + c, n, whole) : vec_zero();
-    const ptrdiff_t row = aw * args->m_step;
     const float *from = args->m + c;
     vec t[ALPHA][ALPHA];
     UNROLL for (int w = 0; w < aw; w++)
@@ -165,8 +174,8 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64
         vec v[ALPHA], y[ALPHA];
         if (w > 0 && ah > 1)
             FORGET_VALUE(from);
-        UNROLL for (int h = 0; h < ah; h++) v[h] = vec_load(from + h * row);
-        from += args->m_step;
+        UNROLL for (int h = 0; h < ah; h++) v[h] = vec_load(floats_behind(from, apart[ah > 1 ? h : w]));
+        from += ah > 1 ? args->m_step : 0;
         winograd_output_line(mh, ah, v, y);
         UNROLL for (int h = 0; h < mh; h++) t[h][w] = y[h];
     }
@@ -181,13 +190,13 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64
                 sum = vec_add(sum, winograd_load(args->residual[h * mw + w] + c, n, whole));
             sum = vec_clamp(sum, lo, hi);
             if (FETCHES_AHEAD && whole && args->ahead)
-                __builtin_prefetch(args->y[h * mw + w] + c + args->ahead, 1);
+                __builtin_prefetch(pixels[h * mw + w] + c + args->ahead, 1);
             if (whole && args->stream)
-                vec_stream(args->y[h * mw + w] + c, sum);
+                vec_stream(pixels[h * mw + w] + c, sum);
             else if (whole)
-                vec_store(args->y[h * mw + w] + c, sum);
+                vec_store(pixels[h * mw + w] + c, sum);
             else
-                vec_store_n(args->y[h * mw + w] + c, sum, n);
+                vec_store_n(pixels[h * mw + w] + c, sum, n);
         }
     }
 }
@@ -195,23 +204,30 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, int64
 INLINE void winograd_output(const struct winograd_output_args *given, int mh, int ah, int mw, int aw)
 {
     const struct winograd_output_args known = *given, *args = &known;
+    ptrdiff_t apart[ALPHA];
+    distances(ah > 1 ? aw * args->m_step : args->m_step, ah > 1 ? ah : aw, apart);
+    float *few[ALPHA];
+    UNROLL for (int i = 0; i < ALPHA; i++)
+    {
+        if (i < mh * mw)
+            few[i] = args->y[i];
+    }
     int64_t c = 0;
     for (; c <= args->channels - VEC; c += VEC)
-        winograd_output_chunk(args, c, 1, mh, ah, mw, aw);
+        winograd_output_chunk(args, mh * mw > ALPHA ? args->y : few, apart, c, 1, mh, ah, mw, aw);
     if (c < args->channels)
-        winograd_output_chunk(args, c, 0, mh, ah, mw, aw);
+        winograd_output_chunk(args, mh * mw > ALPHA ? args->y : few, apart, c, 0, mh, ah, mw, aw);
     if (args->epilogue.activation != ACTIVATE_NONE) {
         for (int i = 0; i < mh * mw; i++)
             finish(args->y[i], args->channels, &args->epilogue);
     }
 }
 
-INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, int64_t c, int whole, int mh, int ah, int mw,
-                                   int aw)
+INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, const ptrdiff_t *apart,
+                                   const ptrdiff_t *taps_apart, int64_t c, int whole, int mh, int ah, int mw, int aw)
 {
     const int64_t n = args->channels - c;
     const int rh = ah - mh + 1, rw = aw - mw + 1;
-    const ptrdiff_t row = aw * args->m_step;
     const float *from = args->m + c;
     vec t[ALPHA][ALPHA];
     UNROLL for (int w = 0; w < aw; w++)
@@ -219,7 +235,7 @@ INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, int
         vec v[ALPHA], g[ALPHA];
         if (w > 0 && ah > 1)
             FORGET_VALUE(from);
-        UNROLL for (int h = 0; h < ah; h++) v[h] = vec_load(from + h * row);
+        UNROLL for (int h = 0; h < ah; h++) v[h] = vec_load(floats_behind(from, apart[h]));
         from += args->m_step;
         winograd_weights_line(mh, ah, v, g);
         UNROLL for (int h = 0; h < rh; h++) t[h][w] = g[h];
@@ -233,7 +249,7 @@ INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, int
         winograd_weights_line(mw, aw, t[h], g);
         UNROLL for (int w = 0; w < rw; w++)
         {
-            float *to = line + w * args->w_step;
+            float *to = floats_behind(line, taps_apart[w]);
             if (whole)
                 vec_store(to, args->accumulate ? vec_add(vec_load(to), g[w]) : g[w]);
             else
@@ -246,11 +262,14 @@ INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, int
 INLINE void winograd_weights(const struct winograd_weights_args *given, int mh, int ah, int mw, int aw)
 {
     const struct winograd_weights_args known = *given, *args = &known;
+    ptrdiff_t apart[ALPHA], taps_apart[ALPHA];
+    distances(args->w_step, aw - mw + 1, taps_apart);
+    distances(aw * args->m_step, ah, apart);
     int64_t c = 0;
     for (; c <= args->channels - VEC; c += VEC)
-        winograd_weights_chunk(args, c, 1, mh, ah, mw, aw);
+        winograd_weights_chunk(args, apart, taps_apart, c, 1, mh, ah, mw, aw);
     if (c < args->channels)
-        winograd_weights_chunk(args, c, 0, mh, ah, mw, aw);
+        winograd_weights_chunk(args, apart, taps_apart, c, 0, mh, ah, mw, aw);
 }
 
 #define WINOGRAD_KERNELS(name, mh, ah, mw, aw)                                                                                 \
