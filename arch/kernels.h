@@ -199,6 +199,7 @@ enum { DEPTHWISE_WIDTHS_COUNT = 4, DEPTHWISE_STRIDES_COUNT = 2 };
 
 struct depthwise_line {
     const float *x;               /* column j is at x + offset + j * step */
+    const ptrdiff_t *around;      /* or, not NULL, around[j] bytes behind x + offset: on a circle, wherever j is */
     int32_t begin, end;           /* columns inside of the image, of (tile - 1) * stride + width, or of a tap's `tile` */
     int32_t lane_begin, lane_end; /* lanes that may be read: [0, vec) is all */
 };
@@ -219,10 +220,8 @@ struct depthwise_args {
     ptrdiff_t unit_offset, unit_w, unit_bias, unit_c;
     int64_t repeats; /* >= 1: all of it again further down the image; from one to the next, in floats: */
     ptrdiff_t repeat_offset, repeat_c;
-    ptrdiff_t down_c; /* blocks: floats from an output row to the next */
-    /* Floats once around the circle, from a column and from a lane outside of the image to the same inside of it: those before
-     * `begin` are so far behind, those from `end` on so far ahead. 0: they are zeros. */
-    ptrdiff_t around, lane_around;
+    ptrdiff_t down_c;      /* blocks: floats from an output row to the next */
+    ptrdiff_t lane_around; /* floats once around the circle, from a lane outside of the image to the same inside of it */
     struct epilogue epilogue;
 };
 

@@ -36,11 +36,10 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
     const ptrdiff_t there = before ? args->lane_around : -args->lane_around;
     const int turns =
         kind == DEPTHWISE_ROWS && !beyond && (before || line->lane_end < args->columns); /* lanes that are stored */
-    const int seen = (args->rows - 1) * stride + width; /* columns, by outputs that are stored */
-    const int begin = line->begin;
+    const int circle = extent == COLUMNS_AROUND || extent == LANES_AROUND;
     const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
     for (int64_t i = 0; i < depth; i++, w += width * VEC) {
-        const float *base = line->x + offset + (beyond ? there : 0);
+        const float *const start = line->x + offset + (beyond ? there : 0), *base = start;
         FORGET_VALUE(base);
         vec weights[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_WIDTH];
         if (kind == DEPTHWISE_GROUPS)
@@ -55,14 +54,8 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
             {
                 const int j = at * DEPTHWISE_TURN + phase;
                 if (j < (tile - 1) * stride + width) {
-                    const float *x = floats_behind(base, apart[phase]);
-                    int read = extent == WHOLE || LIKELY(inside >> j & 1);
-                    if ((extent == COLUMNS_AROUND || extent == LANES_AROUND) && UNLIKELY(!read)) {
-                        read = j < seen;
-                        x += j < begin ? args->around : -args->around;
-                        FORGET_VALUE(x); /* a branch that is not taken is cheaper than a choice of addresses */
-                    }
-                    if (read) {
+                    const float *x = circle ? floats_behind(start, line->around[j]) : floats_behind(base, apart[phase]);
+                    if (circle || extent == WHOLE || LIKELY(inside >> j & 1)) {
                         vec xj = some ? vec_load_lanes(x, lanes) : vec_load(x);
                         if (extent == LANES_AROUND && turns)
                             xj = vec_load_lanes_over(xj, x + there, others);
@@ -105,7 +98,7 @@ INLINE enum extent extent_of(const struct depthwise_line *line, int columns)
 }
 
 /* The same of a circle, of which no line lies outside. */
-INLINE enum extent around(const struct depthwise_line *line, int columns)
+INLINE enum extent extent_around(const struct depthwise_line *line, int columns)
 {
     if (line->lane_begin != 0 || line->lane_end != VEC)
         return LANES_AROUND;
@@ -179,7 +172,7 @@ INLINE enum extent extent_of_all(const struct depthwise_args *args, int columns,
     enum extent all = NOTHING;
     *inside = 0;
     for (const struct depthwise_line *line = args->x; line < args->x + args->lines; line++) {
-        const enum extent extent = args->around ? around(line, columns) : extent_of(line, columns);
+        const enum extent extent = line->around ? extent_around(line, columns) : extent_of(line, columns);
         if (DEPTHWISE_ALIKE > 1 && extent == NOTHING && line->begin >= line->end)
             continue;
         if (extent == NOTHING || (all != NOTHING && (extent != all || columns_inside(line) != *inside)))
@@ -201,7 +194,7 @@ INLINE void slide_any(const struct depthwise_args *args, const struct depthwise_
         return;
     }
     const uint64_t inside = columns_inside(line);
-    const enum extent extent = args->around ? around(line, columns) : extent_of(line, columns);
+    const enum extent extent = line->around ? extent_around(line, columns) : extent_of(line, columns);
     if (extent == SOME_COLUMNS)
         slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
     else if (extent == SOME_LANES)
@@ -318,7 +311,7 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
     UNROLL for (int r = 0; r < down; r++) EACH_OUTPUT sum[r][m] = vec_zero();
     for (int64_t l = 0; l < args->lines + down - 1; l++, line++, w += width * VEC) {
         const int64_t from = l < args->lines ? 0 : l - args->lines + 1, to = l < down ? l + 1 : down; /* rows that see it */
-        const enum extent extent = circular ? around(line, columns) : extent_of(line, columns);
+        const enum extent extent = circular ? extent_around(line, columns) : extent_of(line, columns);
         const uint64_t inside = columns_inside(line);
         UNROLL for (int top = 0; top < down; top++)
         {
@@ -357,7 +350,7 @@ DEPTHWISE_BLOCK_DEFINE(depthwise_block_around, 1)
 
 static void depthwise_block_3x3(const struct depthwise_args *args)
 {
-    (args->around ? depthwise_block_around : depthwise_block_inside)(args);
+    (args->x->around ? depthwise_block_around : depthwise_block_inside)(args);
 }
 #define DEPTHWISE_BLOCK depthwise_block_3x3
 #else

@@ -21,6 +21,7 @@
  * multiply-adds in an order that only the plan determines.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "../arithmetic.h"
 #include "../cost.h"
@@ -55,14 +56,15 @@ struct depthwise {
     int64_t block_rows, block_tiles; /* outputs of a block: rows, tiles of a row */
     int64_t row_blocks, column_blocks;
     int64_t tile_ranges, unit_ranges;
-    size_t table, columns, lanes, strip_bytes, result; /* a thread's workspace, in this order */
-    size_t per_thread;                                 /* their sum */
+    size_t table, columns, around, lanes, strip_bytes, result; /* a thread's workspace, in this order */
+    size_t per_thread;                                         /* their sum */
 };
 
-/* Columns [begin, end) of a line; see cut(). */
+/* Columns [begin, end) of a line, and where they all are; see cut(). */
 struct columns {
-    ptrdiff_t offset;
+    ptrdiff_t offset, *around;
     int32_t begin, end;
+    bool inside; /* around is that of tiles inside of the image, which is the same for all of them */
 };
 
 /* Lanes [begin, end) of a vector. */
@@ -220,13 +222,11 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
     return true;
 }
 
-/* Where a column is that position `tap` of the kernel sees first, of `count`, from the image's first on; outside of it, as long
- * as it is less than once around the circle. */
+/* Where a column is that position `tap` of the kernel sees first, of `count`, from the image's first on. */
 static int64_t position_of(const struct problem *p, const struct depthwise *d, int64_t first, int64_t tap)
 {
-    const int64_t size = p->in[d->slide];
     const int64_t position = first * p->stride[d->slide] - p->pad[d->slide] + tap * p->dilation[d->slide];
-    return p->circular && (position < -size || position >= size) ? remainder_of(position, size) : position;
+    return p->circular ? remainder_of(position, p->in[d->slide]) : position;
 }
 
 /* The kernel position of window or single tap i, and the columns of a tile that it sees. */
@@ -245,25 +245,12 @@ static int64_t columns_of(const struct depthwise *d, int64_t i)
     return is_window(d, i) ? (d->tile - 1) * d->stride + d->width : d->tile;
 }
 
-/* Kernels go around a circle once: whether no tile sees a pixel that is further away. */
+/* Kernels go around a circle once with the lanes of a vector: whether none is further away, at the ends of a row. */
 static bool once_around(const struct problem *p, const struct depthwise *d)
 {
-    const int64_t size = p->in[d->slide], along = p->in[2], stride = p->stride[d->slide];
-    if (d->kind == DEPTHWISE_ROWS && /* a vector, at one of its ends */
-        (d->vec > along || p->pad[2] > along ||
-         d->blocks * d->vec + (p->kernel[2] - 1) * p->dilation[2] - p->pad[2] > 2 * along))
-        return false;
-    const int64_t window = (d->tile - 1) * d->stride + d->width, tap = (d->tile - 1) * stride + 1;
-    if (larger(window, tap) <= size)
-        return true;
-    /* A tile is longer than the image, so they are few, or there are far more outputs than inputs. */
-    if (d->row_tiles > 4 || d->windows + d->rest > 64)
-        return false;
-    for (int64_t i = 0; i < d->windows + d->rest; i++)
-        for (int64_t tile = 0; tile < d->row_tiles; tile++)
-            if (position_of(p, d, tile * d->tile, tap_at(d, i)) + (is_window(d, i) ? window : tap) > 2 * size)
-                return false;
-    return true;
+    const int64_t along = p->in[2];
+    return d->kind != DEPTHWISE_ROWS || (d->vec <= along && p->pad[2] <= along &&
+                                         d->blocks * d->vec + (p->kernel[2] - 1) * p->dilation[2] - p->pad[2] <= 2 * along);
 }
 
 static bool choose_workspace(const struct problem *p, struct depthwise *d)
@@ -275,10 +262,12 @@ static bool choose_workspace(const struct problem *p, struct depthwise *d)
         return false;
     d->table = round_to_lines((size_t)lines * sizeof(struct depthwise_line));
     d->columns = round_to_lines((size_t)(d->windows + d->rest) * sizeof(struct columns));
+    const size_t around = (size_t)(d->windows * columns_of(d, 0) + d->rest * d->tile);
+    d->around = p->circular && !d->strip ? round_to_lines(around * sizeof(ptrdiff_t)) : 0;
     d->lanes = round_to_lines((size_t)lanes * sizeof(struct lanes));
     d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
     d->result = d->strip ? (size_t)(d->block_rows * d->block_tiles * d->tile * d->vec) * sizeof(float) : 0;
-    d->per_thread = d->table + d->columns + d->lanes + d->strip_bytes + round_to_lines(d->result);
+    d->per_thread = d->table + d->columns + d->around + d->lanes + d->strip_bytes + round_to_lines(d->result);
     return true;
 }
 
@@ -364,7 +353,7 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
     if (!consider_it(p, r, d, reason))
         return false;
     if (p->circular && !d->strip && !once_around(p, d)) {
-        snprintf(reason, SOLVER_REASON, "the kernel, or a tile, goes around the image's circle more than once");
+        snprintf(reason, SOLVER_REASON, "a vector, or the kernel, goes around the image's circle more than once");
         return false;
     }
     const double vectors = (double)d->units * (double)(d->lines * d->width + d->taps) * (double)d->depth;
@@ -546,8 +535,9 @@ static const float *line_of(const struct job *job, const struct place *at, int64
     return y >= 0 ? image + i * d->vec + y * p->in[2] * job->x.pixel : NULL;
 }
 
-/* Which columns of each window and single tap of a kernel line lie inside of the image, and where the first one would be, in
- * floats from position 0. They are the same for all tiles with the same first output along the sliding dimension. */
+/* Which columns of each window and single tap of a kernel line lie inside of the image, where the first one would be, in floats
+ * from position 0, and of a circle where each is behind that, in bytes. They are the same for all tiles with the same first
+ * output along the sliding dimension. */
 static void cut(const struct job *job, const struct thread_space *space, int64_t first)
 {
     const struct problem *p = job->p;
@@ -560,6 +550,14 @@ static void cut(const struct job *job, const struct thread_space *space, int64_t
         columns->offset = position * job->pitch;
         columns->begin = position >= 0 ? 0 : (int32_t)smaller(divide_up(-position, stride), count);
         columns->end = position >= size ? columns->begin : (int32_t)smaller(divide_up(size - position, stride), count);
+        const bool inside = columns->end - columns->begin == count;
+        if (!columns->around || (inside && columns->inside))
+            continue;
+        columns->inside = inside;
+        for (int64_t j = 0, there = position; j < count; j++, there += stride) {
+            there = there < size ? there : there % size;
+            columns->around[j] = (there - position) * job->pitch * (ptrdiff_t)sizeof(float);
+        }
     }
 }
 
@@ -580,6 +578,7 @@ static void aim(const struct job *job, const struct thread_space *space, const s
                     const struct columns *columns = space->columns + (single ? d->windows : 0);
                     for (int64_t w = single ? d->rest : d->windows; w > 0; w--, line++, columns++) {
                         line->x = base ? base + columns->offset : NULL;
+                        line->around = columns->around;
                         line->begin = columns->begin;
                         line->end = base ? columns->end : columns->begin;
                     }
@@ -608,6 +607,11 @@ static void fill_block(const struct job *job, const struct place *at, const stru
             const int64_t z = falt_pixel(p, 0, at->z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
             const float *image = job->operands->x + at->n * job->x.n + (channels->x + part * d->vec) * job->x.c;
             for (int64_t i = 0; i < d->strip_rows; i++, strip += d->strip_pitch * d->vec) {
+                if (p->circular && i >= p->in[1]) { /* once around */
+                    const int64_t once = p->in[1] * d->strip_pitch * d->vec;
+                    memcpy(strip, strip - once, (size_t)(d->strip_pitch * d->vec) * sizeof(float));
+                    continue;
+                }
                 const int64_t y = falt_pixel(p, 1, top + i);
                 const float *row = z >= 0 && y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
                 falt_gather_row(job->kernels, row, p->in[2], job->x, channels->inputs, p->circular, left, d->strip_pitch, strip,
@@ -630,6 +634,7 @@ static void point_block(const struct job *job, const struct thread_space *space)
                     const int64_t position = (single ? d->windows * d->width + w : w * d->width) * p->dilation[2];
                     line->x =
                         space->strip + ((plane * d->strip_rows + o * p->dilation[1]) * d->strip_pitch + position) * d->vec;
+                    line->around = NULL; /* the strip has them all */
                     line->begin = 0;
                     line->end = (int32_t)(single ? d->tile : columns);
                 }
@@ -767,7 +772,6 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         .unit_bias = unit_y,
         .unit_c = unit_y,
         .down_c = p->y.pixel[1],
-        .around = p->circular ? p->in[2] * job->pitch : 0,
         .epilogue = job->epilogue,
     };
     /* rows of the output whose windows are inside of the image */
@@ -839,7 +843,6 @@ static void run_rows_tile(const struct job *job, const struct thread_space *spac
         .unit_offset = d->vec,
         .unit_c = d->vec,
         .repeats = 1,
-        .around = p->circular ? p->in[1] * job->pitch : 0,
         .lane_around = p->circular ? p->in[2] : 0,
         .epilogue = job->epilogue,
     };
@@ -889,10 +892,15 @@ static void run_member(void *context, int member, int members)
     const struct thread_space space = {
         .lines = (struct depthwise_line *)(void *)memory,
         .columns = (struct columns *)(void *)(memory + d->table),
-        .lanes = (struct lanes *)(void *)(memory + d->table + d->columns),
-        .strip = (float *)(void *)(memory + d->table + d->columns + d->lanes),
-        .result = (float *)(void *)(memory + d->table + d->columns + d->lanes + d->strip_bytes),
+        .lanes = (struct lanes *)(void *)(memory + d->table + d->columns + d->around),
+        .strip = (float *)(void *)(memory + d->table + d->columns + d->around + d->lanes),
+        .result = (float *)(void *)(memory + d->table + d->columns + d->around + d->lanes + d->strip_bytes),
     };
+    ptrdiff_t *around = (ptrdiff_t *)(void *)(memory + d->table + d->columns);
+    for (int64_t i = 0; i < d->windows + d->rest; i++) {
+        space.columns[i] = (struct columns){.around = d->around ? around : NULL};
+        around += d->around ? columns_of(d, i) : 0;
+    }
     if (d->lanes)
         find_lanes(job->p, d, space.lanes);
     for (int64_t piece = member; piece < d->tile_ranges * d->unit_ranges; piece += members) {
