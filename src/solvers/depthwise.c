@@ -47,7 +47,7 @@ struct depthwise {
     int64_t units;                   /* channels last: vectors of output channels; channels first: groups of all images */
     int64_t blocks;                  /* channels first: vectors in an output row */
     int64_t down;                    /* channels last: output rows that are computed at once */
-    int64_t repeats;                 /* likewise: the most tiles below each other whose input stays in L2 for all units */
+    int64_t repeats;                 /* the most tiles below each other whose input stays in L2 for all units; in rows: in L1 */
     int64_t row_tiles;               /* tiles of one row (last), or one plane (first) */
     bool by_rows;                    /* channels last: threads get rows of the output, else columns of tiles */
     int64_t tiles;                   /* what a unit is cut into for threads: rows, columns, tiles or blocks of all planes */
@@ -219,6 +219,8 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
     choose_height(r, d, p->out[1]);
     d->row_tiles = divide_up(p->out[1], d->tile);
     d->tiles = p->out[0] * d->row_tiles;
+    const double rows = (double)p->stride[1] * d->tile, further = rows * (double)p->in[2] * (double)p->x_group * 4.0;
+    d->repeats = larger(1, (int64_t)((double)r->cpu->l1d / 2.0 / further));
     return true;
 }
 
@@ -226,7 +228,8 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
 static int64_t position_of(const struct problem *p, const struct depthwise *d, int64_t first, int64_t tap)
 {
     const int64_t position = first * p->stride[d->slide] - p->pad[d->slide] + tap * p->dilation[d->slide];
-    return p->circular ? remainder_of(position, p->in[d->slide]) : position;
+    const bool outside = position < 0 || position >= p->in[d->slide];
+    return p->circular && outside ? remainder_of(position, p->in[d->slide]) : position;
 }
 
 /* The kernel position of window or single tap i, and the columns of a tile that it sees. */
@@ -243,6 +246,25 @@ static bool is_window(const struct depthwise *d, int64_t i)
 static int64_t columns_of(const struct depthwise *d, int64_t i)
 {
     return is_window(d, i) ? (d->tile - 1) * d->stride + d->width : d->tile;
+}
+
+struct range {
+    int64_t begin, end;
+};
+
+/* Rows of the output whose windows are inside of the image. */
+static struct range rows_inside(const struct problem *p)
+{
+    const int64_t room = p->in[1] + p->pad[1] - (p->kernel[1] - 1) * p->dilation[1];
+    return (struct range){divide_up(p->pad[1], p->stride[1]),
+                          room <= 0 ? 0 : smaller(p->out[1], divide_up(room, p->stride[1]))};
+}
+
+/* In rows: the tiles of a plane that see nothing else, which differ by an offset only. */
+static struct range tiles_inside(const struct problem *p, const struct depthwise *d)
+{
+    const struct range rows = rows_inside(p);
+    return (struct range){divide_up(rows.begin, d->tile), rows.end / d->tile};
 }
 
 /* Kernels go around a circle once with the lanes of a vector: whether none is further away, at the ends of a row. */
@@ -318,7 +340,11 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const double again = (double)d->lines / (double)p->kernel[2] * columns * pair * cost_l2_byte;
         if (p->y_group > 1 && (double)p->x_group * columns * pair > (double)r->cpu->l1d / 2.0) /* by each of y's channels */
             cell = cell > again ? cell : again;
-        cell = (double)d->blocks * ((across * cell + 15.0) * (double)p->y_group) + table + 100.0;
+        const struct range tiles = tiles_inside(p, d);
+        const int64_t alike = larger(tiles.end - tiles.begin, 0);
+        const int64_t calls = d->row_tiles - alike + divide_up(alike, d->repeats);
+        cell = (double)d->blocks * ((across * cell + 15.0) * (double)p->y_group);
+        cell += (table + 100.0) * (double)calls / (double)d->row_tiles;
         table = 0.0;
     } else if (d->strip) { /* transposing takes about half a cycle for each float */
         const double floats = (double)(d->strip_bytes + d->result) / sizeof(float);
@@ -548,9 +574,11 @@ static void cut(const struct job *job, const struct thread_space *space, int64_t
         const int64_t stride = is_window(d, i) ? 1 : p->stride[d->slide];
         struct columns *columns = &space->columns[i];
         columns->offset = position * job->pitch;
-        columns->begin = position >= 0 ? 0 : (int32_t)smaller(divide_up(-position, stride), count);
-        columns->end = position >= size ? columns->begin : (int32_t)smaller(divide_up(size - position, stride), count);
-        const bool inside = columns->end - columns->begin == count;
+        const bool inside = position >= 0 && position + (count - 1) * stride < size; /* most are, and divisions take long */
+        columns->begin = inside || position >= 0 ? 0 : (int32_t)smaller(divide_up(-position, stride), count);
+        columns->end = inside             ? (int32_t)count
+                       : position >= size ? columns->begin
+                                          : (int32_t)smaller(divide_up(size - position, stride), count);
         if (!columns->around || (inside && columns->inside))
             continue;
         columns->inside = inside;
@@ -774,10 +802,7 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         .down_c = p->y.pixel[1],
         .epilogue = job->epilogue,
     };
-    /* rows of the output whose windows are inside of the image */
-    const int64_t inner = divide_up(p->pad[1], p->stride[1]);
-    const int64_t room = p->in[1] + p->pad[1] - (p->kernel[1] - 1) * p->dilation[1];
-    const int64_t outer = room <= 0 ? 0 : smaller(p->out[1], divide_up(room, p->stride[1]));
+    const struct range inside = rows_inside(p);
     set_lanes(d, space->lines, NULL, 0);
     const bool rows = d->by_rows;
     const int64_t lines = rows ? p->out[1] : d->row_tiles;
@@ -793,8 +818,8 @@ static void run_channels_last(const struct job *job, const struct thread_space *
             for (int64_t down, tiles, y = rows ? from : 0; y < bottom; y += tiles * down) {
                 down = bottom - y < d->down ? 1 : d->down;
                 /* tiles that are inside of the image differ by an offset only */
-                const bool alike = y >= inner && y + down <= outer;
-                tiles = alike ? smaller(d->repeats, (smaller(outer, bottom) - y) / down) : 1;
+                const bool alike = y >= inside.begin && y + down <= inside.end;
+                tiles = alike ? smaller(d->repeats, (smaller(inside.end, bottom) - y) / down) : 1;
                 at.y = y;
                 run_tiles(job, space, &args, &at, down, tiles, begin, end);
             }
@@ -826,44 +851,32 @@ static bool whole_block(const struct problem *p, const struct depthwise *d, int6
     return from >= 0 && from + (p->kernel[2] - 1) * p->dilation[2] + d->vec <= p->in[2];
 }
 
-static void run_rows_tile(const struct job *job, const struct thread_space *space, const struct place *at)
+/* args: what all tiles have in common, and how many below each other. */
+static void run_rows_tiles(const struct job *job, const struct thread_space *space, struct depthwise_args *args,
+                           const struct place *at)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
     cut(job, space, at->first);
     aim(job, space, at, 1);
-    struct depthwise_args args = {
-        .x = space->lines,
-        .step = job->pitch,
-        .tap_step = job->pitch * p->stride[1],
-        .w = (const float *)job->operands->packed + at->group * p->y_group * p->x_group * p->taps,
-        .lines = d->lines,
-        .taps = d->taps,
-        .units = 1,
-        .unit_offset = d->vec,
-        .unit_c = d->vec,
-        .repeats = 1,
-        .lane_around = p->circular ? p->in[2] : 0,
-        .epilogue = job->epilogue,
-    };
-    for (int64_t o = at->group * p->y_group; o < (at->group + 1) * p->y_group; o++, args.w += p->x_group * p->taps) {
+    args->w = (const float *)job->operands->packed + at->group * p->y_group * p->x_group * p->taps;
+    args->rows = (int)smaller(d->tile, p->out[1] - at->first);
+    for (int64_t o = at->group * p->y_group; o < (at->group + 1) * p->y_group; o++, args->w += p->x_group * p->taps) {
         const ptrdiff_t plane = p->y.base + at->n * p->y.n + o * p->y.c + at->z * p->y.pixel[0];
-        args.bias = job->operands->bias ? job->operands->bias + o : NULL;
-        args.c_step = p->out[2];
-        args.rows = (int)smaller(d->tile, p->out[1] - at->first);
-        for (int64_t block = 0; block < d->blocks; block += args.units) {
+        args->bias = job->operands->bias ? job->operands->bias + o : NULL;
+        for (int64_t block = 0; block < d->blocks; block += args->units) {
             const ptrdiff_t to = plane + at->first * p->out[2] + block * d->vec;
-            args.offset = block * d->vec;
-            args.units = 1;
+            args->offset = block * d->vec;
+            args->units = 1;
             set_lanes(d, space->lines, space->lanes + block * (d->lines + d->taps), 0);
             if (whole_block(p, d, block)) {
-                while (whole_block(p, d, block + args.units) && (block + args.units + 1) * d->vec <= p->out[2])
-                    args.units++;
+                while (whole_block(p, d, block + args->units) && (block + args->units + 1) * d->vec <= p->out[2])
+                    args->units++;
             }
-            args.c = job->operands->y + to;
-            args.residual = job->operands->residual ? job->operands->residual + to : NULL;
-            args.columns = smaller(d->vec, p->out[2] - block * d->vec);
-            job->kernel(&args);
+            args->c = job->operands->y + to;
+            args->residual = job->operands->residual ? job->operands->residual + to : NULL;
+            args->columns = smaller(d->vec, p->out[2] - block * d->vec);
+            job->kernel(args);
         }
     }
 }
@@ -873,11 +886,28 @@ static void run_rows(const struct job *job, const struct thread_space *space, in
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
+    struct depthwise_args args = {
+        .x = space->lines,
+        .step = job->pitch,
+        .tap_step = job->pitch * p->stride[1],
+        .lines = d->lines,
+        .taps = d->taps,
+        .c_step = p->out[2],
+        .unit_offset = d->vec,
+        .unit_c = d->vec,
+        .repeat_offset = d->tile * p->stride[1] * p->in[2],
+        .repeat_c = d->tile * p->out[2],
+        .lane_around = p->circular ? p->in[2] : 0,
+        .epilogue = job->epilogue,
+    };
+    const struct range inside = tiles_inside(p, d);
     for (int64_t unit = begin; unit < end; unit++)
-        for (int64_t t = tile; t < last; t++) {
-            struct place at = {.n = unit / p->groups, .group = unit % p->groups, .z = t / d->row_tiles};
-            at.first = t % d->row_tiles * d->tile;
-            run_rows_tile(job, space, &at);
+        for (int64_t t = tile; t < last; t += args.repeats) {
+            const int64_t z = t / d->row_tiles, row = t % d->row_tiles;
+            const struct place at = {.n = unit / p->groups, .group = unit % p->groups, .z = z, .first = row * d->tile};
+            args.repeats =
+                row < inside.begin || row >= inside.end ? 1 : smaller(d->repeats, smaller(inside.end - row, last - t));
+            run_rows_tiles(job, space, &args, &at);
         }
 }
 
