@@ -132,9 +132,9 @@ static falt_conv plan_periodic(const struct falt_operator *op, struct direction 
 }
 
 /* The plan that finds its pixels around the circle by itself, instead of that of the periodic image, where there is one:
- * backward data must come around to where its phases began, and depthwise kernels go around once, so that some images are too
- * small for them, for which no other algorithm makes up. Which of the two serves follows from the algorithms, and so not from
- * the threads. */
+ * backward data must come around to where its phases began, and vectors of a row's pixels go around once, so that some rows are
+ * too short for a depthwise plan, for which no other algorithm makes up. Which of the two serves follows from the algorithms,
+ * and so not from the threads. */
 static falt_status plan_around(const struct falt_operator *op, struct direction *d)
 {
     const struct problem *p = &op->problem;
