@@ -3,7 +3,8 @@
  * instruction set that this CPU runs, against double precision.
  *
  * Each line of x lies by itself, flush against an inaccessible page, with NaN wherever a kernel must not read; outputs start as
- * NaN and must stay so where nothing is to be stored. Whole numbers as data: every sum is exact.
+ * NaN and must stay so where nothing is to be stored. Whole numbers as data: every sum is exact. Some lines are circles: their
+ * columns come around as often as they like, and of pixels of a row the lanes do once.
  */
 #include "support.h"
 
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MOST_LINES = 8, MOST_VEC = 64 };
+enum { MOST_LINES = 8, MOST_VEC = 64, MOST_COLUMNS = 64 };
 
 struct sliding {
     const struct kernels *kernels;
@@ -23,44 +24,64 @@ struct sliding {
 
 struct line {
     float *memory;
-    int64_t step;
+    ptrdiff_t around[MOST_COLUMNS];
 };
 
-/* What a kernel reads of a line, floats from its x. */
-static int64_t first_of(const struct depthwise_line *line, int64_t step)
+/* Columns [first, end) and lanes likewise are in memory, counted from x. */
+struct extent {
+    int64_t first, end, lane, lane_end;
+};
+
+/* circle: columns once around, or 0. */
+static struct extent extent_of(const struct sliding *at, const struct depthwise_line *line, int64_t circle)
 {
-    return line->begin * step + line->lane_begin;
+    struct extent e = {line->begin, line->end, line->lane_begin, line->lane_end};
+    if (circle) {
+        e.first = 0;
+        e.end = circle;
+    }
+    if (circle && at->kind == DEPTHWISE_ROWS && line->lane_begin > 0)
+        e.lane_end = e.lane + at->kernels->vec;
+    else if (circle && at->kind == DEPTHWISE_ROWS)
+        e.lane = e.lane_end - at->kernels->vec;
+    return e;
 }
 
-static int64_t count_of(const struct depthwise_args *args, const struct depthwise_line *line, int64_t step)
+static void line_make(const struct sliding *at, struct random *random, const struct depthwise_args *args,
+                      struct depthwise_line *line, int64_t step, int64_t circle, int64_t columns, struct line *made)
 {
-    if (line->begin >= line->end || line->lane_begin >= line->lane_end)
-        return 0;
-    return (line->end - 1 - line->begin) * step + (line->lane_end - line->lane_begin) + (args->units - 1) * args->unit_offset +
-           (args->repeats - 1) * args->repeat_offset;
-}
-
-static struct line line_make(struct random *random, const struct depthwise_args *args, struct depthwise_line *line,
-                             int64_t step)
-{
-    const int64_t count = count_of(args, line, step);
-    struct line made = {guarded(count, (enum guard_side)random_between(random, 0, GUARD_SIDES - 1)), step};
-    line->x = made.memory - first_of(line, step) - args->offset;
+    const struct extent e = extent_of(at, line, circle);
+    const int64_t lanes = e.lane_end - e.lane, more = e.end - 1 - e.first;
+    const int64_t count = more < 0 || lanes <= 0 ? 0
+                                                 : more * step + lanes + (args->units - 1) * args->unit_offset +
+                                                       (args->repeats - 1) * args->repeat_offset;
+    made->memory = guarded(count, (enum guard_side)random_between(random, 0, GUARD_SIDES - 1));
+    line->x = made->memory - (e.first * step + e.lane) - args->offset;
     for (int64_t repeat = 0; repeat < args->repeats && count; repeat++)
         for (int64_t unit = 0; unit < args->units; unit++)
-            for (int64_t j = line->begin; j < line->end; j++)
-                fill_integer(random,
-                             made.memory + (j - line->begin) * step + unit * args->unit_offset + repeat * args->repeat_offset,
-                             line->lane_end - line->lane_begin);
-    return made;
+            for (int64_t j = 0; j <= more; j++)
+                fill_integer(random, made->memory + j * step + unit * args->unit_offset + repeat * args->repeat_offset, lanes);
+    if (circle) { /* columns that are inside follow each other from x on */
+        const bool inside = line->begin == 0 && line->end == columns;
+        const int64_t first = inside ? 0 : random_between(random, 0, circle - 1);
+        for (int64_t j = 0; j < columns; j++)
+            made->around[j] = (first + j) % circle * step * (ptrdiff_t)sizeof(float);
+        line->around = made->around;
+    }
 }
 
-static double pixel(const struct depthwise_args *args, const struct depthwise_line *line, int64_t step, int64_t repeat,
-                    int64_t unit, int64_t j, int64_t lane)
+static double pixel(const struct sliding *at, const struct depthwise_args *args, const struct depthwise_line *line,
+                    int64_t step, int64_t repeat, int64_t unit, int64_t j, int64_t lane)
 {
-    if (j < line->begin || j >= line->end || lane < line->lane_begin || lane >= line->lane_end)
+    const bool inside = lane >= line->lane_begin && lane < line->lane_end;
+    ptrdiff_t offset = args->offset + repeat * args->repeat_offset + unit * args->unit_offset + lane;
+    if (!line->around)
+        return inside && j >= line->begin && j < line->end ? (double)line->x[offset + j * step] : 0.0;
+    if (!inside && at->kind != DEPTHWISE_ROWS)
         return 0.0;
-    return (double)line->x[args->offset + repeat * args->repeat_offset + unit * args->unit_offset + j * step + lane];
+    if (!inside)
+        offset += line->lane_begin > 0 ? args->lane_around : -args->lane_around;
+    return (double)line->x[offset + line->around[j] / (ptrdiff_t)sizeof(float)];
 }
 
 /* Terms of C[m][n] of row r that line l contributes through its window of `width` taps. */
@@ -73,7 +94,7 @@ static double contribution(const struct sliding *at, const struct depthwise_args
         for (int64_t k = 0; k < width; k++) {
             const int64_t lane = at->kind == DEPTHWISE_GROUPS ? args->index[i * vec + n] : n;
             const double weight = (double)(at->kind == DEPTHWISE_ROWS ? w[k] : w[(i * width + k) * vec + n]);
-            sum += weight * pixel(args, &args->x[l], step, repeat, unit, m * stride + k, lane);
+            sum += weight * pixel(at, args, &args->x[l], step, repeat, unit, m * stride + k, lane);
         }
     return sum;
 }
@@ -87,6 +108,7 @@ static void run_case(const struct sliding *at, struct random *random)
     const int vec = at->kernels->vec, columns = (at->tile - 1) * at->stride + at->width;
     const bool rows = at->kind == DEPTHWISE_ROWS, bias = random_bits(random) & 1, residual = random_between(random, 0, 3) == 0;
     const bool whole = random_bits(random) & 1; /* nothing outside of the image, all of the tile stored */
+    const bool circular = random_between(random, 0, 2) == 0;
     const int64_t each = rows ? 1 : vec;
     struct depthwise_line lines[MOST_LINES];
     struct line made[MOST_LINES];
@@ -108,6 +130,7 @@ static void run_case(const struct sliding *at, struct random *random)
         .unit_offset = random_between(random, 0, vec + 2),
         .repeats = random_between(random, 1, 2),
         .repeat_offset = random_between(random, 0, 2 * vec),
+        .lane_around = circular && rows ? vec : 0,
         .epilogue = epilogues[random_between(random, 0, 3)],
     };
     args.tap_step = at->width == 1 ? args.step : args.step * at->stride;
@@ -123,9 +146,13 @@ static void run_case(const struct sliding *at, struct random *random)
         }
         if (!whole && random_bits(random) & 1) {
             line->lane_begin = rows ? (int32_t)random_between(random, 0, vec) : 0;
-            line->lane_end = (int32_t)random_between(random, line->lane_begin, vec);
+            line->lane_end = (int32_t)random_between(random, line->lane_begin + (circular && !rows), vec);
+            if (circular && line->lane_begin > 0)
+                line->lane_end = vec;
         }
-        made[l] = line_make(random, &args, line, tap ? args.tap_step : args.step);
+        const bool inside = line->begin == 0 && line->end == most;
+        const int64_t circle = !circular ? 0 : inside ? most : random_between(random, 1, most);
+        line_make(at, random, &args, line, tap ? args.tap_step : args.step, circle, most, &made[l]);
     }
 
     const int64_t taps = args.lines * at->width + args.taps, unit_w = rows ? 0 : taps * args.depth * each;
@@ -177,9 +204,9 @@ static void run_case(const struct sliding *at, struct random *random)
 
     char text[256];
     snprintf(text, sizeof text,
-             "%s kind %d, width %d, stride %d, tile %dx%d, %s, lines %d, taps %d, depth %d, columns %d, rows %d",
+             "%s kind %d, width %d, stride %d, tile %dx%d, %s%s, lines %d, taps %d, depth %d, columns %d, rows %d",
              at->kernels->name, (int)at->kind, at->width, at->stride, (int)at->down, at->tile, whole ? "whole" : "cut",
-             (int)args.lines, (int)args.taps, (int)args.depth, (int)args.columns, args.rows);
+             circular ? ", around" : "", (int)args.lines, (int)args.taps, (int)args.depth, (int)args.columns, args.rows);
     for (int64_t i = 0; i < count; i++) {
         if (touched[i] && !is_close(c[i], expected[i], 0.0))
             check_close(c + i, expected + i, 1, 0.0, "%s, element %d", text, (int)i);
