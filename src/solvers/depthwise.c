@@ -346,9 +346,9 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         cell = (double)d->blocks * ((across * cell + 15.0) * (double)p->y_group);
         cell += (table + 100.0) * (double)calls / (double)d->row_tiles;
         table = 0.0;
-    } else if (d->strip) { /* transposing takes about half a cycle for each float */
+    } else if (d->strip) { /* transposing takes about a third of a cycle for each float */
         const double floats = (double)(d->strip_bytes + d->result) / sizeof(float);
-        cell = cell * (double)(d->block_rows * d->block_tiles) + 0.45 * floats + 15.0 * (double)d->strip_rows;
+        cell = cell * (double)(d->block_rows * d->block_tiles) + 0.38 * floats + 15.0 * (double)d->strip_rows;
         table = 0.0;
     }
     if (d->kind == DEPTHWISE_ROWS || d->strip) {
