@@ -14,7 +14,6 @@
 #endif
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
-#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 /* What memory holds may have changed: nothing loaded before is kept. Stops gcc from hoisting more loads out of a loop than
  * there are registers. */

@@ -42,8 +42,8 @@ void falt_gather_row(const struct kernels *kernels, const float *row, int64_t si
     const int64_t from = row && first < last ? first : width, end = row && first < last ? last : width;
     if (from < end)
         falt_gather(kernels, row + (begin + from) * stride.pixel, stride, channels, end - from, to + from * pitch, pitch);
-    if (circular && row && stride.c != 1 && end - from == size && from <= size &&
-        width - end <= size) { /* all of it is there */
+    /* All of the row is there, as for most strips, which need no division and no more than two copies. */
+    if (circular && row && stride.c != 1 && end - from == size && from <= size && width - end <= size) {
         memcpy(to, to + size * pitch, (size_t)(from * pitch) * sizeof(float));
         memcpy(to + end * pitch, to + from * pitch, (size_t)((width - end) * pitch) * sizeof(float));
         return;

@@ -22,8 +22,7 @@ enum extent { NOTHING, WHOLE, SOME_COLUMNS, SOME_LANES, COLUMNS_AROUND, LANES_AR
 
 /* One line of x, all of its depth: a window of `width` slides over the tile. Bit j of `inside` tells whether column j lies in
  * the image: a test each, where comparing with the bounds takes four instructions. Output rows [top, bottom) of a block of them
- * see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. apart: from column to column.
- */
+ * see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. apart: of columns. */
 INLINE void slide(const struct depthwise_args *args, const struct depthwise_line *line, const uint64_t inside,
                   const ptrdiff_t offset, const ptrdiff_t *apart, const float *w, const ptrdiff_t row_w,
                   vec sum[][DEPTHWISE_MAX_TILE], const int top, const int bottom, const int kind, const int width,

@@ -575,7 +575,7 @@ static void cut(const struct job *job, const struct thread_space *space, int64_t
         struct columns *columns = &space->columns[i];
         columns->offset = position * job->pitch;
         const bool inside = position >= 0 && position + (count - 1) * stride < size; /* most are, and divisions take long */
-        columns->begin = inside || position >= 0 ? 0 : (int32_t)smaller(divide_up(-position, stride), count);
+        columns->begin = position >= 0 ? 0 : (int32_t)smaller(divide_up(-position, stride), count);
         columns->end = inside             ? (int32_t)count
                        : position >= size ? columns->begin
                                           : (int32_t)smaller(divide_up(size - position, stride), count);
@@ -635,7 +635,7 @@ static void fill_block(const struct job *job, const struct place *at, const stru
             const int64_t z = falt_pixel(p, 0, at->z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
             const float *image = job->operands->x + at->n * job->x.n + (channels->x + part * d->vec) * job->x.c;
             for (int64_t i = 0; i < d->strip_rows; i++, strip += d->strip_pitch * d->vec) {
-                if (p->circular && i >= p->in[1]) { /* once around */
+                if (p->circular && i >= p->in[1]) { /* the same as once around before it, without transposing it again */
                     const int64_t once = p->in[1] * d->strip_pitch * d->vec;
                     memcpy(strip, strip - once, (size_t)(d->strip_pitch * d->vec) * sizeof(float));
                     continue;
