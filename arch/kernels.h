@@ -38,7 +38,7 @@ struct epilogue {
  *                 B  packed panel: taps * depth rows of nr = vectors * vec floats
  *                +--------------------+
  *                |  b + (t*depth+k)*nr |  loaded as `vectors` vectors, zero beyond the last channel
- *                +--------------------+
+ *                +--------------------+  or, where b_step is not 0, rows that lie b_step floats apart, each whole
  *      A         C
  *     a[t*rows+m] + a_offset --> depth contiguous floats, each broadcast: one output pixel seen through tap t.
  *     Any stride, dilation and padding is a matter of this pointer table; outside pixels point to zeros.
@@ -50,6 +50,7 @@ struct gemm_args {
     const float *const *a; /* [taps][rows] */
     ptrdiff_t a_offset;    /* floats: one table serves all tiles that are alike */
     const float *b;
+    ptrdiff_t b_step;      /* 0: packed */
     int64_t taps, depth;   /* >= 0 */
     float *c;              /* C[m][n] is c[row[m] + n * step] */
     const float *residual; /* likewise, or NULL */

@@ -44,14 +44,15 @@ static bool is_allowed(const struct candidate *candidate, const struct resources
 
 /*
  * Solvers round differently, and results must not depend on the number of threads: so whether a solver is allowed is decided
- * for one thread, and which one is the fastest for a nominal number. Then as many threads as wanted, or as fit the workspace
- * limit.
+ * for one thread, and which one is the fastest for a nominal number; but among those that round alike it is the fastest for the
+ * real one. Then as many threads as wanted, or as fit the workspace limit.
  */
 falt_status falt_choose(const struct problem *problem, const struct resources *resources, falt_algorithm forced,
                         struct candidate *chosen, struct verdict verdicts[PLANNER_SOLVERS])
 {
     const struct solver *fastest = NULL;
     const struct verdict *refused = NULL;
+    struct candidate alike = {.solver = NULL}; /* the fastest plain chain */
     double least = 0.0;
     memset(verdicts, 0, PLANNER_SOLVERS * sizeof *verdicts);
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
@@ -76,6 +77,12 @@ falt_status falt_choose(const struct problem *problem, const struct resources *r
             least = nominal;
             *chosen = candidate;
         }
+        if (verdict->applies && wanted && solver->plain_chain && (!alike.solver || candidate.seconds < alike.seconds))
+            alike = candidate;
+    }
+    if (fastest && fastest->plain_chain) {
+        fastest = alike.solver;
+        *chosen = alike;
     }
     if (!fastest && !refused)
         return falt_fail(FALT_UNSUPPORTED, "algorithm %s does not compute this pass", falt_algorithm_name(forced));

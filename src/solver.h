@@ -61,6 +61,8 @@ struct solver {
     const char *name;
     falt_algorithm algorithm; /* several solvers may share one: direct.c and direct_weights.c are both "direct" */
     unsigned passes;          /* SOLVES_*, of the normal form; the others never reach consider() */
+    bool plain_chain;         /* each output is one chain of multiply-adds over (tap, channel), then bias, then residual: the
+                               * same bits as those of all other such solvers */
 
     /* Fills *candidate (zeroed by the caller, solver set) and returns true, or writes why not and returns false; which of the
      * two must not depend on the number of threads. */

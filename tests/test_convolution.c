@@ -302,9 +302,10 @@ static bool usable_isa(falt_isa isa)
     return (cpu.isas & 1u << isa) && isa <= best_isa();
 }
 
-/* Solvers whose sums are one chain of fused multiply-adds in an order that the instruction set has no say in. Where the
- * compiler may not use such an instruction in portable C (__FP_FAST_FMAF), the scalar table rounds products, too. */
-static bool same_on_all_isas(falt_algorithm algorithm, falt_isa isa, falt_pass pass)
+/* Solvers whose sums are one chain of fused multiply-adds in one and the same order, on every instruction set: the planner
+ * chooses among them as it likes. Where the compiler may not use such an instruction in portable C (__FP_FAST_FMAF), the scalar
+ * table rounds products, too. */
+static bool is_plain_chain(falt_algorithm algorithm, falt_isa isa, falt_pass pass)
 {
 #ifdef __FP_FAST_FMAF
     const bool fused = true;
@@ -325,7 +326,7 @@ static void try_pass(const struct trial *trial, const struct inputs *in, falt_pa
     float *reference = execute(plan, trial, in, pass, false, title_of(trial, pass, &options, "oracle"));
     falt_plan_destroy(plan);
 
-    float *other[FALT_ALGO_COUNT] = {NULL}; /* of an instruction set before */
+    float *chain = NULL; /* of an instruction set or solver before */
     for (falt_isa isa = FALT_ISA_SCALAR; isa < FALT_ISA_COUNT; isa++) {
         if (!usable_isa(isa))
             continue;
@@ -359,19 +360,16 @@ static void try_pass(const struct trial *trial, const struct inputs *in, falt_pa
                 if (algorithm == FALT_ALGO_AUTO)
                     break; /* it may choose another algorithm for another number of threads */
             }
-            if (first && same_on_all_isas(algorithm, isa, pass)) {
-                if (other[algorithm])
-                    check_same(first, other[algorithm], count, "%s: against another instruction set",
-                               title_of(trial, pass, &options, ""));
-                free(other[algorithm]);
-                other[algorithm] = first;
-            } else {
+            if (first && chain && is_plain_chain(algorithm, isa, pass))
+                check_same(first, chain, count, "%s: against another solver or instruction set",
+                           title_of(trial, pass, &options, ""));
+            if (first && !chain && is_plain_chain(algorithm, isa, pass))
+                chain = first;
+            else
                 free(first);
-            }
         }
     }
-    for (int algorithm = 0; algorithm < FALT_ALGO_COUNT; algorithm++)
-        free(other[algorithm]);
+    free(chain);
     free(reference);
 }
 

@@ -234,6 +234,7 @@ struct gemm_case {
     int64_t columns, depth, taps;
     enum placement placement;
     enum guard_side side;
+    bool apart; /* rows of B */
     bool accumulate, bias, row_bias, residual, integers;
     const struct epilogue *epilogue;
 };
@@ -260,11 +261,12 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
         pointers[i] = a + (taps * rows - 1 - i) * depth - offset;
     fill(random, at->integers, a, taps * rows * depth);
 
-    float *b = guarded(terms * nr, at->side);
-    fill(random, at->integers, b, terms * nr);
+    const int64_t pitch = nr + (at->apart ? random_between(random, 0, 19) : 0); /* what lies between is the guard's NaN */
+    float *b = guarded(terms ? (terms - 1) * pitch + nr : 0, at->side);
     for (int64_t i = 0; i < terms; i++) {
+        fill(random, at->integers, b + i * pitch, nr);
         for (int64_t n = columns; n < nr; n++)
-            b[i * nr + n] = 0.0f;
+            b[i * pitch + n] = 0.0f;
     }
 
     const int64_t gap = random_between(random, 0, 3);
@@ -294,7 +296,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
             }
             for (int64_t t = 0; t < taps; t++) {
                 for (int64_t k = 0; k < depth; k++) {
-                    const double product = (double)pointers[t * rows + m][offset + k] * (double)b[(t * depth + k) * nr + n];
+                    const double product = (double)pointers[t * rows + m][offset + k] * (double)b[(t * depth + k) * pitch + n];
                     sum += product;
                     magnitude += fabs(product);
                 }
@@ -324,6 +326,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
     at->kernels->gemm[at->vectors][rows](&(struct gemm_args){.a = pointers,
                                                              .a_offset = offset,
                                                              .b = b,
+                                                             .b_step = at->apart ? pitch : 0,
                                                              .taps = taps,
                                                              .depth = depth,
                                                              .c = c,
@@ -339,12 +342,12 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .epilogue = *at->epilogue});
 
     char text[256];
-    snprintf(
-        text, sizeof text,
-        "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, accumulate %d, bias %d, row bias %d, residual %d, "
-        "epilogue %d, integers %d",
-        at->kernels->name, rows, at->vectors, (int)columns, (int)depth, (int)taps, (int)at->placement, (int)at->side,
-        at->accumulate, at->bias, at->row_bias, at->residual, (int)(at->epilogue - epilogues), at->integers);
+    snprintf(text, sizeof text,
+             "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, apart %d, accumulate %d, bias %d, row bias %d, "
+             "residual %d, "
+             "epilogue %d, integers %d",
+             at->kernels->name, rows, at->vectors, (int)columns, (int)depth, (int)taps, (int)at->placement, (int)at->side,
+             at->apart, at->accumulate, at->bias, at->row_bias, at->residual, (int)(at->epilogue - epilogues), at->integers);
     for (int64_t i = 0; i < count; i++) {
         if (touched[i] && !is_close(c[i], expected[i], tolerance[i]))
             check_close(c + i, expected + i, 1, tolerance[i], "%s, element %d", text, (int)i);
@@ -393,6 +396,7 @@ static void test_gemm(void **state)
                                 .bias = bits >> 1 & 1,
                                 .residual = bits >> 2 & 1,
                                 .row_bias = bits >> 5 & 1,
+                                .apart = bits >> 6 & 1,
                                 .integers = bits >> 3 & 1,
                                 .epilogue = &epilogues[bits >> 4 & 1 ? random_between(&random, 0, EPILOGUES - 1) : 0],
                             };
@@ -424,6 +428,7 @@ static void test_gemm_options(void **state)
                 at.depth = depths[rest % 4], rest /= 4;
                 at.taps = taps[rest];
                 at.integers = random_bits(&random) & 1;
+                at.apart = random_bits(&random) & 1;
                 at.side = (enum guard_side)random_between(&random, 0, GUARD_SIDES - 1);
                 gemm_run(&at, &random);
             }

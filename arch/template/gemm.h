@@ -20,6 +20,21 @@ INLINE void fetch_ahead(const float *b, const int vectors)
 #endif
 }
 
+/* Of rows that lie apart, no hardware knows the next one: asks for the one of APART rows later. */
+enum { APART = 8 };
+
+INLINE void fetch_apart(const float *b, ptrdiff_t step, const int vectors)
+{
+#ifdef GEMM_AHEAD
+    const float *then = floats_behind(b, APART * step);
+    UNROLL for (int n = 0; n < GEMM_MAX_VECTORS * VEC; n += LINE) if (n < vectors * VEC) __builtin_prefetch(then + n);
+#else
+    (void)b;
+    (void)step;
+    (void)vectors;
+#endif
+}
+
 enum { TILE_FLOATS = GEMM_MAX_ROWS * GEMM_MAX_VECTORS * VEC };
 
 /* Rows that are neighbours in memory, with columns `step` apart: the tile is a transposed matrix there. */
@@ -126,12 +141,12 @@ INLINE int stays_in_registers(const struct gemm_args *args)
 #ifdef GEMM_LANES
 /* GEMM_LANES k-steps with one load of each row of A, whose lanes the multiply-adds broadcast by themselves. Besides the sums
  * that takes registers for each row, and for a row of B. */
-INLINE const float *gemm_lanes(const float *const *row, int64_t k, const float *b, vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS],
-                               const int rows, const int vectors)
+INLINE const float *gemm_lanes(const float *const *row, int64_t k, const float *b, const ptrdiff_t step,
+                               vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS], const int rows, const int vectors)
 {
     vec am[GEMM_MAX_ROWS];
     EACH_ROW am[m] = vec_load(row[m] + k);
-    UNROLL for (int j = 0; j < GEMM_LANES; j++, b += vectors * VEC)
+    UNROLL for (int j = 0; j < GEMM_LANES; j++, b = floats_behind(b, step))
     {
         vec bk[GEMM_MAX_VECTORS];
         EACH_VECTOR bk[v] = vec_load(b + v * VEC);
@@ -178,7 +193,7 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
     const float *const *a = args->a;
     const float *b = args->b;
     const int64_t depth = args->depth;
-    const ptrdiff_t offset = args->a_offset;
+    const ptrdiff_t offset = args->a_offset, apart = args->b_step * (ptrdiff_t)sizeof(float);
 #ifdef GEMM_STEPS
     /* One line for each GEMM_STEPS rows: as many tiles as those have lines ask for all that is behind B. Fewer ask for all of B
      * themselves, in the loop below. */
@@ -190,10 +205,22 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
         const float *row[GEMM_MAX_ROWS];
         EACH_ROW row[m] = a[m] + offset;
         int64_t k = 0;
+        if (apart) {
+#ifdef GEMM_LANES
+            EACH_ROW FORGET_VALUE(row[m]);
+            for (; k <= depth - GEMM_LANES; k += GEMM_LANES)
+                b = gemm_lanes(row, k, b, apart, sum, rows, vectors);
+#endif
+            for (; k < depth; k++, b = floats_behind(b, apart)) {
+                fetch_apart(b, apart, vectors);
+                gemm_step(row, k, b, sum, rows, vectors);
+            }
+            continue;
+        }
 #ifdef GEMM_LANES
         EACH_ROW FORGET_VALUE(row[m]); /* or clang adds the offset again in each step */
         for (; k <= depth - GEMM_LANES; k += GEMM_LANES)
-            b = gemm_lanes(row, k, b, sum, rows, vectors);
+            b = gemm_lanes(row, k, b, nr * (ptrdiff_t)sizeof(float), sum, rows, vectors);
 #endif
 #ifdef GEMM_STEPS
         for (; k <= last; k += GEMM_STEPS) {

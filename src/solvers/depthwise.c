@@ -959,4 +959,4 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     falt_parallel(threads, run_member, &job);
 }
 
-const struct solver falt_solver_depthwise = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_FORWARD, consider, pack, run};
+const struct solver falt_solver_depthwise = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_FORWARD, false, consider, pack, run};

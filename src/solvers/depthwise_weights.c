@@ -404,4 +404,5 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     falt_parallel(threads, collect, (void *)(uintptr_t)&job);
 }
 
-const struct solver falt_solver_depthwise_weights = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_WEIGHTS, consider, NULL, run};
+const struct solver falt_solver_depthwise_weights = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_WEIGHTS, false, consider, NULL,
+                                                     run};

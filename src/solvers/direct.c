@@ -549,4 +549,4 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }
 
-const struct solver falt_solver_direct = {"direct", FALT_ALGO_DIRECT, SOLVES_FORWARD, consider, pack, run};
+const struct solver falt_solver_direct = {"direct", FALT_ALGO_DIRECT, SOLVES_FORWARD, true, consider, pack, run};

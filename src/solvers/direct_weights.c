@@ -620,4 +620,4 @@ static void run(const struct problem *problem, const struct candidate *c, const 
         falt_add_parts(p, job.copies, g->parts, operands->w, threads);
 }
 
-const struct solver falt_solver_direct_weights = {"direct", FALT_ALGO_DIRECT, SOLVES_WEIGHTS, consider, NULL, run};
+const struct solver falt_solver_direct_weights = {"direct", FALT_ALGO_DIRECT, SOLVES_WEIGHTS, false, consider, NULL, run};

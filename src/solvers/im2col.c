@@ -9,8 +9,9 @@
  *        -- collect --> patches: panels of nr pixels, a row of pieces of strip lines for each (tap, channel)
  *        -- gemm -->    y, with the epilogue
  *
- * so that the strip stays in the core's L2, and a panel in L1, or in L2 where sums are long. Against direct convolution, pixels
- * and output channels have changed sides:
+ * so that the strip stays in the core's L2, and a panel in L1, or in L2 where sums are long. Where the image itself is such a
+ * strip, channels first and without padding, patches are collected from it. Against direct convolution, pixels and output
+ * channels have changed sides:
  *
  *                              panel 0  panel 1 ...        pixels in the lanes
  *                   weights   +--------+--------+---
@@ -29,17 +30,24 @@
 #include "../parallel.h"
 #include "../solver.h"
 
+enum { MOST_APART = 24 }; /* tiles that read the same patches where they lie; for more of them these are better packed */
+
 struct im2col {
     int vectors, vec;        /* of a full panel of pixels; floats in a vector */
     int64_t nr;              /* pixels of a full panel */
     int64_t tiles;           /* tiles of output channels in a group */
     int64_t depth, row;      /* of a sum; floats from one output channel's packed weights to the next */
+    bool in_place;           /* the image is the strip */
+    bool one_row;            /* and its pixels one row, as those of the output: windows of one pixel */
+    bool apart;              /* and its rows patches, too: they are multiplied where they lie */
+    int64_t out[3];          /* the output, or that row */
     int64_t segments, units; /* pieces of an output row that are never separated; their number in all images */
     int64_t length, block;   /* pixels in a unit, units in a block, at most; of several units only in one plane */
     int64_t pixel_ranges, row_ranges;
     int64_t strip_width, strip_height; /* pixels */
-    int64_t pitch, line, plane; /* floats from one phase of a strip's line, from one line and from one channel to the next */
-    size_t strip, temporary, offsets, patches; /* a thread's workspace, in bytes and in this order */
+    int64_t pitch, line, plane, slice; /* floats from one phase of a strip's line, from one line, from one channel and from one
+                                        * position in kernel depth to the next */
+    size_t strip, temporary, offsets, channels, patches; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
 
@@ -47,10 +55,26 @@ _Static_assert(sizeof(struct im2col) <= SOLVER_STATE, "the solver's state must f
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
+/* Whether no window reaches out of the image, and neighbours in a row of the output see neighbours in memory. */
+static bool is_in_place(const struct problem *p)
+{
+    bool inside = true;
+    for (int i = 0; i < 3; i++)
+        inside = inside && p->pad[i] == 0 && (p->out[i] - 1) * p->stride[i] + (p->kernel[i] - 1) * p->dilation[i] < p->in[i];
+    return inside && p->layout == FALT_CHANNELS_FIRST && p->stride[2] == 1;
+}
+
+/* Whether an image's pixels are one row, of x and of y. */
+static bool is_row(const struct problem *p)
+{
+    return p->taps == 1 && p->in_pixels == p->out_pixels && p->y.pixel[1] == p->out[2] * p->y.pixel[2] &&
+           p->y.pixel[0] == p->out[1] * p->y.pixel[1];
+}
+
 /* Whether the pixels of an output plane are evenly spaced, over the ends of rows, too. */
 static bool flat(const struct problem *p, const struct im2col *d)
 {
-    return d->segments == 1 && p->y.pixel[1] == p->out[2] * p->y.pixel[2];
+    return d->segments == 1 && p->y.pixel[1] == d->out[2] * p->y.pixel[2];
 }
 
 /* Cycles of one k-step of all output channels of a group, for each pixel. */
@@ -61,28 +85,32 @@ static double pixel_step(const struct problem *p, const struct kernels *kernels,
 
 static void choose_panels(const struct problem *p, const struct kernels *kernels, struct im2col *d)
 {
-    d->vectors = 2; /* first, as in falt_panels: tall tiles read the patches least often */
+    /* First, as in falt_panels, 2: tall tiles read the patches least often. But patches that lie apart take one more
+     * pointer: besides those of 12 rows it does not fit 16 general registers, and 3 vectors are 2 to 8 % faster. */
+    d->vectors = d->one_row && kernels->gemm_rows[2] > 9 ? 3 : 2;
     for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++)
         if (kernels->gemm_rows[vectors] && pixel_step(p, kernels, vectors) < 0.97 * pixel_step(p, kernels, d->vectors))
             d->vectors = vectors;
     d->vec = kernels->vec;
     d->nr = (int64_t)d->vectors * d->vec;
     d->tiles = divide_up(p->y_group, kernels->gemm_rows[d->vectors]);
+    d->apart = d->one_row && d->tiles <= MOST_APART;
 }
 
-/* Cuts the output into units, and these into blocks whose strips fill half of L2. */
+/* Cuts the output into units, and these into blocks whose strips, if any, fill half of L2. */
 static void choose_block(const struct problem *p, const struct resources *r, struct im2col *d)
 {
     const double area = (double)p->stride[1] * (double)p->stride[2]; /* input pixels for one more output pixel */
     const double reach = area < (double)p->taps ? area : (double)p->taps;
     const int64_t fitting = (int64_t)((double)r->cpu->l2 / 2.0 / (reach * (double)(p->x_group * p->kernel[0]) * sizeof(float)));
-    const int64_t most = larger(d->nr, fitting), rows = p->batch * p->out[0] * p->out[1];
-    d->segments = divide_up(p->out[2], most);
+    const int64_t rows = p->batch * d->out[0] * d->out[1];
+    const int64_t most = d->in_place ? p->out_pixels : larger(d->nr, fitting);
+    d->segments = divide_up(d->out[2], most);
     if (rows < r->threads) /* one long row for many threads */
-        d->segments = larger(d->segments, smaller(divide_up(r->threads, rows), divide_up(p->out[2], d->nr)));
-    d->length = divide_up(p->out[2], d->segments);
+        d->segments = larger(d->segments, smaller(divide_up(r->threads, rows), divide_up(d->out[2], d->nr)));
+    d->length = smaller(d->out[2], divide_up(divide_up(d->out[2], d->vec), d->segments) * d->vec); /* of whole vectors */
     d->units = rows * d->segments;
-    d->block = d->segments > 1 ? 1 : larger(1, smaller(smaller(p->out[1], divide_up(rows, r->threads)), most / d->length));
+    d->block = d->segments > 1 ? 1 : larger(1, smaller(smaller(d->out[1], divide_up(rows, r->threads)), most / d->length));
 }
 
 /* Cycles of one piece of the grid. */
@@ -97,12 +125,16 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double panels = pixels / (double)line * (double)divide_up(line, d->nr);
     const double gemm = tiles / (double)d->tiles * depth * vectors * d->vec * pixel_step(p, r->kernels, d->vectors);
     const int64_t seen = smaller(d->strip_height, d->block * p->kernel[1]);
-    const double lines =
-        groups * pixels / (double)d->length * (double)seen / (double)d->block * (double)(p->kernel[0] * p->x_group);
+    const double lines = d->in_place ? 0.0
+                                     : groups * pixels / (double)d->length * (double)seen / (double)d->block *
+                                           (double)(p->kernel[0] * p->x_group);
     const double copy = p->layout == FALT_CHANNELS_FIRST ? cost_copy : cost_transpose(d->vec) / d->vec;
     const double sorted = p->stride[2] > 1 ? (double)smaller(d->strip_width, d->length * p->kernel[2]) * cost_float : 0.0;
     const double strip = lines * (cost_piece + (double)d->strip_width / d->vec * copy + sorted);
-    const double pieces = groups * pixels * (1.0 / (double)d->length + 1.0 / (double)d->nr); /* of patches' rows */
+    /* Of patches that are collected: all, or where they lie as the pixels do, what is left of whole vectors. */
+    const double ragged = line % d->vec ? pixels / (double)line : 0.0;
+    const double collected = d->apart ? ragged * (double)divide_up(line % d->nr, d->vec) : vectors;
+    const double pieces = d->apart ? ragged : pixels * (1.0 / (double)d->length + 1.0 / (double)d->nr); /* of their rows */
     const int64_t rows = divide_up(p->y_group, d->tiles);
     const double scatter = p->y.pixel[2] == 1 ? 0.0 : cost_scatter(rows, d->vec, d->vec, p->y.pixel[2], p->y.c == 1);
     const double patches = depth * (double)d->nr * sizeof(float), bytes = d->vec * sizeof(float);
@@ -112,7 +144,7 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double weights = tiles / all * (double)p->w_count * sizeof(float);
     const double region = pixel_ranges * row_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
     const double calls = panels * (groups * cost_panel + tiles * (cost_tile + (double)rows * cost_row));
-    return gemm + depth * (groups * vectors * collect + pieces) + strip + calls + tiles * vectors * scatter + output +
+    return gemm + depth * groups * (collected * collect + pieces) + strip + calls + tiles * vectors * scatter + output +
            weights / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes) + region;
 }
 
@@ -134,14 +166,16 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
 
 static bool choose_workspace(const struct problem *p, struct im2col *d)
 {
-    const double strip = (double)(p->kernel[0] * p->x_group) * (double)d->strip_height * (double)d->line;
+    const double strip = d->in_place ? 0.0 : (double)(p->kernel[0] * p->x_group) * (double)d->strip_height * (double)d->line;
     if (strip > 1e15 || (double)d->depth * (double)d->nr > 1e15)
         return false;
+    d->slice = d->in_place ? p->dilation[0] * p->in[1] * p->in[2] : p->x_group * d->plane;
     d->strip = round_to_lines((size_t)strip * sizeof(float));
     d->temporary = p->stride[2] > 1 ? round_to_lines((size_t)(d->strip_width * p->x_group) * sizeof(float)) : 0;
     d->offsets = round_to_lines((size_t)d->depth * sizeof(ptrdiff_t));
+    d->channels = round_to_lines((size_t)p->y_channels * (sizeof(float *) + sizeof(ptrdiff_t)));
     d->patches = round_to_lines((size_t)(d->depth * d->nr) * sizeof(float));
-    d->per_thread = d->strip + d->temporary + d->offsets + d->patches;
+    d->per_thread = d->strip + d->temporary + d->offsets + d->channels + d->patches;
     return true;
 }
 
@@ -157,13 +191,17 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     struct im2col *d = (struct im2col *)(void *)c->state;
     d->depth = p->taps * p->x_group;
     d->row = d->depth % 256 ? d->depth : d->depth + 16; /* rows a multiple of 1 KiB apart share few cache sets */
+    d->in_place = is_in_place(p);
+    d->one_row = d->in_place && is_row(p);
+    for (int i = 0; i < 3; i++)
+        d->out[i] = !d->one_row ? p->out[i] : i == 2 ? p->out_pixels : 1;
     choose_panels(p, r->kernels, d);
     choose_block(p, r, d);
     d->strip_width = (d->length - 1) * p->stride[2] + (p->kernel[2] - 1) * p->dilation[2] + 1;
     d->strip_height = (d->block - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
     d->pitch = divide_up(d->strip_width, p->stride[2]);
-    d->line = d->pitch * p->stride[2];
-    d->plane = d->strip_height * d->line;
+    d->line = d->in_place ? p->in[2] : d->pitch * p->stride[2];
+    d->plane = d->in_place ? p->in_pixels : d->strip_height * d->line;
     const double cycles = choose_grid(p, r, d), floats = (double)(p->groups * p->y_group) * (double)d->row;
     if (!choose_workspace(p, d) || floats > 1e15) {
         snprintf(reason, SOLVER_REASON, "patches or packed weights need more memory than can be addressed");
@@ -214,6 +252,8 @@ struct job {
 struct thread_space {
     float *strip, *temporary, *patches;
     ptrdiff_t *offsets;
+    const float **weights; /* of each output channel */
+    ptrdiff_t *outputs;    /* its distance from channel 0 */
 };
 
 /* A block of output pixels: `rows` rows of one plane from (y, x) on, `length` pixels each; several rows only if these are
@@ -224,17 +264,18 @@ struct block {
 
 static struct block block_at(const struct job *job, int64_t unit, int64_t units)
 {
-    const struct problem *p = job->p;
     const struct im2col *d = job->d;
     struct block b;
     int64_t end;
-    falt_share(p->out[2], (int)(unit % d->segments), (int)d->segments, &b.x, &end);
+    falt_share(divide_up(d->out[2], d->vec), (int)(unit % d->segments), (int)d->segments, &b.x, &end);
+    b.x *= d->vec;
+    end = smaller(end * d->vec, d->out[2]);
     unit /= d->segments;
     b.length = end - b.x;
-    b.y = unit % p->out[1];
-    b.z = unit / p->out[1] % p->out[0];
-    b.n = unit / p->out[1] / p->out[0];
-    b.rows = d->segments > 1 ? 1 : smaller(units, p->out[1] - b.y);
+    b.y = unit % d->out[1];
+    b.z = unit / d->out[1] % d->out[0];
+    b.n = unit / d->out[1] / d->out[0];
+    b.rows = d->segments > 1 ? 1 : smaller(units, d->out[1] - b.y);
     return b;
 }
 
@@ -246,7 +287,7 @@ static void set_offsets(const struct problem *p, const struct im2col *d, ptrdiff
             for (int64_t t = 0; t < p->kernel[2]; t++) {
                 const int64_t x = t * p->dilation[2], column = x % p->stride[2] * d->pitch + x / p->stride[2];
                 for (int64_t i = 0; i < p->x_group; i++)
-                    *offset++ = (k * p->x_group + i) * d->plane + r * p->dilation[1] * d->line + column;
+                    *offset++ = k * d->slice + i * d->plane + r * p->dilation[1] * d->line + column;
             }
 }
 
@@ -327,7 +368,7 @@ static void fill_strip(const struct job *job, const struct block *b, int64_t gro
                 continue;
             const int64_t z = falt_pixel(p, 0, b->z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
             const int64_t y = falt_pixel(p, 1, b->y * p->stride[1] - p->pad[1] + h);
-            float *line = space->strip + k * p->x_group * d->plane + h * d->line;
+            float *line = space->strip + k * d->slice + h * d->line;
             const float *row = job->operands->x + b->n * job->x.n + group * p->x_group * job->x.c +
                                (z * p->in[1] + y) * p->in[2] * job->x.pixel;
             if (z < 0 || y < 0) {
@@ -343,9 +384,21 @@ static void fill_strip(const struct job *job, const struct block *b, int64_t gro
         }
 }
 
+/* What the block sees of a group: where its first output pixel's first tap is. */
+static const float *look(const struct job *job, const struct block *b, int64_t group, const struct thread_space *space)
+{
+    const struct problem *p = job->p;
+    if (!job->d->in_place) {
+        fill_strip(job, b, group, space);
+        return space->strip;
+    }
+    return job->operands->x + b->n * job->x.n + group * p->x_group * job->x.c +
+           (b->z * p->stride[0] * p->in[1] + b->y * p->stride[1]) * p->in[2] + b->x;
+}
+
 /* The patches of `length` pixels of the block from pixel (y, x) on, over the ends of rows. */
-static void collect_panel(const struct job *job, const struct thread_space *space, const struct block *b, int64_t y, int64_t x,
-                          int64_t length)
+static void collect_panel(const struct job *job, const struct thread_space *space, const struct block *b, const float *seen,
+                          int64_t y, int64_t x, int64_t length)
 {
     const struct im2col *d = job->d;
     const int64_t width = divide_up(length, d->vec) * d->vec;
@@ -353,40 +406,35 @@ static void collect_panel(const struct job *job, const struct thread_space *spac
         memset(space->patches, 0, (size_t)(d->depth * width) * sizeof(float));
     for (int64_t done = 0; done < length; y++, x = 0) {
         const int64_t count = smaller(length - done, b->length - x);
-        job->kernels->collect(space->strip + y * job->p->stride[1] * d->line + x, space->offsets, d->depth, count,
+        job->kernels->collect(seen + y * job->p->stride[1] * d->line + x, space->offsets, d->depth, count,
                               space->patches + done, width);
         done += count;
     }
 }
 
-/* Output channels [channel, channel + channels) of the panel, whose first output is `offset` floats from y's channel 0. */
-static void multiply_panel(const struct job *job, const struct thread_space *space, int64_t offset, int64_t length,
-                           int64_t channel, int64_t channels)
+/* Output channels [channel, channel + channels) of the panel at b, whose first output is `offset` floats from y's channel 0. */
+static void multiply_panel(const struct job *job, const struct thread_space *space, const float *b, ptrdiff_t b_step,
+                           int64_t offset, int64_t length, int64_t channel, int64_t channels)
 {
     const struct problem *p = job->p;
     const struct im2col *d = job->d;
     const struct operands *o = job->operands;
     const int64_t vectors = divide_up(length, d->vec), tiles = divide_up(channels, job->kernels->gemm_rows[vectors]);
-    const float *a[GEMM_MAX_ROWS];
-    ptrdiff_t row[GEMM_MAX_ROWS];
     struct gemm_args args = {
-        .a = a,
-        .b = space->patches,
+        .b = b,
+        .b_step = b_step,
         .taps = 1,
         .depth = d->depth,
         .c = o->y + offset,
         .residual = o->residual ? o->residual + offset : NULL,
-        .row = row,
         .step = p->y.pixel[2],
         .columns = length,
         .epilogue = job->epilogue,
     };
     for (int64_t tile = 0; tile < tiles; tile++) {
         const int64_t rows = channels / tiles + (tile < channels % tiles);
-        for (int64_t m = 0; m < rows; m++) {
-            a[m] = (const float *)o->packed + (channel + m) * d->row;
-            row[m] = (channel + m) * p->y.c;
-        }
+        args.a = space->weights + channel;
+        args.row = space->outputs + channel;
         args.row_bias = o->bias ? o->bias + channel : NULL;
         job->kernels->gemm[vectors][rows](&args);
         channel += rows;
@@ -394,8 +442,8 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
 }
 
 /* Panels are cut from lines of evenly spaced output pixels, each used while it is in the nearest cache. */
-static void run_panels(const struct job *job, const struct thread_space *space, const struct block *b, int64_t channel,
-                       int64_t channels)
+static void run_panels(const struct job *job, const struct thread_space *space, const struct block *b, const float *seen,
+                       int64_t channel, int64_t channels)
 {
     const struct problem *p = job->p;
     const bool one = flat(p, job->d);
@@ -404,8 +452,13 @@ static void run_panels(const struct job *job, const struct thread_space *space, 
     for (int64_t line = 0; line < lines; line++)
         for (int64_t first = 0; first < length; first += job->d->nr) {
             const int64_t count = smaller(job->d->nr, length - first);
-            collect_panel(job, space, b, line + first / b->length, first % b->length, count);
-            multiply_panel(job, space, origin + line * p->y.pixel[1] + first * p->y.pixel[2], count, channel, channels);
+            const int64_t output = origin + line * p->y.pixel[1] + first * p->y.pixel[2];
+            if (job->d->apart && count % job->d->vec == 0) {
+                multiply_panel(job, space, seen + first, job->d->plane, output, count, channel, channels);
+                continue;
+            }
+            collect_panel(job, space, b, seen, line + first / b->length, first % b->length, count);
+            multiply_panel(job, space, space->patches, 0, output, count, channel, channels);
         }
 }
 
@@ -418,8 +471,7 @@ static void run_block(const struct job *job, const struct thread_space *space, c
         int64_t from, to, unused;
         falt_share(job->p->y_group, (int)larger(begin - group * tiles, 0), (int)tiles, &from, &unused);
         falt_share(job->p->y_group, (int)smaller(end - group * tiles, tiles) - 1, (int)tiles, &unused, &to);
-        fill_strip(job, b, group, space);
-        run_panels(job, space, b, group * job->p->y_group + from, to - from);
+        run_panels(job, space, b, look(job, b, group, space), group * job->p->y_group + from, to - from);
     }
 }
 
@@ -432,8 +484,14 @@ static void run_member(void *context, int member, int members)
         .strip = (float *)(void *)memory,
         .temporary = (float *)(void *)(memory + d->strip),
         .offsets = (ptrdiff_t *)(void *)(memory + d->strip + d->temporary),
-        .patches = (float *)(void *)(memory + d->strip + d->temporary + d->offsets),
+        .weights = (const float **)(void *)(memory + d->strip + d->temporary + d->offsets),
+        .outputs = (ptrdiff_t *)(void *)(memory + d->strip + d->temporary + d->offsets) + job->p->y_channels,
+        .patches = (float *)(void *)(memory + d->strip + d->temporary + d->offsets + d->channels),
     };
+    for (int64_t o = 0; o < job->p->y_channels; o++) {
+        space.weights[o] = (const float *)job->operands->packed + o * d->row;
+        space.outputs[o] = o * job->p->y.c;
+    }
     set_offsets(job->p, d, space.offsets);
     for (int64_t piece = member; piece < d->pixel_ranges * d->row_ranges; piece += members) {
         int64_t first, last, begin, end;
@@ -461,4 +519,4 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }
 
-const struct solver falt_solver_im2col = {"im2col", FALT_ALGO_IM2COL, SOLVES_FORWARD, consider, pack, run};
+const struct solver falt_solver_im2col = {"im2col", FALT_ALGO_IM2COL, SOLVES_FORWARD, true, consider, pack, run};

@@ -630,4 +630,4 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }
 
-const struct solver falt_solver_winograd = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_FORWARD, consider, pack, run};
+const struct solver falt_solver_winograd = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_FORWARD, false, consider, pack, run};

@@ -567,4 +567,4 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         falt_add_parts(p, job.copies, g->parts, operands->w, threads);
 }
 
-const struct solver falt_solver_winograd_weights = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_WEIGHTS, consider, NULL, run};
+const struct solver falt_solver_winograd_weights = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_WEIGHTS, false, consider, NULL, run};
