@@ -185,7 +185,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->flat = !d->strip && !d->edges && is_flat(p);
 
     const int64_t share = divide_up(d->pixels, r->threads);
-    d->panels = falt_panels(r->kernels, p->y_group, smaller(share, 64), p->taps * p->x_group);
+    const int64_t apart = p->stride[2] * (d->strip ? p->x_group : p->x_channels);
+    d->panels = falt_panels(r->kernels, p->y_group, smaller(share, 64), p->taps * p->x_group, apart);
     if (falt_panels_floats(p, &d->panels) > 1e15) {
         snprintf(reason, SOLVER_REASON, "the packed weights need more memory than can be addressed");
         return false;

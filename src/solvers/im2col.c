@@ -141,11 +141,12 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double collect = bytes * (cost_collect + (patches > (double)r->cpu->l1d ? cost_l2_byte : 0.0));
     const double result = pixels / (double)(p->batch * p->out_pixels) * (double)p->y_count * sizeof(float);
     const double output = result > (double)r->cpu->l2 ? result / cost_l3_bytes : 0.0;
+    const double input = groups / (double)p->groups * pixels / (double)(p->batch * p->out_pixels) * (double)p->x_count;
     const double weights = tiles / all * (double)p->w_count * sizeof(float);
     const double region = pixel_ranges * row_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
     const double calls = panels * (groups * cost_panel + tiles * (cost_tile + (double)rows * cost_row));
     return gemm + depth * groups * (collected * collect + pieces) + strip + calls + tiles * vectors * scatter + output +
-           weights / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes) + region;
+           input * sizeof(float) / cost_l3_bytes + weights / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes) + region;
 }
 
 static double choose_grid(const struct problem *p, const struct resources *r, struct im2col *d)
