@@ -69,11 +69,12 @@ struct fetch {
     double all, exposed;
 };
 
-/* Adds `bytes` that come from where a set of `size` bytes, read again and again, stays; or from memory at the first time. */
-static void add_fetch(struct fetch *fetch, const struct resources *r, double bytes, double size, bool first)
+/* Adds `bytes` that come from where a set of `size` bytes, read again and again, stays; or from memory at the first time.
+ * owners: threads that have such a set each. */
+static void add_fetch(struct fetch *fetch, const struct resources *r, double bytes, double size, int64_t owners, bool first)
 {
     const double hidden_l3 = 0.9, hidden_memory = 0.7;
-    if (first || size > (double)r->cpu->l3 / 2.0) {
+    if (first || size * (double)owners > (double)r->cpu->l3 / 2.0) {
         fetch->all += bytes / cost_memory_bytes;
         fetch->exposed += bytes / cost_memory_bytes * (1.0 - hidden_memory);
     } else if (size > (double)r->cpu->l2 / 2.0) {
@@ -104,10 +105,10 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double v = (double)block * w->points * (double)(p->kernel[0] * w->v_row) * sizeof(float);
     const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
     struct fetch fetch = {0.0, 0.0};
-    add_fetch(&fetch, r, weights, weights, !r->warm_weights);
-    add_fetch(&fetch, r, (blocks - 1.0) * weights, weights, false); /* each block reads the weights */
-    add_fetch(&fetch, r, blocks * panels * v, v, false);            /* each panel reads V */
-    add_fetch(&fetch, r, pixels, pixels, false);
+    add_fetch(&fetch, r, weights, weights, 1, !r->warm_weights);
+    add_fetch(&fetch, r, (blocks - 1.0) * weights, weights, 1, false);               /* each block reads the weights */
+    add_fetch(&fetch, r, blocks * panels * v, v, tile_ranges * panel_ranges, false); /* each panel reads V */
+    add_fetch(&fetch, r, pixels, pixels, 1, false);
     return input + output + calls + (gemm + fetch.exposed > fetch.all ? gemm + fetch.exposed : fetch.all);
 }
 
