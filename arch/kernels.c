@@ -43,6 +43,7 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .window_sums = WINDOW_SUMS,
     .window = {WINDOW_ALL(WINDOW_ENTRY)},
     .transpose = transpose,
+    .transpose_past = transpose_past,
     .fence = vec_fence,
     .finish = finish,
     .burn = burn,

@@ -527,7 +527,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         .residual = residual_base ? residual : NULL,
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .channels = columns,
-        .stream = job->stream && columns % w->panels.vec == 0,
+        .stream = job->stream && !strips && columns % w->panels.vec == 0,
         .ahead = strips || job->stream ? 0 : w->mw * p->y.pixel[2],
         .epilogue = job->epilogue,
     };
@@ -552,10 +552,10 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         args.m = space->m + (s->first + t) * w->panels.nr;
         job->kernels->winograd[w->tile].output(&args);
     }
-    if (strips)
-        for (int h = 0; h < w->mh && s->y + h < p->out[1]; h++)
-            job->kernels->transpose(space->out_strip + h * line, w->panels.nr, visible(w, p, s), columns,
-                                    job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c);
+    for (int h = 0; strips && h < w->mh && s->y + h < p->out[1]; h++)
+        (job->stream ? job->kernels->transpose_past
+                     : job->kernels->transpose)(space->out_strip + h * line, w->panels.nr, visible(w, p, s), columns,
+                                                job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c);
 }
 
 static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t count, int64_t begin,
@@ -608,12 +608,12 @@ static void run_member(void *context, int member, int members)
         job->kernels->fence();
 }
 
-/* Streaming stores need whole vectors at aligned addresses. */
+/* Streaming stores need whole vectors at aligned addresses, which transpose_past finds by itself. */
 static bool can_stream(const struct problem *p, const struct winograd *w, const float *y)
 {
     const int64_t all = p->y.base | p->y.n | p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2] | p->y_group;
-    return w->stream && !w->out_strip && all % w->panels.vec == 0 &&
-           (uintptr_t)y % (sizeof(float) * (size_t)w->panels.vec) == 0;
+    const bool aligned = all % w->panels.vec == 0 && (uintptr_t)y % (sizeof(float) * (size_t)w->panels.vec) == 0;
+    return w->stream && (w->out_strip || aligned);
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
