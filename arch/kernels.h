@@ -60,6 +60,7 @@ struct gemm_args {
     const float *row_bias; /* [rows], or NULL: where the output channels are in the rows */
     int64_t columns;       /* 1 ... nr */
     int accumulate;        /* start from what is in C */
+    int stream;            /* store whole rows past the caches; they are aligned to whole vectors then, see fence() */
     int64_t tiles;         /* to compute, of as many rows, with the same B; 0 is 1. From each to the next: */
     struct {
         ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
@@ -217,6 +218,7 @@ struct depthwise_args {
     const float *bias; /* [columns], of ROWS [1]; or NULL */
     int64_t columns;   /* lanes to store: 1 ... vec */
     int rows;          /* to store: 1 ... tile */
+    int stream;        /* store whole vectors past the caches; they are aligned then, and fence() follows */
     int64_t units;     /* >= 1; floats from one to the next: */
     ptrdiff_t unit_offset, unit_w, unit_bias, unit_c;
     int64_t repeats; /* >= 1: all of it again further down the image; from one to the next, in floats: */

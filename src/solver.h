@@ -8,6 +8,7 @@
 #define FALT_SOLVER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include "../arch/kernels.h"
 #include "cpu.h"
 #include "problem.h"
@@ -88,5 +89,17 @@ static inline size_t falt_with_slack(size_t size)
 
 /* The epilogue of a problem's output as kernels take it. */
 struct epilogue falt_epilogue(const struct problem *problem);
+
+/* Whether x and y outgrow the shared cache: then y is better stored past the caches, which spares its lines the way in. */
+static inline bool falt_outgrows(const struct problem *problem, const struct cpu *cpu)
+{
+    return ((double)problem->x_count + (double)problem->y_count) * sizeof(float) > (double)cpu->l3 / 3.0;
+}
+
+/* Whether whole cache lines begin at `floats` and at all multiples of the distances, or-ed together, from there. */
+static inline bool falt_in_lines(const float *floats, int64_t distances)
+{
+    return (uintptr_t)floats % SOLVER_ALIGN == 0 && distances % (int64_t)(SOLVER_ALIGN / sizeof(float)) == 0;
+}
 
 #endif

@@ -740,6 +740,64 @@ static void test_random(void **state)
     }
 }
 
+/* -------------------------------------------------------------------------------------------------------- past the caches */
+
+/* Outputs that outgrow the caches are stored past them where they are aligned: the same bits as where they are not. */
+static void test_streaming(void **state)
+{
+    (void)state;
+    if (quick())
+        skip();
+    falt_cpu cpu = {.struct_size = sizeof cpu};
+    assert_int_equal(falt_cpu_info(&cpu), FALT_OK);
+    const int64_t channels = 32, width = 64, height = cpu.l3 / 3 / (2 * channels * width * (int64_t)sizeof(float)) + 2;
+    if (height > 16384)
+        skip();
+    struct random random = random_stream(8);
+    const size_t count = (size_t)(channels * width * height);
+    float *src = malloc(count * sizeof *src), *weights = malloc((size_t)(channels * channels * 9) * sizeof *weights);
+    float *dst[2] = {guarded((int64_t)count + 1, AT_BEGIN), guarded((int64_t)count + 1, AT_BEGIN)};
+    assert_true(src && weights);
+    fill_uniform(&random, src, (int64_t)count);
+    fill_uniform(&random, weights, channels * channels * 9);
+    static const struct {
+        int64_t groups, kernel;
+        falt_algorithm algorithm;
+    } cases[] = {{1, 1, FALT_ALGO_DIRECT},   {1, 1, FALT_ALGO_IM2COL},     {1, 3, FALT_ALGO_DIRECT},   {1, 3, FALT_ALGO_IM2COL},
+                 {1, 3, FALT_ALGO_WINOGRAD}, {32, 3, FALT_ALGO_DEPTHWISE}, {8, 3, FALT_ALGO_DEPTHWISE}};
+    for (size_t i = 0; i < LENGTH(cases) * 2; i++) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = i % 2 ? FALT_NCHW : FALT_NHWC;
+        conv.in_channels = conv.out_channels = channels;
+        conv.groups = cases[i / 2].groups;
+        conv.in[0] = height;
+        conv.in[1] = width;
+        conv.kernel[0] = conv.kernel[1] = cases[i / 2].kernel;
+        conv.pad_begin[0] = conv.pad_begin[1] = conv.pad_end[0] = conv.pad_end[1] = cases[i / 2].kernel / 2;
+        for (falt_isa isa = FALT_ISA_AVX2; isa < FALT_ISA_COUNT; isa++) {
+            falt_options options = FALT_OPTIONS_INIT;
+            options.algorithm = cases[i / 2].algorithm;
+            options.isa = isa;
+            falt_plan *plan = NULL;
+            if (!usable_isa(isa))
+                continue;
+            assert_int_equal(falt_plan_create(&plan, &conv, FALT_FORWARD, &options), FALT_OK);
+            for (int off = 0; off < 2; off++) {
+                const falt_tensors tensors = {.src = src, .weights = weights, .dst = dst[off] + off};
+                memset(dst[off], 0xff, (count + 1) * sizeof(float));
+                assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+            }
+            check_same(dst[0], dst[1] + 1, (int64_t)count, "%s, groups %d, %dx%d, %s", falt_algorithm_name(options.algorithm),
+                       (int)conv.groups, (int)conv.kernel[0], (int)conv.kernel[0], falt_isa_name(isa));
+            falt_plan_destroy(plan);
+        }
+    }
+    free(src);
+    free(weights);
+    guarded_free(dst[0]);
+    guarded_free(dst[1]);
+}
+
 /* ------------------------------------------------------------------------------------------------------------- NaN and Inf */
 
 /* What is not finite reaches the outputs that depend on it, as IEEE 754 says, and no others. (Winograd's transforms spread it
@@ -804,7 +862,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
         cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),    cmocka_unit_test(test_random),
-        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

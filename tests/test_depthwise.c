@@ -165,13 +165,14 @@ static void run_case(const struct sliding *at, struct random *random)
     args.bias = b;
     args.unit_w = unit_w;
     args.unit_bias = rows ? 0 : vec;
-    args.unit_c = vec + random_between(random, 0, 2);
+    const bool stream = random_bits(random) & 1; /* vectors of c are aligned then */
+    args.unit_c = vec + (stream ? vec * random_between(random, 0, 1) : random_between(random, 0, 2));
     args.c_step = args.units * args.unit_c;
     args.down_c = at->tile * args.c_step;
     args.repeat_c = at->down * args.down_c;
     const int64_t count = (args.repeats - 1) * args.repeat_c + (at->down - 1) * args.down_c + (args.rows - 1) * args.c_step +
                           (args.units - 1) * args.unit_c + args.columns;
-    const enum guard_side side = (enum guard_side)random_between(random, 0, GUARD_SIDES - 1);
+    const enum guard_side side = stream ? AT_BEGIN : (enum guard_side)random_between(random, 0, GUARD_SIDES - 1);
     float *c = guarded(count, side), *added = residual ? guarded(count, side) : NULL;
     bool *touched = calloc((size_t)count, sizeof *touched);
     double *expected = calloc((size_t)count, sizeof *expected);
@@ -180,6 +181,7 @@ static void run_case(const struct sliding *at, struct random *random)
         fill_integer(random, added, count);
     args.c = c;
     args.residual = added;
+    args.stream = stream;
 
     for (int64_t repeat = 0; repeat < args.repeats; repeat++)
         for (int64_t r = 0; r < at->down; r++)
@@ -201,6 +203,7 @@ static void run_case(const struct sliding *at, struct random *random)
                             args.epilogue.activation == ACTIVATE_LEAKY && sum < 0.0 ? (double)args.epilogue.alpha * sum : sum;
                     }
     at->kernel(&args);
+    at->kernels->fence();
 
     char text[256];
     snprintf(text, sizeof text,

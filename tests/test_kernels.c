@@ -241,7 +241,8 @@ struct gemm_case {
     int64_t columns, depth, taps;
     enum placement placement;
     enum guard_side side;
-    bool apart; /* rows of B */
+    bool apart;  /* rows of B */
+    bool stream; /* where C is in rows, aligned then */
     bool accumulate, bias, row_bias, residual, integers;
     const struct epilogue *epilogue;
 };
@@ -276,11 +277,13 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
             b[i * pitch + n] = 0.0f;
     }
 
-    const int64_t gap = random_between(random, 0, 3);
+    const bool stream = at->stream && at->placement == ROWS && columns == nr;
+    const int64_t gap = stream ? at->kernels->vec * random_between(random, 0, 2) : random_between(random, 0, 3);
+    const enum guard_side side = stream ? AT_BEGIN : at->side;
     const ptrdiff_t step = at->placement == ROWS ? 1 : at->placement == CHANNELS_FIRST ? rows + gap : 2 * rows + 1 + gap;
     const ptrdiff_t row = at->placement == ROWS ? columns + gap : at->placement == CHANNELS_FIRST ? 1 : 2;
     const int64_t count = (rows - 1) * row + (columns - 1) * step + 1;
-    float *c = guarded(count, at->side), *residual = at->residual ? guarded(count, at->side) : NULL;
+    float *c = guarded(count, side), *residual = at->residual ? guarded(count, side) : NULL;
     float *bias = at->bias ? guarded(columns, at->side) : NULL, *row_bias = at->row_bias ? guarded(rows, at->side) : NULL;
     ptrdiff_t rows_of_c[GEMM_MAX_ROWS];
     bool *touched = calloc((size_t)count, sizeof *touched);
@@ -344,17 +347,21 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .step = step,
                                                              .columns = columns,
                                                              .accumulate = at->accumulate,
+                                                             .stream = stream,
                                                              .turns = random_between(random, 0, 1) * TURNS,
                                                              .turn = random_between(random, 0, TURNS - 1),
                                                              .epilogue = *at->epilogue});
+    at->kernels->fence();
 
     char text[256];
     snprintf(text, sizeof text,
-             "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, apart %d, accumulate %d, bias %d, row bias %d, "
+             "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, apart %d, stream %d, accumulate %d, bias %d, row "
+             "bias %d, "
              "residual %d, "
              "epilogue %d, integers %d",
              at->kernels->name, rows, at->vectors, (int)columns, (int)depth, (int)taps, (int)at->placement, (int)at->side,
-             at->apart, at->accumulate, at->bias, at->row_bias, at->residual, (int)(at->epilogue - epilogues), at->integers);
+             at->apart, stream, at->accumulate, at->bias, at->row_bias, at->residual, (int)(at->epilogue - epilogues),
+             at->integers);
     for (int64_t i = 0; i < count; i++) {
         if (touched[i] && !is_close(c[i], expected[i], tolerance[i]))
             check_close(c + i, expected + i, 1, tolerance[i], "%s, element %d", text, (int)i);
@@ -404,6 +411,7 @@ static void test_gemm(void **state)
                                 .residual = bits >> 2 & 1,
                                 .row_bias = bits >> 5 & 1,
                                 .apart = bits >> 6 & 1,
+                                .stream = bits >> 7 & 1,
                                 .integers = bits >> 3 & 1,
                                 .epilogue = &epilogues[bits >> 4 & 1 ? random_between(&random, 0, EPILOGUES - 1) : 0],
                             };
@@ -436,6 +444,7 @@ static void test_gemm_options(void **state)
                 at.taps = taps[rest];
                 at.integers = random_bits(&random) & 1;
                 at.apart = random_bits(&random) & 1;
+                at.stream = random_bits(&random) & 1;
                 at.side = (enum guard_side)random_between(&random, 0, GUARD_SIDES - 1);
                 gemm_run(&at, &random);
             }

@@ -130,6 +130,14 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
     const int64_t n = args->columns;
     float *c = args->c + to;
     const ptrdiff_t step = args->c_step; /* stores could change what args points to */
+    if (plain && args->stream) {
+        EACH_OUTPUT
+        {
+            vec_stream(c, sum[m]);
+            c += step;
+        }
+        return;
+    }
     if (plain) {
         EACH_OUTPUT
         {
@@ -149,7 +157,13 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
         return;
     }
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
-    if (n == VEC) {
+    if (n == VEC && args->stream) {
+        EACH_OUTPUT
+        {
+            vec_stream(c, vec_clamp(sum[m], lo, hi));
+            c += step;
+        }
+    } else if (n == VEC) {
         EACH_OUTPUT
         {
             vec_store(c, vec_clamp(sum[m], lo, hi));

@@ -268,7 +268,13 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
         const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
         EACH_ROW EACH_VECTOR sum[m][v] = vec_clamp(sum[m][v], lo, hi);
     }
-    if (whole) {
+    if (whole && args->stream) {
+        EACH_ROW
+        {
+            float *const to = c + at[m];
+            EACH_VECTOR vec_stream(to + v * VEC, sum[m][v]);
+        }
+    } else if (whole) {
         EACH_ROW
         {
             float *const to = c + at[m];

@@ -52,6 +52,7 @@ struct depthwise {
     bool by_rows;                    /* channels last: threads get rows of the output, else columns of tiles */
     int64_t tiles;                   /* what a unit is cut into for threads: rows, columns, tiles or blocks of all planes */
     bool strip;                      /* channels first through strips */
+    bool stream;                     /* the output outgrows the caches, and a vector is a cache line */
     int64_t strip_pitch, strip_rows; /* pixels of a strip's row; rows for each position in kernel depth */
     int64_t block_rows, block_tiles; /* outputs of a block: rows, tiles of a row */
     int64_t row_blocks, column_blocks;
@@ -390,6 +391,7 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
     c->packed = d->kind == DEPTHWISE_ROWS ? (size_t)p->w_count * sizeof(float)
                                           : ((size_t)vectors + (size_t)d->depth) * (size_t)d->vec * sizeof(float);
     d->tile_ranges = d->unit_ranges = 1;
+    d->stream = falt_outgrows(p, r->cpu) && !d->strip && (size_t)d->vec * sizeof(float) == SOLVER_ALIGN;
     c->seconds = p->batch ? choose_grid(p, r, d) : 0.0;
     c->threads = (int)(d->tile_ranges * d->unit_ranges);
     c->workspace = d->per_thread * (size_t)c->threads;
@@ -529,6 +531,7 @@ struct job {
     struct epilogue epilogue;
     struct tensor_strides x;
     ptrdiff_t pitch; /* floats from one position of the sliding dimension to the next */
+    bool stream;     /* store past the caches */
 };
 
 /* Where a tile is: image, output depth, output row, and its first output along the sliding dimension (a block of a row where
@@ -800,6 +803,7 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         .unit_bias = unit_y,
         .unit_c = unit_y,
         .down_c = p->y.pixel[1],
+        .stream = job->stream,
         .epilogue = job->epilogue,
     };
     const struct range inside = rows_inside(p);
@@ -897,6 +901,7 @@ static void run_rows(const struct job *job, const struct thread_space *space, in
         .unit_c = d->vec,
         .repeat_offset = d->tile * p->stride[1] * p->in[2],
         .repeat_c = d->tile * p->out[2],
+        .stream = job->stream,
         .lane_around = p->circular ? p->in[2] : 0,
         .epilogue = job->epilogue,
     };
@@ -939,6 +944,17 @@ static void run_member(void *context, int member, int members)
         falt_share(d->units, (int)(piece / d->tile_ranges), (int)d->unit_ranges, &begin, &end);
         (d->kind == DEPTHWISE_ROWS ? run_rows : d->strip ? run_blocks : run_channels_last)(job, &space, tile, last, begin, end);
     }
+    if (job->stream)
+        job->kernels->fence();
+}
+
+/* Where the output outgrows the caches and is written in vectors that are cache lines. Not out of strips: one line of each of
+ * many planes at a time took 1.25 times as long. */
+static bool can_stream(const struct problem *p, const struct depthwise *d, const float *y)
+{
+    const int64_t unit = d->kind == DEPTHWISE_ROWS ? p->y.c : d->unit_groups ? d->unit_groups * p->y_group : p->y_group;
+    const int64_t along = d->kind == DEPTHWISE_ROWS ? p->y.pixel[1] : p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2];
+    return d->stream && falt_in_lines(y, p->y.base | p->y.n | along | unit);
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
@@ -956,6 +972,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
     };
     job.pitch = d->slide == 2 ? job.x.pixel : p->in[2];
+    job.stream = can_stream(p, d, operands->y);
     falt_parallel(threads, run_member, &job);
 }
 

@@ -35,6 +35,7 @@ struct direct {
     int64_t block;        /* units in a block, at most */
     int64_t pixel_ranges, panel_ranges;
     bool strip;
+    bool stream;                             /* the output outgrows the caches, and the channels of its pixels are neighbours */
     bool flat;                               /* all pixels are evenly spaced, over the ends of rows, too: tiles are alike */
     bool edges;                              /* some windows reach out of the image, and no strip has the padding for them */
     int64_t strip_width, strip_height;       /* pixels of one depth slice of the strip */
@@ -203,6 +204,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         snprintf(reason, SOLVER_REASON, "a row of the input with its padding is out of all proportion to the image");
         return false;
     }
+    d->stream = falt_outgrows(p, r->cpu) && p->y.c == 1;
     c->threads = (int)(d->pixel_ranges * d->panel_ranges);
     c->workspace = d->per_thread * (size_t)c->threads;
     c->seconds = cycles / cost_hertz;
@@ -231,6 +233,7 @@ struct job {
     const struct operands *operands;
     struct epilogue epilogue;
     struct tensor_strides x;
+    bool stream; /* past the caches: the output outgrows them, and its pixels begin with cache lines */
 };
 
 /* One thread's view of the block at hand: where a pixel's window begins, n * image + z * plane + ... from base on, and how to
@@ -429,6 +432,7 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
         .step = p->y.c,
         .bias = o->bias ? o->bias + channel : NULL,
         .columns = smaller(width, p->y_group - first),
+        .stream = job->stream && falt_in_lines(o->y, channel | width),
         .turns = count,
         .epilogue = job->epilogue,
     };
@@ -534,18 +538,22 @@ static void run_member(void *context, int member, int members)
     memset(space.zeros, 0, d->zeros);
     for (int64_t piece = member; piece < d->pixel_ranges * d->panel_ranges; piece += members)
         run_piece(job, &space, piece);
+    if (job->stream)
+        job->kernels->fence();
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
                 const struct operands *operands, int threads)
 {
+    const struct direct *d = (const struct direct *)(const void *)c->state;
     const struct job job = {
         .p = p,
-        .d = (const struct direct *)(const void *)c->state,
+        .d = d,
         .kernels = kernels,
         .operands = operands,
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
+        .stream = d->stream && falt_in_lines(operands->y, p->y.base | p->y.n | p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2]),
     };
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }

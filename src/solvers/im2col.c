@@ -39,6 +39,7 @@ struct im2col {
     int64_t depth, row;      /* of a sum; floats from one output channel's packed weights to the next */
     bool in_place;           /* the image is the strip */
     bool one_row;            /* and its pixels one row, as those of the output: windows of one pixel */
+    bool stream;             /* the output outgrows the caches, and its pixels are neighbours */
     bool apart;              /* and its rows patches, too: they are multiplied where they lie */
     int64_t out[3];          /* the output, or that row */
     int64_t segments, units; /* pieces of an output row that are never separated; their number in all images */
@@ -208,6 +209,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         snprintf(reason, SOLVER_REASON, "patches or packed weights need more memory than can be addressed");
         return false;
     }
+    d->stream = falt_outgrows(p, r->cpu) && p->y.pixel[2] == 1;
     c->packed = (size_t)floats * sizeof(float);
     c->threads = (int)(d->pixel_ranges * d->row_ranges);
     c->workspace = d->per_thread * (size_t)c->threads;
@@ -248,6 +250,7 @@ struct job {
     const struct operands *operands;
     struct epilogue epilogue;
     struct tensor_strides x;
+    bool stream; /* past the caches: the output outgrows them, and its channels begin with cache lines */
 };
 
 struct thread_space {
@@ -429,6 +432,7 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         .c = o->y + offset,
         .residual = o->residual ? o->residual + offset : NULL,
         .step = p->y.pixel[2],
+        .stream = job->stream && falt_in_lines(o->y, length | offset),
         .columns = length,
         .epilogue = job->epilogue,
     };
@@ -504,6 +508,8 @@ static void run_member(void *context, int member, int members)
             first += b.rows;
         }
     }
+    if (job->stream)
+        job->kernels->fence();
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
@@ -516,6 +522,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .operands = operands,
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
+        .stream = ((const struct im2col *)(const void *)c->state)->stream && falt_in_lines(operands->y, p->y.c),
     };
     falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
 }

@@ -241,7 +241,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     *w = best;
     least = choose_grid(p, r, r->threads, w);
     choose_workspace(p, w);
-    w->stream = ((double)p->x_count + (double)p->y_count) * sizeof(float) > (double)r->cpu->l3 / 3.0;
+    w->stream = falt_outgrows(p, r->cpu);
     const struct winograd_transform *h = winograd_h(w->tile), *v = winograd_w(w->tile);
     c->packed = (size_t)(p->groups * w->panels.padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
