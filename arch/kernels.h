@@ -233,24 +233,34 @@ typedef void depthwise_kernel(const struct depthwise_args *args);
 /*
  * Weight gradient of depthwise and grouped convolution, channels in the lanes: a window of rows x width taps
  *
- *     C[r][k] += sum_l sum_j permute(X[l][j][r][k]) * Y[l][j]                       l < lines, j < length
+ *     C[r][k] += sum_l sum_j permute(X[l][j][r][k]) * Y[l][j]        rows[r].begin <= l < rows[r].end <= lines,
+ *                                                                    taps[k].begin <= j < taps[k].end
  *
- *     X[l][j][r][k]  at x + l * x_line + j * x_step + r * row_step + k * tap_step
+ *     X[l][j][r][k]  at x + l * x_line + j * x_step + r * row_step + k * tap_step, for other l and j outside of the image
  *     Y[l][j]        at y + l * y_line + j * y_step
  *     C[r][k]        at c + r * c_row + k * vec, a whole vector
  *
- * The sum is one chain of multiply-adds that starts from zero, in this order.
+ * X are one image's pixels: addresses that are equal are inside both or outside both. Up to WINDOW_MAX_LINES lines are one
+ * chain of multiply-adds that starts from zero; how many and in which order is the kernel's choice, and follows from these
+ * sizes only.
  */
-enum { WINDOW_MAX_ROWS = 3, WINDOW_MAX_WIDTH = 7 };
+enum { WINDOW_MAX_ROWS = 3, WINDOW_MAX_WIDTH = 7, WINDOW_MAX_LINES = 3 };
+
+struct window_range {
+    int64_t begin, end; /* 0 <= begin <= end */
+};
 
 struct window_args {
     const float *x, *y;
-    int64_t lines, length;
+    int64_t lines;
+    struct window_range rows[WINDOW_MAX_ROWS], taps[WINDOW_MAX_WIDTH];
     ptrdiff_t x_line, y_line, x_step, y_step, row_step, tap_step;
     const int32_t *index; /* [vec], lane n of permute(x) is lane index[n] of x; NULL: x as it is, and all lanes are there */
     int x_lanes, y_lanes; /* that may be read, if with an index; the others are 0 */
     float *c;
     ptrdiff_t c_row;
+    int64_t units; /* >= 1: other channels of the same pixels, each with sums of its own; floats from one to the next: */
+    ptrdiff_t unit_x, unit_y, unit_c;
 };
 
 typedef void window_kernel(const struct window_args *args);
@@ -283,8 +293,8 @@ struct kernels {
     void (*collect)(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst,
                     ptrdiff_t dst_stride);
 
-    /* window[rows][width]: fast where rows * width <= window_sums, which stay in registers. */
-    int window_sums;
+    /* window[rows][width]: fast where (rows + 1) * width < window_registers, for sums and what slides along. */
+    int window_registers;
     window_kernel *window[WINDOW_MAX_ROWS + 1][WINDOW_MAX_WIDTH + 1];
 
     /* dst[c * dst_stride + r] = src[r * src_stride + c],  r < rows, c < columns: channels first <-> channels last. */

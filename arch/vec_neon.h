@@ -15,7 +15,7 @@ enum { VEC = 4 };
 #define DEPTHWISE_SHORT_ROWS 7
 #define DEPTHWISE_DOWN 3
 #define DEPTHWISE_ALIKE 1
-#define WINDOW_SUMS 24
+#define WINDOW_REGISTERS 32
 
 typedef float32x4_t vec;
 

@@ -33,7 +33,7 @@
  *     DEPTHWISE_DOWN                rows of a block of short tiles, with a window of 3 for each; 1: no blocks
  *     DEPTHWISE_ALIKE               code of its own, where it pays: 1 for tiles inside of the image, 2 for all whose lines are
  *                                   alike, which compiles long
- *     WINDOW_SUMS                   sums of the window kernels that stay in registers
+ *     WINDOW_REGISTERS              vectors of the window kernels that stay in registers
  */
 #include <string.h>
 #include "compiler.h"
@@ -50,7 +50,7 @@ enum { VEC = 4 };
 #define DEPTHWISE_SHORT_ROWS 4
 #define DEPTHWISE_DOWN 1
 #define DEPTHWISE_ALIKE 0
-#define WINDOW_SUMS 9
+#define WINDOW_REGISTERS 15
 
 typedef float vec __attribute__((vector_size(VEC * sizeof(float))));
 

@@ -736,19 +736,42 @@ static void test_outer(void **state)
     }
 }
 
-/* With an index: some lanes only, permuted. Rows, taps and lines run forwards and backwards in memory. */
+/* Where it lies inside of an image of `size` is looked up for tap t of each output, as a padding of `pad` has it. */
+static struct window_range window_range(int64_t outputs, int64_t stride, int64_t tap, int64_t pad, int64_t size)
+{
+    struct window_range range = {0, 0};
+    for (int64_t q = outputs - 1; q >= 0; q--)
+        if (q * stride + tap - pad >= 0 && q * stride + tap - pad < size) {
+            range.begin = q;
+            range.end = range.end ? range.end : q + 1;
+        }
+    return range;
+}
+
+/* An image of random size, padding, strides and dilation, several units of it. With an index: some lanes only, permuted. Rows,
+ * taps and lines run forwards and backwards in memory. */
 static void window_run(const struct kernels *kernels, int rows, int width, bool whole, bool backwards, enum guard_side side,
                        struct random *random)
 {
-    enum { LINES = 3, LENGTH = 5, VEC_MAX = 64 };
+    enum { VEC_MAX = 64, UNITS = 2 };
     const int vec = kernels->vec;
     const int x_lanes = whole ? vec : (int)random_between(random, 1, vec),
               y_lanes = whole ? vec : (int)random_between(random, 1, vec);
-    const int64_t lines = random_between(random, 0, LINES), stride = random_between(random, 1, 2);
-    const int64_t x_pitch = x_lanes + random_between(random, 0, 3), y_pitch = y_lanes + random_between(random, 0, 3);
-    const int64_t x_width = (LENGTH - 1) * stride + width, x_height = (LINES - 1) * stride + rows;
-    const int64_t x_count = (x_height * x_width - 1) * x_pitch + x_lanes, y_count = (LINES * LENGTH - 1) * y_pitch + y_lanes;
-    const int64_t c_row = width * vec + random_between(random, 0, 2), c_count = (rows - 1) * c_row + width * vec;
+    const int64_t lines = random_between(random, 0, 8), length = random_between(random, 1, 12);
+    const int64_t units = random_between(random, 1, UNITS);
+    const int64_t stride = random_between(random, 1, 3), line_stride = random_between(random, 0, 3) ? stride : 2;
+    const int64_t dilation = random_between(random, 0, 3) ? 1 : 2;
+    const int64_t x_pitch = units * x_lanes + random_between(random, 0, 3),
+                  y_pitch = units * y_lanes + random_between(random, 0, 3);
+    /* The image is what the windows see, but for some of its border. */
+    const int64_t left = random_between(random, 0, dilation * width - 1), top = random_between(random, 0, dilation * rows - 1);
+    const int64_t seen_width = (length - 1) * stride + (width - 1) * dilation + 1 - left - random_between(random, 0, 2);
+    const int64_t seen_height = (lines - 1) * line_stride + (rows - 1) * dilation + 1 - top - random_between(random, 0, 2);
+    const int64_t x_width = seen_width < 1 ? 1 : seen_width, x_height = seen_height < 1 ? 1 : seen_height;
+    const int64_t x_count = (x_height * x_width - 1) * x_pitch + units * x_lanes;
+    const int64_t y_count = lines > 0 ? (lines * length - 1) * y_pitch + units * y_lanes : 1;
+    const int64_t c_row = width * vec + random_between(random, 0, 2), c_unit = rows * c_row + random_between(random, 0, 2);
+    const int64_t c_count = (units - 1) * c_unit + (rows - 1) * c_row + width * vec;
     float *x = guarded(x_count, side), *y = guarded(y_count, side), *c = guarded(c_count, side);
     const bool integers = random_bits(random) & 1;
     fill(random, integers, x, x_count);
@@ -757,52 +780,69 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
     for (int n = 0; n < vec; n++)
         index[n] = (int32_t)random_between(random, 0, vec - 1);
     const int64_t direction = sign_of(backwards);
-    const struct window_args args = {
-        .x = backwards ? x + (x_height * x_width - 1) * x_pitch : x,
-        .y = backwards ? y + (LINES * LENGTH - 1) * y_pitch : y,
+    struct window_args args = {
         .lines = lines,
-        .length = LENGTH,
-        .x_line = direction * stride * x_width * x_pitch,
-        .y_line = direction * LENGTH * y_pitch,
+        .x_line = direction * line_stride * x_width * x_pitch,
+        .y_line = direction * length * y_pitch,
         .x_step = direction * stride * x_pitch,
         .y_step = direction * y_pitch,
-        .row_step = direction * x_width * x_pitch,
-        .tap_step = direction * x_pitch,
+        .row_step = direction * dilation * x_width * x_pitch,
+        .tap_step = direction * dilation * x_pitch,
         .index = whole ? NULL : index,
         .x_lanes = x_lanes,
         .y_lanes = y_lanes,
         .c = c,
         .c_row = c_row,
+        .units = units,
+        .unit_x = x_lanes,
+        .unit_y = y_lanes,
+        .unit_c = c_unit,
     };
-    double expected[WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH][VEC_MAX], tolerance[WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH][VEC_MAX];
+    args.x = (backwards ? x + (x_height * x_width - 1) * x_pitch : x) - direction * (top * x_width + left) * x_pitch;
+    args.y = backwards && lines > 0 ? y + (lines * length - 1) * y_pitch : y;
     for (int r = 0; r < rows; r++)
-        for (int k = 0; k < width; k++) {
-            fill(random, integers, c + r * c_row + k * vec, vec);
-            for (int n = 0; n < vec; n++) {
-                double sum = (double)c[r * c_row + k * vec + n], magnitude = fabs(sum);
-                const int from = whole ? n : index[n];
-                for (int64_t l = 0; l < lines && n < y_lanes && from < x_lanes; l++)
-                    for (int64_t j = 0; j < LENGTH; j++) {
-                        const double product =
-                            (double)args.x[l * args.x_line + j * args.x_step + r * args.row_step + k * args.tap_step + from] *
-                            (double)args.y[l * args.y_line + j * args.y_step + n];
-                        sum += product;
-                        magnitude += fabs(product);
-                    }
-                expected[r][k][n] = sum;
-                tolerance[r][k][n] = integers ? 0.0 : 20.0 * FLT_EPSILON * magnitude;
+        args.rows[r] = window_range(lines, line_stride, r * dilation, top, x_height);
+    for (int k = 0; k < width; k++)
+        args.taps[k] = window_range(length, stride, k * dilation, left, x_width);
+    static double expected[UNITS][WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH][VEC_MAX];
+    static double tolerance[UNITS][WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH][VEC_MAX];
+    for (int64_t unit = 0; unit < units; unit++)
+        for (int r = 0; r < rows; r++)
+            for (int k = 0; k < width; k++) {
+                float *const sums = c + unit * c_unit + r * c_row + k * vec;
+                fill(random, integers, sums, vec);
+                for (int n = 0; n < vec; n++) {
+                    double sum = (double)sums[n], magnitude = fabs(sum);
+                    const int from = whole ? n : index[n];
+                    for (int64_t l = args.rows[r].begin; l < args.rows[r].end && n < y_lanes && from < x_lanes; l++)
+                        for (int64_t j = args.taps[k].begin; j < args.taps[k].end; j++) {
+                            const ptrdiff_t at = unit * args.unit_x + l * args.x_line + j * args.x_step + r * args.row_step;
+                            const double product = (double)args.x[at + k * args.tap_step + from] *
+                                                   (double)args.y[unit * args.unit_y + l * args.y_line + j * args.y_step + n];
+                            sum += product;
+                            magnitude += fabs(product);
+                        }
+                    expected[unit][r][k][n] = sum;
+                    tolerance[unit][r][k][n] = integers ? 0.0 : 20.0 * FLT_EPSILON * magnitude;
+                }
             }
-        }
     kernels->window[rows][width](&args);
-    for (int r = 0; r < rows; r++) {
-        for (int k = 0; k < width; k++)
-            check_within(c + r * c_row + k * vec, expected[r][k], tolerance[r][k], vec,
-                         "%s window %dx%d, whole %d, lanes %d and %d, lines %d, row %d, tap %d", kernels->name, rows, width,
-                         whole, x_lanes, y_lanes, (int)lines, r, k);
-        if (r + 1 < rows)
-            check_canary(c + r * c_row + width * vec, c_row - width * vec, "%s window %dx%d, between rows", kernels->name, rows,
-                         width);
-    }
+    for (int64_t unit = 0; unit < units; unit++)
+        for (int r = 0; r < rows; r++) {
+            float *const sums = c + unit * c_unit + r * c_row;
+            for (int k = 0; k < width; k++)
+                check_within(sums + k * vec, expected[unit][r][k], tolerance[unit][r][k], vec,
+                             "%s window %dx%d, whole %d, lanes %d and %d, lines %d, length %d, strides %d and %d, dilation %d, "
+                             "row %d, tap %d",
+                             kernels->name, rows, width, whole, x_lanes, y_lanes, (int)lines, (int)length, (int)line_stride,
+                             (int)stride, (int)dilation, r, k);
+            if (r + 1 < rows)
+                check_canary(sums + width * vec, c_row - width * vec, "%s window %dx%d, between rows", kernels->name, rows,
+                             width);
+            else if (unit + 1 < units)
+                check_canary(sums + width * vec, c_unit - r * c_row - width * vec, "%s window %dx%d, between units",
+                             kernels->name, rows, width);
+        }
     guarded_free(x);
     guarded_free(y);
     guarded_free(c);
@@ -815,7 +855,7 @@ static void test_window(void **state)
         struct random random = random_stream(8);
         for (int rows = 1; rows <= WINDOW_MAX_ROWS; rows++)
             for (int width = 1; width <= WINDOW_MAX_WIDTH; width++)
-                for (int choice = 0; choice < 48; choice++)
+                for (int choice = 0; choice < 384; choice++)
                     window_run(*table, rows, width, choice % 4 == 0, choice & 4, (enum guard_side)(choice % GUARD_SIDES),
                                &random);
     }
@@ -841,7 +881,7 @@ static void test_tables(void **state)
         for (int rows = 1; rows <= WINDOW_MAX_ROWS; rows++)
             for (int width = 1; width <= WINDOW_MAX_WIDTH; width++)
                 assert_non_null(kernels->window[rows][width]);
-        assert_true(kernels->window_sums >= WINDOW_MAX_WIDTH);
+        assert_true(kernels->window_registers > 2 * WINDOW_MAX_WIDTH);
         assert_true(kernels->collect && kernels->transpose && kernels->finish && kernels->burn);
     }
     assert_true(scalar); /* the last one runs everywhere */

@@ -6,8 +6,8 @@
  *
  *     sum[r][k] += permute(x[y * sh + r, q * sw + k]) * y[y, q]          a window of up to 3 kernel rows at once
  *
- * Pixels that see the same part of the window inside of the image go through one kernel: the inner ones through that of all the
- * window, those at the edges through those of smaller ones. Channels first: a band of rows passes through channels-last strips.
+ * The kernel itself leaves out taps that lie outside of the image, and does units side by side while their pixels' lines are at
+ * hand. Channels first, a band of rows passes through channels-last strips.
  *
  * Rows are cut into parts, which depend on the problem only; each sums into vectors of its own, which are added in order.
  */
@@ -21,9 +21,12 @@
 #include "../strip.h"
 
 enum {
-    BAND_PIXELS = 512,  /* of a chain of sums, and of a strip */
-    WANTED_ITEMS = 64,  /* parts are made for at least as many */
-    LEAST_PIXELS = 512, /* but not smaller than this */
+    MOST_COLUMNS = 512,   /* of a chain of sums, along a row */
+    WANTED_ITEMS = 64,    /* parts are made for at least as many */
+    LEAST_PIXELS = 2048,  /* but not smaller than this */
+    STRIP_FLOATS = 32768, /* of y in a strip, about */
+    STRIP_BANDS = 2,      /* as high is a strip of x, whose rows serve the next band, too */
+    STRIP_PITCH = 128,    /* of strips of pixels that lie far apart: their lines come from L2 side by side */
 };
 
 struct slices {
@@ -35,9 +38,9 @@ struct slices {
     int64_t parts;
     bool plain; /* one channel a group: nothing to permute */
     bool strip;
-    int64_t x_line, y_line; /* strips: vectors of a row, at most */
-    int64_t x_lines;        /* image rows of a strip, at most */
-    size_t sums;            /* bytes of one item's sums */
+    int64_t together, pitch; /* units of a strip, floats of its pixels */
+    int64_t x_lines;         /* image rows of a strip, at most */
+    size_t sums;             /* bytes of one item's sums */
     size_t index, x_bytes, y_bytes, per_thread;
 };
 
@@ -56,12 +59,11 @@ static bool choose_workspace(const struct problem *p, struct slices *s)
     const double all = vectors * (double)s->parts * (double)s->units * (double)s->vec;
     double x = 0.0, y = 0.0;
     if (s->strip) {
-        const int64_t length = divide_up(p->out[2], s->pieces);
-        s->y_line = length;
-        s->x_line = smaller((length - 1) * p->stride[2] + extent(p, 2), p->in[2]);
-        s->x_lines = smaller((s->band - 1) * p->stride[1] + extent(p, 1), p->in[1]);
-        x = (double)s->x_line * (double)s->x_lines * (double)s->vec;
-        y = (double)s->y_line * (double)s->band * (double)s->vec;
+        const int64_t y_line = divide_up(p->out[2], s->pieces);
+        const int64_t x_line = smaller((y_line - 1) * p->stride[2] + extent(p, 2), p->in[2]);
+        s->x_lines = smaller((STRIP_BANDS * s->band - 1) * p->stride[1] + extent(p, 1), p->in[1]);
+        x = (double)x_line * (double)s->x_lines * (double)s->pitch;
+        y = (double)y_line * (double)s->band * (double)s->pitch;
     }
     if (all > 1e15 || x > 1e15 || y > 1e15)
         return false;
@@ -88,13 +90,11 @@ static double pixel_cycles(const struct problem *p, const struct slices *s)
     return (double)(p->x_group * p->kernel[0]) * windows * each + (s->strip ? 0.35 * s->vec * seen : 2.0 * seen);
 }
 
-/* A chain, and the calls whose chains meet in one sum; but in no order is a sum worse than one chain of all. */
+/* A chain, the others that are added to it, and the parts; but in no order is a sum worse than one chain of all. */
 static double longest_sum(const struct problem *p, const struct slices *s)
 {
-    const int64_t columns = divide_up(p->out[2], s->pieces), lines = divide_up(s->lines, s->parts);
-    const double bands = 2.0 + 2.0 * (double)divide_up(lines, s->band);
-    const double calls = bands * (double)smaller(2 * s->rows + 1, s->band) * (double)smaller(2 * s->width + 1, columns);
-    const double terms = (double)(s->band * columns) + calls + (double)s->parts, all = (double)(p->batch * p->out_pixels);
+    const int64_t chain = WINDOW_MAX_LINES * divide_up(p->out[2], s->pieces), chains = divide_up(s->lines, s->parts);
+    const double terms = (double)chain + (double)chains + (double)s->parts, all = (double)(p->batch * p->out_pixels);
     return terms < all ? terms : all;
 }
 
@@ -111,18 +111,21 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     s->groups = smaller(s->vec / widest, p->groups);
     s->units = divide_up(p->groups, s->groups);
     s->plain = widest == 1;
-    /* Pixels that are a large power of two apart meet in few sets of the cache: a copy pays where they are read again and
-     * again. */
-    s->strip = p->layout == FALT_CHANNELS_FIRST || (p->x_group > 1 && p->x_channels % 128 == 0);
+    /* Pixels that are a large power of two apart meet in few sets of the cache: a copy pays where their lines come again and
+     * again, for the channels of a group or because a vector is but a part of one. */
+    const bool again = widest > 1 || (size_t)s->vec * sizeof(float) < 64;
+    s->strip = p->layout == FALT_CHANNELS_FIRST || (again && p->x_channels % (widest > 1 ? 128 : 512) == 0);
+    s->together = !s->strip ? s->units : p->layout == FALT_CHANNELS_FIRST ? 1 : divide_up(STRIP_PITCH, s->vec);
+    s->pitch = s->together * s->vec;
 
-    const int64_t sums = r->kernels->window_sums, widths = smaller(p->kernel[2], WINDOW_MAX_WIDTH);
-    for (s->rows = smaller(p->kernel[1], WINDOW_MAX_ROWS); s->rows > 1 && s->rows * widths > sums;)
+    const int64_t registers = r->kernels->window_registers, widths = smaller(p->kernel[2], WINDOW_MAX_WIDTH);
+    for (s->rows = smaller(p->kernel[1], WINDOW_MAX_ROWS); s->rows > 1 && (s->rows + 1) * widths >= registers;)
         s->rows--;
-    s->width = divide_up(p->kernel[2], divide_up(p->kernel[2], smaller(WINDOW_MAX_WIDTH, sums / s->rows)));
+    s->width = divide_up(p->kernel[2], divide_up(p->kernel[2], smaller(WINDOW_MAX_WIDTH, (registers - 1) / (s->rows + 1))));
 
-    s->pieces = divide_up(p->out[2], BAND_PIXELS);
+    s->pieces = divide_up(p->out[2], MOST_COLUMNS);
     s->lines = p->batch * p->out[0] * p->out[1] * s->pieces;
-    s->band = s->pieces > 1 ? 1 : smaller(p->out[1], divide_up(BAND_PIXELS, p->out[2]));
+    s->band = s->strip ? smaller(p->out[1], divide_up(STRIP_FLOATS, smaller(p->out[2], MOST_COLUMNS) * s->pitch)) : p->out[1];
     const int64_t most = larger(1, smaller(s->lines, p->batch * p->out_pixels / LEAST_PIXELS));
     s->parts = smaller(divide_up(WANTED_ITEMS, s->units), most);
     if (!choose_workspace(p, s)) {
@@ -163,16 +166,13 @@ struct range {
     int64_t begin, end;
 };
 
-/* Output positions that see the same taps inside of the image. */
-struct run {
-    struct range q, taps;
-};
-
 /* A member's item, and the band of output rows that it is at. */
 struct item {
     const struct job *job;
-    int64_t x_lanes, y_lanes;
+    int64_t units, x_lanes, y_lanes; /* of each unit */
     float *x_strip, *y_strip, *sums;
+    const float *held_from; /* rows and columns of x that are in its strip, and of which plane */
+    struct range held;
     int32_t *index;     /* [x channel of a group][vec] */
     const float *x, *y; /* image n, the unit's first channel; or the strips */
     struct tensor_strides x_stride, y_stride;
@@ -193,24 +193,14 @@ static struct range share(int64_t items, int64_t index, int64_t ranges)
     return range;
 }
 
-/* The run of output positions from q on, for taps [taps.begin, taps.end) of a dimension; possibly of no taps. */
-static struct run next_run(const struct problem *p, int dimension, struct range taps, struct range q)
+/* Where within the output positions q a tap of a dimension lies inside of the image, counted from q.begin. */
+static struct window_range meeting(const struct problem *p, int dimension, int64_t tap, struct range q)
 {
-    struct run run = {q, {taps.end, taps.begin}};
-    const int64_t stride = p->stride[dimension];
-    for (int64_t t = taps.begin; t < taps.end; t++) {
-        const int64_t shift = t * p->dilation[dimension] - p->pad[dimension];
-        const int64_t first = shift < 0 ? divide_up(-shift, stride) : 0;
-        const int64_t last = p->in[dimension] > shift ? divide_up(p->in[dimension] - shift, stride) : 0;
-        if (q.begin >= first && q.begin < last) {
-            run.taps.begin = smaller(run.taps.begin, t);
-            run.taps.end = t + 1;
-            run.q.end = smaller(run.q.end, last);
-        } else if (q.begin < first) {
-            run.q.end = smaller(run.q.end, first);
-        }
-    }
-    return run;
+    const int64_t stride = p->stride[dimension], shift = tap * p->dilation[dimension] - p->pad[dimension];
+    const int64_t first = shift < 0 ? divide_up(-shift, stride) : 0;
+    const int64_t last = p->in[dimension] > shift ? divide_up(p->in[dimension] - shift, stride) : 0;
+    const struct range met = {larger(first, q.begin), smaller(last, q.end)};
+    return met.begin < met.end ? (struct window_range){met.begin - q.begin, met.end - q.begin} : (struct window_range){0, 0};
 }
 
 /* All windows of a band for one plane of taps, sums of the plane at `sums`. */
@@ -220,7 +210,12 @@ static void sum_band(const struct item *item, int64_t channel, float *sums)
     const struct problem *p = job->p;
     const struct slices *s = job->s;
     const bool whole = s->plain && item->y_lanes == s->vec;
+    const int64_t h = item->rows.begin * p->stride[1] - p->pad[1] - item->x_first[0];
+    const int64_t v = item->columns.begin * p->stride[2] - p->pad[2] - item->x_first[1];
     struct window_args args = {
+        .y = item->y + (item->rows.begin - item->y_first[0]) * item->y_row +
+             (item->columns.begin - item->y_first[1]) * item->y_stride.pixel,
+        .lines = length(item->rows),
         .x_line = p->stride[1] * item->x_row,
         .y_line = item->y_row,
         .x_step = p->stride[2] * item->x_stride.pixel,
@@ -231,32 +226,22 @@ static void sum_band(const struct item *item, int64_t channel, float *sums)
         .x_lanes = (int)item->x_lanes,
         .y_lanes = (int)item->y_lanes,
         .c_row = p->kernel[2] * s->vec,
+        .units = item->units,
+        .unit_x = s->groups * p->x_group,
+        .unit_y = s->groups * p->y_group,
+        .unit_c = (ptrdiff_t)(s->sums / sizeof(float)),
     };
-    for (struct range r = {0, 0}; r.begin < p->kernel[1]; r.begin = r.end) {
-        r.end = smaller(r.begin + s->rows, p->kernel[1]);
-        struct run row;
-        for (struct range at = item->rows; at.begin < at.end; at.begin = row.q.end) {
-            row = next_run(p, 1, r, at);
-            if (row.taps.begin >= row.taps.end)
-                continue;
-            for (struct range k = {0, 0}; k.begin < p->kernel[2]; k.begin = k.end) {
-                k.end = smaller(k.begin + s->width, p->kernel[2]);
-                struct run column;
-                for (struct range from = item->columns; from.begin < from.end; from.begin = column.q.end) {
-                    column = next_run(p, 2, k, from);
-                    if (column.taps.begin >= column.taps.end)
-                        continue;
-                    const int64_t h = row.q.begin * p->stride[1] - p->pad[1] + row.taps.begin * p->dilation[1];
-                    const int64_t v = column.q.begin * p->stride[2] - p->pad[2] + column.taps.begin * p->dilation[2];
-                    args.x = item->x + (h - item->x_first[0]) * item->x_row + (v - item->x_first[1]) * item->x_stride.pixel;
-                    args.y = item->y + (row.q.begin - item->y_first[0]) * item->y_row +
-                             (column.q.begin - item->y_first[1]) * item->y_stride.pixel;
-                    args.lines = length(row.q);
-                    args.length = length(column.q);
-                    args.c = sums + row.taps.begin * args.c_row + column.taps.begin * s->vec;
-                    job->kernels->window[length(row.taps)][length(column.taps)](&args);
-                }
-            }
+    for (int64_t r = 0, rows; r < p->kernel[1]; r += rows) {
+        rows = smaller(s->rows, p->kernel[1] - r);
+        for (int64_t i = 0; i < rows; i++)
+            args.rows[i] = meeting(p, 1, r + i, item->rows);
+        for (int64_t k = 0, width; k < p->kernel[2]; k += width) {
+            width = smaller(s->width, p->kernel[2] - k);
+            for (int64_t i = 0; i < width; i++)
+                args.taps[i] = meeting(p, 2, k + i, item->columns);
+            args.x = item->x + h * item->x_row + v * item->x_stride.pixel + r * args.row_step + k * args.tap_step;
+            args.c = sums + r * args.c_row + k * s->vec;
+            job->kernels->window[rows][width](&args);
         }
     }
 }
@@ -267,6 +252,40 @@ static struct range seen(const struct problem *p, int dimension, struct range q)
     const int64_t stride = p->stride[dimension], pad = p->pad[dimension];
     const int64_t begin = larger(0, q.begin * stride - pad);
     return (struct range){begin, larger(begin, smaller(p->in[dimension], (q.end - 1) * stride - pad + extent(p, dimension)))};
+}
+
+/* Pixels [rows) x [columns) of a plane with rows of `size` pixels to a strip. */
+static void gather(const struct item *item, const float *plane, struct tensor_strides stride, int64_t channels, int64_t size,
+                   struct range rows, struct range columns, float *strip)
+{
+    const int64_t pitch = item->job->s->pitch, pixels = length(columns);
+    const bool all = pixels == size; /* then rows follow each other on both sides */
+    for (int64_t i = rows.begin; i < rows.end; i = all ? rows.end : i + 1)
+        falt_gather(item->job->kernels, plane + (i * size + columns.begin) * stride.pixel, stride, channels,
+                    all ? pixels * length(rows) : pixels, strip + (i - rows.begin) * pixels * pitch, pitch);
+}
+
+/* Rows h of a plane of x, columns v of them, in the strip, where those are that this band has in common with the last one. */
+static void hold(struct item *item, const float *plane, struct range h, struct range v)
+{
+    const struct job *job = item->job;
+    const int64_t size = job->p->in[2];
+    const float *from = plane + v.begin * job->x.pixel;
+    int64_t *first = &item->x_first[0];
+    if (item->held_from != from || h.begin < item->held.begin || h.begin > item->held.end)
+        item->held = (struct range){h.begin, h.begin};
+    if (h.end - item->held.begin > job->s->x_lines) {
+        memmove(item->x_strip, item->x_strip + (h.begin - item->held.begin) * item->x_row,
+                (size_t)((item->held.end - h.begin) * item->x_row) * sizeof(float));
+        item->held.begin = h.begin;
+    }
+    *first = item->held.begin;
+    if (h.end > item->held.end) {
+        gather(item, plane, job->x, item->units * item->x_lanes, size, (struct range){item->held.end, h.end}, v,
+               item->x_strip + (item->held.end - *first) * item->x_row);
+        item->held.end = h.end;
+    }
+    item->held_from = from;
 }
 
 /* A band of rows of one plane: [rows) x [columns) of plane z of image n. */
@@ -284,15 +303,11 @@ static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
     item->y_first[0] = item->y_first[1] = item->x_first[0] = item->x_first[1] = 0;
     if (s->strip) {
         item->y = item->y_strip;
-        item->y_stride.pixel = s->vec;
-        item->y_row = length(item->columns) * s->vec;
+        item->y_stride.pixel = s->pitch;
+        item->y_row = length(item->columns) * s->pitch;
         item->y_first[0] = item->rows.begin;
         item->y_first[1] = item->columns.begin;
-        item->x_first[0] = h.begin;
-        item->x_first[1] = v.begin;
-        for (int64_t i = item->rows.begin; i < item->rows.end; i++)
-            falt_gather(job->kernels, y + (i * p->out[2] + item->columns.begin) * job->y.pixel, job->y, item->y_lanes,
-                        length(item->columns), item->y_strip + (i - item->rows.begin) * item->y_row, s->vec);
+        gather(item, y, job->y, item->units * item->y_lanes, p->out[2], item->rows, item->columns, item->y_strip);
     }
     for (int64_t d = 0; d < p->kernel[0]; d++) {
         const int64_t plane = z * p->stride[0] - p->pad[0] + d * p->dilation[0];
@@ -305,37 +320,38 @@ static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
         item->x_row = p->in[2] * job->x.pixel;
         if (s->strip) {
             item->x = item->x_strip;
-            item->x_stride.pixel = s->vec;
-            item->x_row = length(v) * s->vec;
-            for (int64_t i = h.begin; i < h.end; i++)
-                falt_gather(job->kernels, x + (i * p->in[2] + v.begin) * job->x.pixel, job->x, item->x_lanes, length(v),
-                            item->x_strip + (i - h.begin) * item->x_row, s->vec);
+            item->x_stride.pixel = s->pitch;
+            item->x_row = length(v) * s->pitch;
+            item->x_first[1] = v.begin;
+            hold(item, x, h, v);
         }
         for (int64_t channel = 0; channel < p->x_group; channel++)
             sum_band(item, channel, item->sums + (channel * p->taps + d * p->kernel[1] * p->kernel[2]) * s->vec);
     }
 }
 
-static void run_item(struct item *item, int64_t unit, int64_t part)
+/* Units that have as many lanes each. */
+static void run_units(struct item *item, struct range units, int64_t part)
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
     const struct slices *s = job->s;
-    const int64_t groups = smaller(s->groups, p->groups - unit * s->groups);
+    const int64_t groups = smaller(s->groups, p->groups - units.begin * s->groups);
+    item->units = length(units);
     item->x_lanes = groups * p->x_group;
     item->y_lanes = groups * p->y_group;
-    item->sums = job->sums + (size_t)(part * s->units + unit) * (s->sums / sizeof(float));
-    memset(item->sums, 0, s->sums);
+    item->sums = job->sums + (size_t)(part * s->units + units.begin) * (s->sums / sizeof(float));
+    memset(item->sums, 0, s->sums * (size_t)item->units);
     struct range lines = share(s->lines, part, s->parts);
     while (lines.begin < lines.end) {
         int64_t rest = lines.begin;
-        item->columns = share(p->out[2], rest % s->pieces, s->pieces);
-        rest /= s->pieces;
         item->rows.begin = rest % p->out[1];
         rest /= p->out[1];
+        item->columns = share(p->out[2], rest % s->pieces, s->pieces);
+        rest /= s->pieces;
         const int64_t rows = smaller(smaller(s->band, length(lines)), p->out[1] - item->rows.begin);
         item->rows.end = item->rows.begin + rows;
-        run_band(item, unit, rest / p->out[0], rest % p->out[0]);
+        run_band(item, units.begin, rest / p->out[0], rest % p->out[0]);
         lines.begin += rows;
     }
 }
@@ -355,8 +371,12 @@ static void run_member(void *context, int member, int members)
             item.index[i * s->vec + lane] = (int32_t)(lane / p->y_group < s->groups ? lane / p->y_group * p->x_group + i : 0);
     int64_t index, end;
     falt_share(s->units * s->parts, member, members, &index, &end);
-    for (; index < end; index++)
-        run_item(&item, index % s->units, index / s->units);
+    while (index < end) {
+        const int64_t part = index / s->units, unit = index % s->units, whole = p->groups / s->groups;
+        const int64_t most = unit < whole ? smaller(s->together, whole - unit) : 1, units = smaller(most, end - index);
+        run_units(&item, (struct range){unit, unit + units}, part);
+        index += units;
+    }
 }
 
 /* Adds the parts and puts lane after lane where it belongs. */
@@ -376,12 +396,18 @@ static void collect(void *context, int member, int members)
             for (int64_t i = 0; i < each; i++)
                 sums[i] += more[i];
         }
-        for (int64_t i = 0; i < p->x_group; i++)
+        for (int64_t i = 0; i < p->x_group; i++) {
+            if (job->w.t == 1 && !p->accumulate) {
+                job->kernels->transpose(sums, s->vec, p->taps, lanes, w + i * job->w.i, job->w.o);
+                sums += p->taps * s->vec;
+                continue;
+            }
             for (int64_t t = 0; t < p->taps; t++, sums += s->vec)
                 for (int64_t o = 0; o < lanes; o++) {
                     float *to = w + o * job->w.o + i * job->w.i + t * job->w.t;
                     *to = p->accumulate ? *to + sums[o] : sums[o];
                 }
+        }
     }
 }
 
