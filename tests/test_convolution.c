@@ -357,8 +357,6 @@ static void try_pass(const struct trial *trial, const struct inputs *in, falt_pa
                     }
                 }
                 falt_plan_destroy(plan);
-                if (algorithm == FALT_ALGO_AUTO)
-                    break; /* it may choose another algorithm for another number of threads */
             }
             if (first && chain && is_plain_chain(algorithm, isa, pass))
                 check_same(first, chain, count, "%s: against another solver or instruction set",
