@@ -3,7 +3,18 @@
  *
  * Rows of A are neighbours in memory, so a tile's broadcasts are one pointer with constant displacements. Nothing is packed: a
  * narrow tile loads its last vector through a mask, which costs nothing where the hardware has masks.
+ *
+ * Pixels may lie pages apart, where hardware prefetches nothing: a tile that has the time asks for those OUTER_AHEAD steps
+ * ahead, some 400 cycles, the latency of memory.
  */
+enum { OUTER_AHEAD = 16 };
+
+INLINE void outer_ahead(const float *a, const float *b, const int rows, const int vectors)
+{
+    __builtin_prefetch(a);
+    __builtin_prefetch(a + rows - 1);
+    UNROLL for (int n = 0; n < GEMM_MAX_VECTORS * VEC; n += LINE) if (n < vectors * VEC) __builtin_prefetch(b + n);
+}
 
 /* whole: all columns of the last vector are there. */
 INLINE void outer_sum(const struct outer_args *args, vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS], const int rows,
@@ -15,6 +26,8 @@ INLINE void outer_sum(const struct outer_args *args, vec sum[GEMM_MAX_ROWS][GEMM
     for (int64_t s = args->count; s > 0; s--, segment++) {
         const float *a = args->a + segment->a, *b = args->b + segment->b;
         for (int64_t k = segment->length; k > 0; k--, a += a_step, b += b_step) {
+            if (rows * vectors >= 8)
+                outer_ahead(a + OUTER_AHEAD * a_step, b + OUTER_AHEAD * b_step, rows, vectors);
             vec bk[GEMM_MAX_VECTORS];
             EACH_VECTOR bk[v] = whole || v < vectors - 1 ? vec_load(b + v * VEC) : vec_load_lanes(b + v * VEC, last);
             EACH_ROW
