@@ -12,6 +12,9 @@
  * Channels first, through strips: what a block of output rows sees of a unit is transposed into the thread's scratch, with its
  * zeros around it, computed there as above, and the result is transposed back.
  *
+ * Channels last with pixels pages apart, of which L1 keeps but a few, and vectors that are part of a cache line: what a block
+ * sees of some units is copied, and computed from the strip into y.
+ *
  * Channels first, in rows, for large images with stride 1 along the row: a vector holds neighbouring pixels of an image row and
  * a tile is a run of outputs down a column of such blocks. The window slides over the image's rows, so lines are input channels
  * x kernel depth x kernel width; they start anywhere in a row, and lanes over its ends are masked.
@@ -51,7 +54,8 @@ struct depthwise {
     int64_t row_tiles;               /* tiles of one row (last), or one plane (first) */
     bool by_rows;                    /* channels last: threads get rows of the output, else columns of tiles */
     int64_t tiles;                   /* what a unit is cut into for threads: rows, columns, tiles or blocks of all planes */
-    bool strip;                      /* channels first through strips */
+    bool strip;                      /* what a block sees is copied into the thread's scratch first */
+    int64_t together;                /* units that share a strip; its pixels have so many vectors */
     bool stream;                     /* the output outgrows the caches, and a vector is a cache line */
     int64_t strip_pitch, strip_rows; /* pixels of a strip's row; rows for each position in kernel depth */
     int64_t block_rows, block_tiles; /* outputs of a block: rows, tiles of a row */
@@ -75,6 +79,11 @@ struct lanes {
 
 _Static_assert(sizeof(struct depthwise) <= SOLVER_STATE, "the solver's state must fit");
 
+enum {
+    FEW_WAYS = 16,      /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
+    STRIP_CHANNELS = 64 /* at once, of pixels that lie in pages of their own */
+};
+
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
 /* Cycles of one tile and vector of outputs: bound by multiply-adds, by loads, by permutations or by the latency of the sums'
@@ -90,6 +99,9 @@ static double tile_cycles(const struct depthwise *d, int tile)
     line = line > cost_fma_latency * width ? line : cost_fma_latency * width;
     if (d->kind == DEPTHWISE_GROUPS && columns > (double)d->ways) /* read again from L2 for each of its channels */
         line += columns;
+    const double window = (double)d->lines * columns; /* of which L1 keeps so many */
+    if (d->kind == DEPTHWISE_CHANNELS && !d->strip && window > (double)d->ways)
+        line += 1.5 * columns * (1.0 - (double)d->ways / window);
     const double tap = (double)tile;
     return depth * ((double)d->lines * line + (double)d->taps * tap) + 10.0 + 1.5 * (double)tile;
 }
@@ -134,7 +146,8 @@ static void choose_height(const struct resources *r, struct depthwise *d, int64_
 /* The block whose strip fits a quarter of L2 and copies the least for each output. */
 static void choose_block(const struct problem *p, const struct resources *r, struct depthwise *d)
 {
-    const double most = (double)r->cpu->l2 / 4.0 / sizeof(float) / (double)(d->parts * d->vec) / (double)p->kernel[0];
+    const double pixel = (double)(d->parts * d->together * d->vec) * sizeof(float);
+    const double most = (double)r->cpu->l2 / 4.0 / pixel / (double)p->kernel[0];
     const double down = (double)(p->kernel[1] - 1) * (double)p->dilation[1] + 1.0;
     const double along = (double)(p->kernel[2] - 1) * (double)p->dilation[2] + 1.0;
     double least = -1.0;
@@ -179,9 +192,12 @@ static bool consider_channels(const struct problem *p, const struct resources *r
         r->cpu->l1d / larger(64, smaller(4096, apart & -apart)); /* the largest power of two that divides it, up to a page */
     choose_window(p, r, d);
     choose_height(r, d, p->out[2]);
-    d->strip = p->layout == FALT_CHANNELS_FIRST;
+    const bool last = p->layout == FALT_CHANNELS_LAST;
+    const bool whole = d->kind == DEPTHWISE_CHANNELS && p->groups % vec == 0 && !p->circular;
+    d->strip = !last || (whole && p->kernel[1] > 1 && d->ways <= FEW_WAYS && (size_t)vec * sizeof(float) < SOLVER_ALIGN);
+    d->together = last && d->strip ? smaller(d->units, larger(1, STRIP_CHANNELS / vec)) : 1;
     d->down = 1;
-    if (r->kernels->depthwise_block && d->kind == DEPTHWISE_CHANNELS && !d->strip && d->width == 3 && d->windows == 1 &&
+    if (r->kernels->depthwise_block && d->kind == DEPTHWISE_CHANNELS && last && d->width == 3 && d->windows == 1 &&
         d->rest == 0 && d->stride == 1 && p->kernel[0] == 1 && p->stride[1] == 1 && p->dilation[1] == 1 &&
         p->out[1] >= r->kernels->depthwise_down) {
         d->down = r->kernels->depthwise_down;
@@ -278,7 +294,7 @@ static bool once_around(const struct problem *p, const struct depthwise *d)
 
 static bool choose_workspace(const struct problem *p, struct depthwise *d)
 {
-    const double lines = (double)(d->lines + d->taps + d->down - 1), pixel = (double)(d->parts * d->vec);
+    const double lines = (double)(d->lines + d->taps + d->down - 1), pixel = (double)(d->parts * d->together * d->vec);
     const double lanes = d->kind == DEPTHWISE_ROWS ? lines * (double)d->blocks : 0.0;
     const double strip = d->strip ? (double)p->kernel[0] * (double)d->strip_rows * (double)d->strip_pitch * pixel : 0.0;
     if (lines > 1e12 || lanes > 1e12 || strip > 1e12)
@@ -289,7 +305,9 @@ static bool choose_workspace(const struct problem *p, struct depthwise *d)
     d->around = p->circular && !d->strip ? round_to_lines(around * sizeof(ptrdiff_t)) : 0;
     d->lanes = round_to_lines((size_t)lanes * sizeof(struct lanes));
     d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
-    d->result = d->strip ? (size_t)(d->block_rows * d->block_tiles * d->tile * d->vec) * sizeof(float) : 0;
+    d->result = d->strip && p->layout == FALT_CHANNELS_FIRST
+                    ? (size_t)(d->block_rows * d->block_tiles * d->tile * d->vec) * sizeof(float)
+                    : 0;
     d->per_thread = d->table + d->columns + d->around + d->lanes + d->strip_bytes + round_to_lines(d->result);
     return true;
 }
@@ -347,9 +365,10 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         cell = (double)d->blocks * ((across * cell + 15.0) * (double)p->y_group);
         cell += (table + 100.0) * (double)calls / (double)d->row_tiles;
         table = 0.0;
-    } else if (d->strip) { /* transposing takes about a third of a cycle for each float */
-        const double floats = (double)(d->strip_bytes + d->result) / sizeof(float);
-        cell = cell * (double)(d->block_rows * d->block_tiles) + 0.38 * floats + 15.0 * (double)d->strip_rows;
+    } else if (d->strip) { /* transposing takes about a third of a cycle for each float, copying less */
+        const double floats = (double)(d->strip_bytes + d->result) / sizeof(float), copy = d->result ? 0.38 : 0.25;
+        cell *= (double)(d->block_rows * d->block_tiles) / (double)d->down;
+        cell += (copy * floats + 15.0 * (double)d->strip_rows) / (double)d->together;
         table = 0.0;
     }
     if (d->kind == DEPTHWISE_ROWS || d->strip) {
@@ -391,7 +410,7 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
     c->packed = d->kind == DEPTHWISE_ROWS ? (size_t)p->w_count * sizeof(float)
                                           : ((size_t)vectors + (size_t)d->depth) * (size_t)d->vec * sizeof(float);
     d->tile_ranges = d->unit_ranges = 1;
-    d->stream = falt_outgrows(p, r->cpu) && !d->strip && (size_t)d->vec * sizeof(float) == SOLVER_ALIGN;
+    d->stream = falt_outgrows(p, r->cpu) && !d->result && (size_t)d->vec * sizeof(float) == SOLVER_ALIGN;
     c->seconds = p->batch ? choose_grid(p, r, d) : 0.0;
     c->threads = (int)(d->tile_ranges * d->unit_ranges);
     c->workspace = d->per_thread * (size_t)c->threads;
@@ -400,7 +419,10 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
     c->error_terms = (double)(p->taps * p->x_group);
     snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d", r->kernels->name, kinds[d->kind], (int)d->down, d->tile, d->width);
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges%s", (long long)d->tile_ranges,
-             (long long)d->unit_ranges, d->strip ? ", transposed strips" : "");
+             (long long)d->unit_ranges,
+             d->result  ? ", transposed strips"
+             : d->strip ? ", strips"
+                        : "");
     return true;
 }
 
@@ -633,38 +655,39 @@ static void fill_block(const struct job *job, const struct place *at, const stru
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
     const int64_t top = at->y * p->stride[1] - p->pad[1], left = at->first * p->stride[2] - p->pad[2];
+    const int64_t pixel = d->together * d->vec;
     for (int64_t part = 0; part < d->parts; part++)
         for (int64_t k = 0; k < p->kernel[0]; k++) {
             const int64_t z = falt_pixel(p, 0, at->z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
             const float *image = job->operands->x + at->n * job->x.n + (channels->x + part * d->vec) * job->x.c;
-            for (int64_t i = 0; i < d->strip_rows; i++, strip += d->strip_pitch * d->vec) {
+            for (int64_t i = 0; i < d->strip_rows; i++, strip += d->strip_pitch * pixel) {
                 if (p->circular && i >= p->in[1]) { /* the same as once around before it, without transposing it again */
-                    const int64_t once = p->in[1] * d->strip_pitch * d->vec;
-                    memcpy(strip, strip - once, (size_t)(d->strip_pitch * d->vec) * sizeof(float));
+                    const int64_t once = p->in[1] * d->strip_pitch * pixel;
+                    memcpy(strip, strip - once, (size_t)(d->strip_pitch * pixel) * sizeof(float));
                     continue;
                 }
                 const int64_t y = falt_pixel(p, 1, top + i);
                 const float *row = z >= 0 && y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
                 falt_gather_row(job->kernels, row, p->in[2], job->x, channels->inputs, p->circular, left, d->strip_pitch, strip,
-                                d->vec);
+                                pixel);
             }
         }
 }
 
 /* The lines of a strip's first tile; those of all others are the same at an offset. */
-static void point_block(const struct job *job, const struct thread_space *space)
+static void point_block(const struct job *job, const struct thread_space *space, int64_t down)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    const int64_t columns = (d->tile - 1) * d->stride + d->width, others = p->kernel[1];
+    const int64_t columns = (d->tile - 1) * d->stride + d->width, others = p->kernel[1] + down - 1;
+    const int64_t pixel = d->together * d->vec;
     struct depthwise_line *line = space->lines;
     for (int single = 0; single <= (d->rest > 0); single++)
         for (int64_t plane = 0; plane < d->parts * p->kernel[0]; plane++)
             for (int64_t o = 0; o < others; o++)
                 for (int64_t w = 0; w < (single ? d->rest : d->windows); w++, line++) {
                     const int64_t position = (single ? d->windows * d->width + w : w * d->width) * p->dilation[2];
-                    line->x =
-                        space->strip + ((plane * d->strip_rows + o * p->dilation[1]) * d->strip_pitch + position) * d->vec;
+                    line->x = space->strip + ((plane * d->strip_rows + o * p->dilation[1]) * d->strip_pitch + position) * pixel;
                     line->around = NULL; /* the strip has them all */
                     line->begin = 0;
                     line->end = (int32_t)(single ? d->tile : columns);
@@ -692,43 +715,83 @@ static void move_block(const struct job *job, const struct place *at, const stru
     }
 }
 
-static void run_block(const struct job *job, const struct thread_space *space, const struct place *at, int64_t unit)
+/* A block of so many output rows and outputs of each, out of its strip. args: all that its tiles have in common, and where the
+ * first output is. */
+static void run_block(const struct job *job, const struct thread_space *space, struct depthwise_args *args, int64_t rows,
+                      int64_t outputs)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
+    const int64_t line = p->stride[1] * d->strip_pitch * args->step;
+    const ptrdiff_t row_c = args->down_c;
+    float *const c = args->c;
+    const float *const residual = args->residual;
+    for (int64_t down, y = 0; y < rows; y += args->repeats * down) {
+        down = rows - y < d->down ? 1 : d->down;
+        point_block(job, space, down);
+        args->repeats = (rows - y) / down;
+        args->repeat_offset = down * line;
+        args->repeat_c = down * row_c;
+        for (int64_t x = 0; x < outputs; x += d->tile) {
+            const ptrdiff_t to = y * row_c + x * args->c_step;
+            args->rows = (int)smaller(d->tile, outputs - x);
+            args->offset = y * line + x * args->tap_step;
+            args->c = c + to;
+            args->residual = residual ? residual + to : NULL;
+            (down > 1 ? job->block : job->kernel)(args);
+        }
+    }
+}
+
+/* Units [unit, next) of a block, which share its strip. */
+static void run_units(const struct job *job, const struct thread_space *space, const struct place *at, int64_t unit,
+                      int64_t next)
+{
+    const struct problem *p = job->p;
+    const struct depthwise *d = job->d;
+    const struct operands *o = job->operands;
     const struct unit channels = unit_of(p, d, unit);
     const int64_t taps = d->lines * d->width + d->taps;
+    const int64_t rows = smaller(d->block_rows, p->out[1] - at->y);
     const int64_t outputs = smaller(d->block_tiles * d->tile, p->out[2] - at->first);
-    const float *packed = job->operands->packed;
-    float *result = space->result;
-    if (job->operands->residual)
-        move_block(job, at, &channels, job->operands->residual, result, NULL);
+    const ptrdiff_t to = p->y.base + at->n * p->y.n + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] +
+                         at->first * p->y.pixel[2] + channels.y * p->y.c;
+    const float *packed = o->packed;
     struct depthwise_args args = {
         .x = space->lines,
-        .step = d->vec,
-        .tap_step = d->vec * p->stride[2],
         .w = packed + d->depth * d->vec * (1 + unit * taps),
+        .bias = o->bias ? o->bias + channels.y : NULL,
+        .columns = channels.outputs,
+        .units = next - unit,
+        .step = d->together * d->vec,
+        .tap_step = d->together * d->vec * p->stride[2],
         .index = (const int32_t *)(const void *)packed,
         .lines = d->lines,
         .taps = d->taps,
         .depth = d->depth,
-        .c_step = d->vec,
-        .bias = job->operands->bias ? job->operands->bias + channels.y : NULL,
-        .columns = channels.outputs,
-        .units = 1,
-        .repeats = smaller(d->block_rows, p->out[1] - at->y),
-        .repeat_offset = p->stride[1] * d->strip_pitch * d->vec,
-        .repeat_c = outputs * d->vec,
+        .unit_offset = d->vec,
+        .unit_w = d->depth * d->vec * taps,
+        .unit_bias = d->vec,
+        .unit_c = d->vec,
+        .stream = job->stream,
         .epilogue = job->epilogue,
     };
-    for (int64_t x = 0; x < outputs; x += d->tile) {
-        args.rows = (int)smaller(d->tile, outputs - x);
-        args.offset = x * p->stride[2] * d->vec;
-        args.c = result + x * d->vec;
-        args.residual = job->operands->residual ? args.c : NULL;
-        job->kernel(&args);
+    if (d->result) {
+        if (o->residual)
+            move_block(job, at, &channels, o->residual, space->result, NULL);
+        args.c = space->result;
+        args.residual = o->residual ? space->result : NULL;
+        args.c_step = d->vec;
+        args.down_c = outputs * d->vec;
+    } else {
+        args.c = o->y + to;
+        args.residual = o->residual ? o->residual + to : NULL;
+        args.c_step = p->y.pixel[2];
+        args.down_c = p->y.pixel[1];
     }
-    move_block(job, at, &channels, NULL, result, job->operands->y);
+    run_block(job, space, &args, rows, outputs);
+    if (d->result)
+        move_block(job, at, &channels, NULL, space->result, o->y);
 }
 
 static void run_blocks(const struct job *job, const struct thread_space *space, int64_t block, int64_t last, int64_t begin,
@@ -736,16 +799,20 @@ static void run_blocks(const struct job *job, const struct thread_space *space, 
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    point_block(job, space);
     for (; block < last; block++) {
         const int64_t row = block / d->column_blocks, plane = row / d->row_blocks;
         const struct place at = {plane / p->out[0], plane % p->out[0], row % d->row_blocks * d->block_rows,
                                  block % d->column_blocks * d->block_tiles * d->tile, 0};
-        for (int64_t unit = begin; unit < end; unit++) {
-            const struct unit channels = unit_of(p, d, unit);
+        for (int64_t next, unit = begin; unit < end; unit = next) {
+            next = smaller(end, unit + d->together);
+            struct unit channels = unit_of(p, d, unit);
+            if (d->together > 1) {
+                const struct unit to = unit_of(p, d, next - 1);
+                channels.inputs = to.x + to.inputs - channels.x;
+            }
             if (d->unit_groups || unit == begin || unit % d->units_per_group == 0)
                 fill_block(job, &at, &channels, space->strip);
-            run_block(job, space, &at, unit);
+            run_units(job, space, &at, unit, next);
         }
     }
 }
