@@ -2,12 +2,6 @@
 
 #include "parallel.h"
 
-struct sum {
-    const struct problem *problem;
-    const float *diff_dst;
-    float *diff_bias;
-};
-
 /* Channels and pixels at once: whole cache lines, in loops that compilers know to be vectors. */
 enum { BLOCK = 32, LANES = 16, ROWS = 8 };
 
@@ -49,10 +43,8 @@ static inline void sum_pixels(const float *x, ptrdiff_t apart, int64_t pixels, i
         add(x, n, total);
 }
 
-static void sum_channels(void *context, int member, int members)
+void falt_bias_gradient(const struct problem *p, const float *diff_dst, float *diff_bias, int member, int members)
 {
-    const struct sum *sum = context;
-    const struct problem *p = sum->problem;
     const int64_t channels = p->transposed ? p->x_channels : p->y_channels;
     const int64_t pixels = p->transposed ? p->in_pixels : p->out_pixels;
     const struct tensor_strides stride = falt_tensor_strides(p, channels, pixels);
@@ -62,7 +54,7 @@ static void sum_channels(void *context, int member, int members)
         const int64_t count = end - first < BLOCK ? end - first : BLOCK;
         double total[BLOCK] = {0.0};
         for (int64_t n = 0; n < p->batch; n++) {
-            const float *from = sum->diff_dst + n * stride.n + first * stride.c;
+            const float *from = diff_dst + n * stride.n + first * stride.c;
             if (stride.c != 1)
                 for (int64_t c = 0; c < count; c++)
                     total[c] += sum_of(from + c * stride.c, pixels);
@@ -72,12 +64,6 @@ static void sum_channels(void *context, int member, int members)
                 sum_pixels(from, stride.pixel, pixels, count, total);
         }
         for (int64_t c = 0; c < count; c++)
-            sum->diff_bias[first + c] = (float)((p->accumulate ? (double)sum->diff_bias[first + c] : 0.0) + total[c]);
+            diff_bias[first + c] = (float)((p->accumulate ? (double)diff_bias[first + c] : 0.0) + total[c]);
     }
-}
-
-void falt_bias_gradient(const struct problem *problem, const float *diff_dst, float *diff_bias, int threads)
-{
-    struct sum sum = {problem, diff_dst, diff_bias};
-    falt_parallel(threads, sum_channels, &sum);
 }

@@ -4,8 +4,8 @@
 
 #include "problem.h"
 
-/* diff_bias[c] (+)= sum over n and pixels of diff_dst[n,c,pixel], the caller's output side. Sums in double, of
- * trees of eight floats, in a fixed order. */
-void falt_bias_gradient(const struct problem *problem, const float *diff_dst, float *diff_bias, int threads);
+/* A member's share of diff_bias[c] (+)= sum over n and pixels of diff_dst[n,c,pixel], the caller's output side. Sums in double,
+ * of trees of eight floats, in a fixed order. */
+void falt_bias_gradient(const struct problem *problem, const float *diff_dst, float *diff_bias, int member, int members);
 
 #endif

@@ -21,6 +21,7 @@ static const double cost_shared_bytes = 2.0; /* of what another core has just wr
 static const double cost_seam_line = 60.0, cost_seam_pixel = 300.0, cost_seam_column = 6000.0;
 static const int cost_nominal_threads = 4;      /* for choices that change the rounding, and so must not know the real number */
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
+static const double cost_barrier_seconds = 5e-7;
 
 /* Cycles beside the k-steps: of a call of a register tile and of each of its rows, for each pointer of a tile's table, for each
  * vector that is copied, of a call that copies a short piece, and for each float that is moved by itself. */

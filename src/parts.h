@@ -8,7 +8,7 @@
 /* Bytes of the copies; none for a lone part. */
 size_t falt_parts_size(const struct problem *problem, int64_t parts);
 
-/* w (+)= sum of the copies, in order: the same for any number of threads. */
-void falt_add_parts(const struct problem *problem, const float *copies, int64_t parts, float *w, int threads);
+/* A member's share of w (+)= sum of the copies, in order: the same for any number of members. */
+void falt_add_parts(const struct problem *problem, const float *copies, int64_t parts, float *w, int member, int members);
 
 #endif

@@ -11,6 +11,7 @@
 #include "arithmetic.h"
 #include "bias.h"
 #include "error.h"
+#include "cost.h"
 #include "parallel.h"
 #include "planner.h"
 #include "text.h"
@@ -37,6 +38,7 @@ struct falt_plan {
     size_t plain;             /* offset in the packed weights of a copy for the steps that do not pack; 0: there is none */
     uint64_t key;             /* of packed weights */
     int64_t main, steps;      /* the step that takes longest; their number */
+    int threads;              /* the most of a step */
     struct step step[];
 };
 
@@ -101,6 +103,8 @@ static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm force
         plan->packed += round_to_lines(step->chosen.packed);
         if (step->chosen.workspace > plan->workspace && plan->problem.batch > 0)
             plan->workspace = step->chosen.workspace;
+        if (step->chosen.threads > plan->threads)
+            plan->threads = step->chosen.threads;
         if (i == 0 || step->chosen.seconds > most) {
             most = step->chosen.seconds;
             plan->main = i;
@@ -190,6 +194,7 @@ static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular
     memset(made, 0, size);
     made->problem = problem;
     made->resources = resources;
+    made->resources.region = steps > 1 ? cost_barrier_seconds : cost_region_seconds;
     made->allocator = allocator;
     made->forced = options->algorithm != FALT_ALGO_AUTO;
     made->steps = steps;
@@ -343,9 +348,37 @@ static void clear(const falt_plan *plan, const falt_tensors *t, int64_t channels
         memset(t->diff_bias, 0, (size_t)channels * sizeof(float));
 }
 
+struct execution {
+    const falt_plan *plan;
+    const struct operands *operands;
+    const char *packed;
+    const float *diff_dst;
+    float *diff_bias; /* or NULL */
+};
+
+/* One parallel region for all that there is to do: a barrier costs less than another one. */
+static void execute_member(void *context, int member, int members)
+{
+    const struct execution *e = context;
+    const falt_plan *plan = e->plan;
+    for (int64_t i = 0; i < plan->steps && (plan->problem.pass != FALT_BACKWARD_WEIGHTS || e->operands->w); i++) {
+        const struct step *step = &plan->step[i];
+        struct operands own = *e->operands;
+        own.x = step->exchanged ? e->operands->y : e->operands->x;
+        own.y = step->exchanged ? e->operands->x : e->operands->y;
+        own.packed = e->packed ? e->packed + step->packed : NULL;
+        const int those = step->chosen.threads < members ? step->chosen.threads : members;
+        if (i > 0) /* both use the same workspace */
+            falt_barrier(members);
+        if (member < those)
+            step->chosen.solver->run(&step->problem, &step->chosen, plan->resources.kernels, &own, member, those);
+    }
+    if (e->diff_bias)
+        falt_bias_gradient(&plan->problem, e->diff_dst, e->diff_bias, member, members);
+}
+
 static falt_status run(const falt_plan *plan, const falt_tensors *t, struct operands *operands, void *workspace)
 {
-    const struct problem *p = &plan->problem;
     char *free_space = align(workspace);
     const char *packed = NULL;
     if (plan->packed && t->packed_weights) {
@@ -362,16 +395,11 @@ static falt_status run(const falt_plan *plan, const falt_tensors *t, struct oper
     if (plan->plain)
         operands->w = (float *)(uintptr_t)(packed + plan->plain);
     operands->workspace = free_space;
-    for (int64_t i = 0; i < plan->steps && (p->pass != FALT_BACKWARD_WEIGHTS || operands->w); i++) {
-        const struct step *step = &plan->step[i];
-        struct operands own = *operands;
-        own.x = step->exchanged ? operands->y : operands->x;
-        own.y = step->exchanged ? operands->x : operands->y;
-        own.packed = packed ? packed + step->packed : NULL;
-        step->chosen.solver->run(&step->problem, &step->chosen, plan->resources.kernels, &own, step->chosen.threads);
-    }
-    if (p->pass == FALT_BACKWARD_WEIGHTS && t->diff_bias)
-        falt_bias_gradient(p, t->diff_dst, t->diff_bias, plan->resources.threads);
+    struct execution execution = {plan, operands, packed, t->diff_dst, NULL};
+    if (plan->problem.pass == FALT_BACKWARD_WEIGHTS)
+        execution.diff_bias = t->diff_bias;
+    const bool bias_alone = execution.diff_bias && !operands->w;
+    falt_parallel(bias_alone ? plan->resources.threads : plan->threads, execute_member, &execution);
     return FALT_OK;
 }
 

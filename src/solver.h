@@ -23,6 +23,7 @@ struct resources {
     double accuracy;         /* >= 1, see falt_options */
     int64_t workspace_limit; /* < 0: none */
     bool warm_weights;
+    double region; /* seconds to make more than one thread work */
 };
 
 struct solver;
@@ -73,9 +74,10 @@ struct solver {
     /* plain weights -> packed (64-byte aligned); NULL for a solver that never packs. */
     void (*pack)(const struct problem *problem, const struct candidate *candidate, const float *weights, void *packed);
 
-    /* threads: 1 ... candidate.threads. The result must not depend on it. */
+    /* A member's share, of 1 ... candidate.threads members; the result must not depend on their number. A weight gradient's
+     * may wait for each other with falt_barrier(members). */
     void (*run)(const struct problem *problem, const struct candidate *candidate, const struct kernels *kernels,
-                const struct operands *operands, int threads);
+                const struct operands *operands, int member, int members);
 };
 
 extern const struct solver falt_solver_depthwise, falt_solver_depthwise_weights, falt_solver_direct, falt_solver_direct_weights,

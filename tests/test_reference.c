@@ -239,7 +239,8 @@ static void run(const struct layer *layer, falt_pass pass, bool with_bias, const
         .bias = with_bias ? layer->bias : NULL,
         .residual = residual,
     };
-    falt_solver_reference.run(&problem, &candidate, NULL, &operands, threads);
+    for (int member = 0; member < threads; member++)
+        falt_solver_reference.run(&problem, &candidate, NULL, &operands, member, threads);
 }
 
 static void describe(const struct layer *layer, falt_pass pass, char text[200])

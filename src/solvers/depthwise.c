@@ -80,7 +80,7 @@ struct lanes {
 _Static_assert(sizeof(struct depthwise) <= SOLVER_STATE, "the solver's state must fit");
 
 enum {
-    FEW_WAYS = 16,      /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
+    FEW_WAYS = 16,       /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
     STRIP_CHANNELS = 64 /* at once, of pixels that lie in pages of their own */
 };
 
@@ -338,7 +338,7 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
             if (units > 1 && d->kind != DEPTHWISE_ROWS && !d->strip)
                 seams += cost_seam_pixel * pixels / (double)tile_ranges;
             const double cycles = (compute > transfer ? compute : transfer) + weights * share / (double)d->units + seams;
-            const double seconds = cycles / cost_hertz + (members > 1.0 ? cost_region_seconds : 0.0);
+            const double seconds = cycles / cost_hertz + (members > 1.0 ? r->region : 0.0);
             if (least < 0.0 || seconds < least) {
                 least = seconds;
                 d->tile_ranges = tile_ranges;
@@ -986,9 +986,8 @@ static void run_rows(const struct job *job, const struct thread_space *space, in
 /* ------------------------------------------------------------------------------------------------------------------- threads
  */
 
-static void run_member(void *context, int member, int members)
+static void run_member(const struct job *job, int member, int members)
 {
-    const struct job *job = context;
     const struct depthwise *d = job->d;
     char *memory = (char *)job->operands->workspace + d->per_thread * (size_t)member;
     const struct thread_space space = {
@@ -1025,7 +1024,7 @@ static bool can_stream(const struct problem *p, const struct depthwise *d, const
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
-                const struct operands *operands, int threads)
+                const struct operands *operands, int member, int members)
 {
     const struct depthwise *d = (const struct depthwise *)(const void *)c->state;
     struct job job = {
@@ -1040,7 +1039,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
     };
     job.pitch = d->slide == 2 ? job.x.pixel : p->in[2];
     job.stream = can_stream(p, d, operands->y);
-    falt_parallel(threads, run_member, &job);
+    run_member(&job, member, members);
 }
 
 const struct solver falt_solver_depthwise = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_FORWARD, false, consider, pack, run};

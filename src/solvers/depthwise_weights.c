@@ -135,7 +135,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
     const int64_t items = s->units * s->parts;
     const double pixels = (double)(p->batch * p->out_pixels) / (double)s->parts;
-    const double region = r->threads > 1 ? 2.0 * cost_region_seconds * cost_hertz : 0.0;
+    const double region = r->threads > 1 ? (r->region + cost_barrier_seconds) * cost_hertz : 0.0;
     c->threads = (int)smaller(r->threads, items);
     c->workspace = sums_bytes(s) + s->per_thread * (size_t)c->threads;
     c->seconds = ((double)divide_up(items, r->threads) * (pixels * pixel_cycles(p, s) + 500.0) + region) / cost_hertz;
@@ -356,9 +356,8 @@ static void run_units(struct item *item, struct range units, int64_t part)
     }
 }
 
-static void run_member(void *context, int member, int members)
+static void run_member(const struct job *job, int member, int members)
 {
-    const struct job *job = context;
     const struct problem *p = job->p;
     const struct slices *s = job->s;
     char *memory = job->threads + s->per_thread * (size_t)member;
@@ -380,9 +379,8 @@ static void run_member(void *context, int member, int members)
 }
 
 /* Adds the parts and puts lane after lane where it belongs. */
-static void collect(void *context, int member, int members)
+static void collect(const struct job *job, int member, int members)
 {
-    const struct job *job = context;
     const struct problem *p = job->p;
     const struct slices *s = job->s;
     const int64_t each = (int64_t)(s->sums / sizeof(float));
@@ -412,7 +410,7 @@ static void collect(void *context, int member, int members)
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
-                const struct operands *operands, int threads)
+                const struct operands *operands, int member, int members)
 {
     const struct slices *s = (const struct slices *)(const void *)c->state;
     const struct job job = {
@@ -426,8 +424,9 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .threads = (char *)operands->workspace + sums_bytes(s),
         .sums = operands->workspace,
     };
-    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
-    falt_parallel(threads, collect, (void *)(uintptr_t)&job);
+    run_member(&job, member, members);
+    falt_barrier(members);
+    collect(&job, member, members);
 }
 
 const struct solver falt_solver_depthwise_weights = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_WEIGHTS, false, consider, NULL,

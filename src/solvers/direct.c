@@ -91,7 +91,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const double step = falt_panels_step(r->kernels, p->y_group, d->panels.vectors, rows) / (double)d->panels.count;
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
         const double weights = panels / (double)all_panels * (double)p->w_count * sizeof(float);
-        const double region = pixel_ranges * panel_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
+        const double region = pixel_ranges * panel_ranges > 1 ? r->region * cost_hertz : 0.0;
         const double cycles = panels * depth * step + overhead(p, r, d, (double)rows, panels) + input / cost_l3_bytes +
                               weights / weights_rate + region;
         if (least < 0.0 || cycles < least) {
@@ -524,9 +524,8 @@ static void run_piece(const struct job *job, struct thread_space *space, int64_t
     }
 }
 
-static void run_member(void *context, int member, int members)
+static void run_member(const struct job *job, int member, int members)
 {
-    const struct job *job = context;
     const struct direct *d = job->d;
     char *memory = (char *)job->operands->workspace + d->per_thread * (size_t)member;
     struct thread_space space = {
@@ -543,7 +542,7 @@ static void run_member(void *context, int member, int members)
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
-                const struct operands *operands, int threads)
+                const struct operands *operands, int member, int members)
 {
     const struct direct *d = (const struct direct *)(const void *)c->state;
     const struct job job = {
@@ -555,7 +554,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
         .stream = d->stream && falt_in_lines(operands->y, p->y.base | p->y.n | p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2]),
     };
-    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
+    run_member(&job, member, members);
 }
 
 const struct solver falt_solver_direct = {"direct", FALT_ALGO_DIRECT, SOLVES_FORWARD, true, consider, pack, run};

@@ -206,7 +206,7 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
                     g->items = (int64_t)items;
                 }
             }
-    return least + (r->threads > 1 ? cost_region_seconds * cost_hertz : 0.0);
+    return least + (r->threads > 1 ? r->region * cost_hertz : 0.0);
 }
 
 static bool choose_workspace(const struct problem *p, struct gradient *g)
@@ -560,9 +560,8 @@ static void run_item(struct item *item)
 }
 
 /* The last index runs over columns: neighbours read the same rows. */
-static void run_member(void *context, int member, int members)
+static void run_member(const struct job *job, int member, int members)
 {
-    const struct job *job = context;
     const struct problem *p = job->p;
     const struct gradient *g = job->g;
     char *memory = job->threads + g->per_thread * (size_t)member;
@@ -600,7 +599,7 @@ static void run_member(void *context, int member, int members)
 }
 
 static void run(const struct problem *problem, const struct candidate *c, const struct kernels *kernels,
-                const struct operands *operands, int threads)
+                const struct operands *operands, int member, int members)
 {
     const struct problem flat = flatten(problem), *p = &flat;
     const struct gradient *g = (const struct gradient *)(const void *)c->state;
@@ -615,9 +614,11 @@ static void run(const struct problem *problem, const struct candidate *c, const 
         .threads = (char *)operands->workspace + falt_parts_size(p, g->parts),
         .copies = g->parts > 1 ? operands->workspace : NULL,
     };
-    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
-    if (job.copies)
-        falt_add_parts(p, job.copies, g->parts, operands->w, threads);
+    run_member(&job, member, members);
+    if (job.copies) {
+        falt_barrier(members);
+        falt_add_parts(p, job.copies, g->parts, operands->w, member, members);
+    }
 }
 
 const struct solver falt_solver_direct_weights = {"direct", FALT_ALGO_DIRECT, SOLVES_WEIGHTS, false, consider, NULL, run};

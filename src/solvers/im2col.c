@@ -144,7 +144,7 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double output = result > (double)r->cpu->l2 ? result / cost_l3_bytes : 0.0;
     const double input = groups / (double)p->groups * pixels / (double)(p->batch * p->out_pixels) * (double)p->x_count;
     const double weights = tiles / all * (double)p->w_count * sizeof(float);
-    const double region = pixel_ranges * row_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
+    const double region = pixel_ranges * row_ranges > 1 ? r->region * cost_hertz : 0.0;
     const double calls = panels * (groups * cost_panel + tiles * (cost_tile + (double)rows * cost_row));
     return gemm + depth * groups * (collected * collect + pieces) + strip + calls + tiles * vectors * scatter + output +
            input * sizeof(float) / cost_l3_bytes + weights / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes) + region;
@@ -480,9 +480,8 @@ static void run_block(const struct job *job, const struct thread_space *space, c
     }
 }
 
-static void run_member(void *context, int member, int members)
+static void run_member(const struct job *job, int member, int members)
 {
-    const struct job *job = context;
     const struct im2col *d = job->d;
     char *memory = (char *)job->operands->workspace + d->per_thread * (size_t)member;
     const struct thread_space space = {
@@ -513,7 +512,7 @@ static void run_member(void *context, int member, int members)
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
-                const struct operands *operands, int threads)
+                const struct operands *operands, int member, int members)
 {
     const struct job job = {
         .p = p,
@@ -524,7 +523,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
         .stream = ((const struct im2col *)(const void *)c->state)->stream && falt_in_lines(operands->y, p->y.c),
     };
-    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
+    run_member(&job, member, members);
 }
 
 const struct solver falt_solver_im2col = {"im2col", FALT_ALGO_IM2COL, SOLVES_FORWARD, true, consider, pack, run};

@@ -97,9 +97,8 @@ static double activate(const struct problem *p, double v)
 }
 
 /* Forward and backward data. "To" is the side that is written, "from" the side that is read. */
-static void data_member(void *context, int member, int members)
+static void data_member(const struct job *job, int member, int members)
 {
-    const struct job *job = context;
     const struct problem *p = job->problem;
     const struct operands *t = job->operands;
     const bool forward = p->pass == FALT_FORWARD;
@@ -178,9 +177,8 @@ static void data_member(void *context, int member, int members)
 }
 
 /* Backward weights. */
-static void weights_member(void *context, int member, int members)
+static void weights_member(const struct job *job, int member, int members)
 {
-    const struct job *job = context;
     const struct problem *p = job->problem;
     const struct operands *t = job->operands;
     const struct tensor_strides xs = falt_tensor_strides(p, p->x_channels, p->in_pixels);
@@ -222,11 +220,11 @@ static void weights_member(void *context, int member, int members)
 }
 
 static void run(const struct problem *problem, const struct candidate *candidate, const struct kernels *kernels,
-                const struct operands *operands, int threads)
+                const struct operands *operands, int member, int members)
 {
     (void)candidate, (void)kernels;
-    struct job job = {problem, operands};
-    falt_parallel(threads, problem->pass == FALT_BACKWARD_WEIGHTS ? weights_member : data_member, &job);
+    const struct job job = {problem, operands};
+    (problem->pass == FALT_BACKWARD_WEIGHTS ? weights_member : data_member)(&job, member, members);
 }
 
 static bool consider(const struct problem *p, const struct resources *resources, struct candidate *candidate,

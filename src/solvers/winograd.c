@@ -154,7 +154,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, in
         const int64_t tile_ranges = smaller(threads, w->tiles);
         const int64_t panel_ranges = smaller(most / threads, all_panels);
         const int64_t block = choose_block(p, r, w, tile_ranges, panel_ranges);
-        const double region = tile_ranges * panel_ranges > 1 ? cost_region_seconds * cost_hertz : 0.0;
+        const double region = tile_ranges * panel_ranges > 1 ? r->region * cost_hertz : 0.0;
         const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block) + region;
         if (least < 0.0 || cycles < least) {
             least = cycles;
@@ -579,9 +579,8 @@ static void run_block(const struct job *job, const struct thread_space *space, i
     }
 }
 
-static void run_member(void *context, int member, int members)
+static void run_member(const struct job *job, int member, int members)
 {
-    const struct job *job = context;
     const struct winograd *w = job->w;
     char *memory = (char *)job->operands->workspace + w->per_thread * (size_t)member;
     const size_t sizes[] = {w->zeros, w->dump, w->v, w->m, w->a_table, w->strip, w->out_strip, w->out_strip};
@@ -617,7 +616,7 @@ static bool can_stream(const struct problem *p, const struct winograd *w, const 
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
-                const struct operands *operands, int threads)
+                const struct operands *operands, int member, int members)
 {
     const struct job job = {
         .p = p,
@@ -628,7 +627,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
         .stream = can_stream(p, (const struct winograd *)(const void *)c->state, operands->y),
     };
-    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
+    run_member(&job, member, members);
 }
 
 const struct solver falt_solver_winograd = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_FORWARD, false, consider, pack, run};

@@ -177,7 +177,7 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
             if (items > 2.0 * threads) /* more only transform more */
                 break;
         }
-    const double region = threads > 1 ? cost_region_seconds * cost_hertz : 0.0;
+    const double region = threads > 1 ? r->region * cost_hertz : 0.0;
     const double copies = (double)g->parts * (double)p->w_count * sizeof(float) / cost_shared_bytes / threads + region;
     return least + region + (g->parts > 1 ? copies : 0.0);
 }
@@ -497,9 +497,8 @@ static void run_item(const struct item *item)
 }
 
 /* The last index runs over columns: neighbours read the same rows. */
-static void run_member(void *context, int member, int members)
+static void run_member(const struct job *job, int member, int members)
 {
-    const struct job *job = context;
     const struct problem *p = job->p;
     const struct gradient *g = job->g;
     char *memory = job->threads + g->per_thread * (size_t)member;
@@ -533,7 +532,7 @@ static void run_member(void *context, int member, int members)
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
-                const struct operands *operands, int threads)
+                const struct operands *operands, int member, int members)
 {
     const struct gradient *g = (const struct gradient *)(const void *)c->state;
     const struct winograd_kernels *transforms = &kernels->winograd[g->tile];
@@ -562,9 +561,11 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .threads = (char *)operands->workspace + falt_parts_size(p, g->parts),
         .copies = g->parts > 1 ? operands->workspace : NULL,
     };
-    falt_parallel(threads, run_member, (void *)(uintptr_t)&job);
-    if (job.copies)
-        falt_add_parts(p, job.copies, g->parts, operands->w, threads);
+    run_member(&job, member, members);
+    if (job.copies) {
+        falt_barrier(members);
+        falt_add_parts(p, job.copies, g->parts, operands->w, member, members);
+    }
 }
 
 const struct solver falt_solver_winograd_weights = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_WEIGHTS, false, consider, NULL, run};
