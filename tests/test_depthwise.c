@@ -129,6 +129,7 @@ static void run_case(const struct sliding *at, struct random *random)
         .units = random_between(random, 1, 3),
         .unit_offset = random_between(random, 0, vec + 2),
         .repeats = random_between(random, 1, 2),
+        .across = (int)random_between(random, 0, 1),
         .repeat_offset = random_between(random, 0, 2 * vec),
         .lane_around = circular && rows ? vec : 0,
         .epilogue = epilogues[random_between(random, 0, 3)],

@@ -280,12 +280,12 @@ INLINE void depthwise_units(const struct depthwise_args *args, const int kind, c
     const int plain = plain_tile(args, tile);
     /* With repeats inside, the rows that they share, and the weights, come from L1. A unit that is but part of a cache line has
      * the next unit inside, which finds the rest of it there. */
-    const int part = VEC * sizeof(float) < 64;
-    const int64_t inner = part ? args->units : args->repeats;
-    const int64_t outer = part ? args->repeats : args->units;
+    const int across = VEC * sizeof(float) < 64 || args->across;
+    const int64_t inner = across ? args->units : args->repeats;
+    const int64_t outer = across ? args->repeats : args->units;
     for (int64_t i = 0; i < outer; i++) {
         for (int64_t j = 0; j < inner; j++) {
-            const int64_t repeat = part ? i : j, unit = part ? j : i;
+            const int64_t repeat = across ? i : j, unit = across ? j : i;
             depthwise_unit(args, repeat, unit, plain, kind, width, stride, tile, taps, all, inside);
         }
     }

@@ -81,7 +81,10 @@ _Static_assert(sizeof(struct depthwise) <= SOLVER_STATE, "the solver's state mus
 
 enum {
     FEW_WAYS = 16,       /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
-    STRIP_CHANNELS = 64 /* at once, of pixels that lie in pages of their own */
+    STRIP_CHANNELS = 64, /* at once, of pixels that lie in pages of their own */
+    /* Where the lines of so few pixels fit L1 together, loads have the same last twelve bits of their addresses as stores that
+     * wait for the cache, and have to wait for them: all units of a tile go before the next tile. */
+    APART_WAYS = 32
 };
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
@@ -870,6 +873,7 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         .unit_bias = unit_y,
         .unit_c = unit_y,
         .down_c = p->y.pixel[1],
+        .across = d->ways <= APART_WAYS,
         .stream = job->stream,
         .epilogue = job->epilogue,
     };
