@@ -319,6 +319,7 @@ static bool choose_workspace(const struct problem *p, struct depthwise *d)
  * where two threads meet within one of the planes. */
 struct way_to_cut {
     int64_t tiles;
+    int64_t units; /* at most so many ranges of them beside each other */
     double calls, seam;
 };
 
@@ -331,7 +332,7 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
     const double pixels = (double)p->y_count / (double)p->y_channels;
     const double weights = (double)p->w_count * sizeof(float) / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes);
     for (int64_t threads = 1; threads <= r->threads; threads++) {
-        const int64_t tile_ranges = smaller(threads, cut->tiles), unit_ranges = smaller(r->threads / threads, d->units);
+        const int64_t tile_ranges = smaller(threads, cut->tiles), unit_ranges = smaller(r->threads / threads, cut->units);
         for (int alone = threads == 1; alone >= 0; alone--) {
             const int64_t units = alone ? 1 : unit_ranges;
             const double members = (double)(tile_ranges * units), share = (double)divide_up(d->units, units);
@@ -375,14 +376,22 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         table = 0.0;
     }
     if (d->kind == DEPTHWISE_ROWS || d->strip) {
-        const struct way_to_cut cut = {d->tiles, 1.0, 0.0};
+        const struct way_to_cut cut = {d->tiles, d->units, 1.0, 0.0};
         return choose_ranges(p, r, d, &cut, cell, table, -1.0);
     }
     const int64_t planes = p->batch * p->out[0];
     const double pixel = (double)p->y_channels * sizeof(float) / 64.0, down = (double)d->down;
-    const struct way_to_cut columns = {planes * d->row_tiles, (double)p->out[1] / down,
+    const struct way_to_cut columns = {planes * d->row_tiles, d->units, (double)p->out[1] / down,
                                        (double)p->out[1] * pixel * cost_seam_line};
-    const struct way_to_cut rows = {planes * p->out[1], (double)d->row_tiles / down, (double)d->row_tiles * cost_seam_column};
+    struct way_to_cut rows = {planes * p->out[1], d->units, (double)d->row_tiles / down,
+                              (double)d->row_tiles * cost_seam_column};
+    if (p->y.pixel[2] != p->y_channels) { /* a phase of several: each thread stays in its part of the image in all of them */
+        rows.units = 1;
+        rows.seam = 0.0;
+        d->by_rows = true;
+        d->tiles = rows.tiles;
+        return choose_ranges(p, r, d, &rows, cell, table, -1.0);
+    }
     const double by_columns = choose_ranges(p, r, d, &columns, cell, table, -1.0);
     const double least = choose_ranges(p, r, d, &rows, cell, table, by_columns);
     d->by_rows = least < by_columns;
