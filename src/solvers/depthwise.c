@@ -10,7 +10,7 @@
  *             |_____|                  output 1 ...
  *
  * Channels first, through strips: what a block of output rows sees of a unit is transposed into the thread's scratch, with its
- * zeros around it, computed there as above, and the result is transposed back.
+ * zeros around it, computed there as above, and the result is transposed back, or scattered where y is a phase (adjoint.h).
  *
  * Channels last with pixels pages apart, of which L1 keeps but a few, and vectors that are part of a cache line: what a block
  * sees of some units is copied, and computed from the strip into y.
@@ -61,8 +61,8 @@ struct depthwise {
     int64_t block_rows, block_tiles; /* outputs of a block: rows, tiles of a row */
     int64_t row_blocks, column_blocks;
     int64_t tile_ranges, unit_ranges;
-    size_t table, columns, around, lanes, strip_bytes, result; /* a thread's workspace, in this order */
-    size_t per_thread;                                         /* their sum */
+    size_t table, columns, around, lanes, strip_bytes, result, scattered; /* a thread's workspace, in this order */
+    size_t per_thread;                                                    /* their sum */
 };
 
 /* Columns [begin, end) of a line, and where they all are; see cut(). */
@@ -224,6 +224,10 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
         snprintf(reason, SOLVER_REASON, "with a stride along the row its pixels are no vectors");
         return false;
     }
+    if (p->y.pixel[2] != 1 || p->y.pixel[1] != p->out[2]) {
+        snprintf(reason, SOLVER_REASON, "the output pixels are not neighbours");
+        return false;
+    }
     if (p->x_group > 4 * d->vec) {
         snprintf(reason, SOLVER_REASON, "%lld channels a group are too many to read again for each output channel",
                  (long long)p->x_group);
@@ -311,7 +315,8 @@ static bool choose_workspace(const struct problem *p, struct depthwise *d)
     d->result = d->strip && p->layout == FALT_CHANNELS_FIRST
                     ? (size_t)(d->block_rows * d->block_tiles * d->tile * d->vec) * sizeof(float)
                     : 0;
-    d->per_thread = d->table + d->columns + d->around + d->lanes + d->strip_bytes + round_to_lines(d->result);
+    d->scattered = d->result && p->y.pixel[2] != 1 ? (size_t)(d->block_tiles * d->tile * d->vec) * sizeof(float) : 0;
+    d->per_thread = d->table + d->columns + d->around + d->lanes + d->strip_bytes + round_to_lines(d->result + d->scattered);
     return true;
 }
 
@@ -373,6 +378,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const double floats = (double)(d->strip_bytes + d->result) / sizeof(float), copy = d->result ? 0.38 : 0.25;
         cell *= (double)(d->block_rows * d->block_tiles) / (double)d->down;
         cell += (copy * floats + 15.0 * (double)d->strip_rows) / (double)d->together;
+        cell += d->scattered ? cost_float * (double)d->result / sizeof(float) : 0.0;
         table = 0.0;
     }
     if (d->kind == DEPTHWISE_ROWS || d->strip) {
@@ -442,10 +448,6 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 {
     /* With a single channel the layouts are the same. */
     const bool first = p->layout == FALT_CHANNELS_FIRST || (p->x_channels == 1 && p->y_channels == 1);
-    if (first && (p->y.pixel[2] != 1 || p->y.pixel[1] != p->out[2])) {
-        snprintf(reason, SOLVER_REASON, "the output pixels are not neighbours");
-        return false;
-    }
     if (p->groups == 1 && p->y_group > r->kernels->vec) {
         snprintf(reason, SOLVER_REASON, "there is one group of many channels");
         return false;
@@ -707,24 +709,46 @@ static void point_block(const struct job *job, const struct thread_space *space,
     set_lanes(d, space->lines, NULL, d->vec);
 }
 
-/* Rows of the block's outputs between the tensors' layout and [pixel][vec]; with whole rows they are one long one. */
+/* Pixels of a row of y, which are a phase's where they are no neighbours, to and from [pixel][vec], through [channel][pixel].
+ */
+static void move_row(const struct job *job, const struct unit *channels, int64_t pixels, const float *from, float *result,
+                     float *scattered, float *to)
+{
+    const struct output_view *y = &job->p->y;
+    const int64_t vec = job->d->vec, step = y->pixel[2];
+    if (step == 1 && from)
+        job->kernels->transpose(from, y->c, channels->outputs, pixels, result, vec);
+    else if (step == 1)
+        job->kernels->transpose(result, vec, pixels, channels->outputs, to, y->c);
+    else if (from) {
+        for (int64_t n = 0; n < channels->outputs; n++)
+            for (int64_t i = 0; i < pixels; i++)
+                scattered[n * pixels + i] = from[n * y->c + i * step];
+        job->kernels->transpose(scattered, pixels, channels->outputs, pixels, result, vec);
+    } else {
+        job->kernels->transpose(result, vec, pixels, channels->outputs, scattered, pixels);
+        for (int64_t n = 0; n < channels->outputs; n++)
+            for (int64_t i = 0; i < pixels; i++)
+                to[n * y->c + i * step] = scattered[n * pixels + i];
+    }
+}
+
+/* The block's outputs between the tensors' layout and [pixel][vec]; whole rows, if they are neighbours, are one long one. */
 static void move_block(const struct job *job, const struct place *at, const struct unit *channels, const float *from,
-                       float *result, float *to)
+                       const struct thread_space *space, float *to)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    const bool whole = d->column_blocks == 1;
     const int64_t height = smaller(d->block_rows, p->out[1] - at->y),
                   width = smaller(d->block_tiles * d->tile, p->out[2] - at->first);
+    const bool whole = width == p->out[2] && p->y.pixel[2] == 1 && p->y.pixel[1] == width;
     const int64_t rows = whole ? 1 : height, pixels = whole ? height * width : width;
-    ptrdiff_t offset =
-        p->y.base + at->n * p->y.n + channels->y * p->y.c + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->first;
-    for (int64_t row = 0; row < rows; row++, offset += p->out[2], result += width * d->vec) {
-        if (from)
-            job->kernels->transpose(from + offset, p->y.c, channels->outputs, pixels, result, d->vec);
-        else
-            job->kernels->transpose(result, d->vec, pixels, channels->outputs, to + offset, p->y.c);
-    }
+    float *result = space->result;
+    ptrdiff_t offset = p->y.base + at->n * p->y.n + channels->y * p->y.c + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] +
+                       at->first * p->y.pixel[2];
+    for (int64_t row = 0; row < rows; row++, offset += p->y.pixel[1], result += width * d->vec)
+        move_row(job, channels, pixels, from ? from + offset : NULL, result, space->result + d->result / sizeof(float),
+                 to ? to + offset : NULL);
 }
 
 /* A block of so many output rows and outputs of each, out of its strip. args: all that its tiles have in common, and where the
@@ -790,7 +814,7 @@ static void run_units(const struct job *job, const struct thread_space *space, c
     };
     if (d->result) {
         if (o->residual)
-            move_block(job, at, &channels, o->residual, space->result, NULL);
+            move_block(job, at, &channels, o->residual, space, NULL);
         args.c = space->result;
         args.residual = o->residual ? space->result : NULL;
         args.c_step = d->vec;
@@ -803,7 +827,7 @@ static void run_units(const struct job *job, const struct thread_space *space, c
     }
     run_block(job, space, &args, rows, outputs);
     if (d->result)
-        move_block(job, at, &channels, NULL, space->result, o->y);
+        move_block(job, at, &channels, NULL, space, o->y);
 }
 
 static void run_blocks(const struct job *job, const struct thread_space *space, int64_t block, int64_t last, int64_t begin,
