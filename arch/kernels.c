@@ -44,6 +44,7 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .window = {WINDOW_ALL(WINDOW_ENTRY)},
     .transpose = transpose,
     .transpose_past = transpose_past,
+    .copy_past = copy_past,
     .fence = vec_fence,
     .finish = finish,
     .burn = burn,

@@ -294,6 +294,9 @@ struct kernels {
     void (*collect)(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst,
                     ptrdiff_t dst_stride);
 
+    /* dst[i] = src[i], i < count, whole cache lines past the caches; fence() follows. */
+    void (*copy_past)(const float *src, int64_t count, float *dst);
+
     /* window[rows][width]: fast where (rows + 1) * width < window_registers, for sums and what slides along. */
     int window_registers;
     window_kernel *window[WINDOW_MAX_ROWS + 1][WINDOW_MAX_WIDTH + 1];

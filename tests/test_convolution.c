@@ -746,6 +746,54 @@ static void test_random(void **state)
 
 /* -------------------------------------------------------------------------------------------------------- past the caches */
 
+/* Channels first, im2col stores outputs that outgrow the caches past them in whole lines, though no plane begins with one: the
+ * same bits as direct convolution's. */
+static void test_staging(void **state)
+{
+    (void)state;
+    if (quick())
+        skip();
+    falt_cpu cpu = {.struct_size = sizeof cpu};
+    assert_int_equal(falt_cpu_info(&cpu), FALT_OK);
+    const int64_t o = 33, width = 171, height = (cpu.l3 / 3 / ((o + 2) * width * (int64_t)sizeof(float)) + 2) | 1;
+    if (height > 16384)
+        skip();
+    struct random random = random_stream(9);
+    falt_conv conv = FALT_CONV_INIT;
+    conv.in_channels = 2;
+    conv.out_channels = o;
+    conv.in[0] = height;
+    conv.in[1] = width;
+    float *src = malloc((size_t)(2 * width * height) * sizeof *src), weights[33 * 2 * 3 * 3], bias[33];
+    float *dst[2] = {guarded(o * width * height, AT_END), guarded(o * width * height, AT_BEGIN)};
+    assert_non_null(src);
+    fill_uniform(&random, src, 2 * width * height);
+    fill_uniform(&random, weights, LENGTH(weights));
+    fill_uniform(&random, bias, LENGTH(bias));
+    for (int64_t kernel = 1; kernel <= 3; kernel += 2)
+        for (falt_isa isa = FALT_ISA_AVX2; isa < FALT_ISA_COUNT; isa++) {
+            if (!usable_isa(isa))
+                continue;
+            conv.kernel[0] = conv.kernel[1] = kernel;
+            conv.pad_begin[0] = conv.pad_begin[1] = conv.pad_end[0] = conv.pad_end[1] = kernel / 2;
+            for (int which = 0; which < 2; which++) {
+                falt_options options = FALT_OPTIONS_INIT;
+                options.isa = isa;
+                options.algorithm = which ? FALT_ALGO_DIRECT : FALT_ALGO_IM2COL;
+                falt_plan *plan = NULL;
+                assert_int_equal(falt_plan_create(&plan, &conv, FALT_FORWARD, &options), FALT_OK);
+                const falt_tensors tensors = {.src = src, .weights = weights, .bias = bias, .dst = dst[which]};
+                memset(dst[which], 0xff, (size_t)(o * width * height) * sizeof(float));
+                assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+                falt_plan_destroy(plan);
+            }
+            check_same(dst[0], dst[1], o * width * height, "%dx%d, %s", (int)kernel, (int)kernel, falt_isa_name(isa));
+        }
+    free(src);
+    guarded_free(dst[0]);
+    guarded_free(dst[1]);
+}
+
 /* Outputs that outgrow the caches are stored past them where they are aligned: the same bits as where they are not. */
 static void test_streaming(void **state)
 {
@@ -866,7 +914,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
         cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),    cmocka_unit_test(test_random),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),    cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

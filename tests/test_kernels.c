@@ -166,6 +166,28 @@ static void test_collect(void **state)
             }
 }
 
+/* ----------------------------------------------------------------------------------------------------------------- copying */
+
+static void test_copy_past(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++)
+        for (int64_t count = 0; count <= 70; count++)
+            for (int64_t off = 0; off < 16; off++) {
+                float *src = guarded(count, AT_END), *dst = guarded(count + off, count % 2 ? AT_END : AT_BEGIN);
+                for (int64_t i = 0; i < count; i++)
+                    src[i] = (float)i;
+                (*table)->copy_past(src, count, dst + off);
+                (*table)->fence();
+                check_canary(dst, off, "%s copy of %d, before", (*table)->name, (int)count);
+                for (int64_t i = 0; i < count; i++)
+                    if (dst[off + i] != src[i])
+                        fail_msg("%s copy of %d: wrong at %d", (*table)->name, (int)count, (int)i);
+                guarded_free(src);
+                guarded_free(dst);
+            }
+}
+
 /* ----------------------------------------------------------------------------------------------------------------- transpose
  */
 
@@ -890,11 +912,14 @@ static void test_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tables),       cmocka_unit_test(test_finish_accuracy), cmocka_unit_test(test_finish_limits),
-        cmocka_unit_test(test_finish_sizes), cmocka_unit_test(test_transpose),       cmocka_unit_test(test_burn),
-        cmocka_unit_test(test_gemm),         cmocka_unit_test(test_gemm_options),    cmocka_unit_test(test_gemm_same_bits),
-        cmocka_unit_test(test_gemm_run),     cmocka_unit_test(test_gemm_special),    cmocka_unit_test(test_outer),
-        cmocka_unit_test(test_window),       cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_tables),        cmocka_unit_test(test_finish_accuracy),
+        cmocka_unit_test(test_finish_limits), cmocka_unit_test(test_finish_sizes),
+        cmocka_unit_test(test_copy_past),     cmocka_unit_test(test_transpose),
+        cmocka_unit_test(test_burn),          cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_gemm_options),  cmocka_unit_test(test_gemm_same_bits),
+        cmocka_unit_test(test_gemm_run),      cmocka_unit_test(test_gemm_special),
+        cmocka_unit_test(test_outer),         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_collect),
     };
     random_seed();
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);

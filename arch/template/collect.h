@@ -30,3 +30,20 @@ NOINLINE void collect(const float *base, const ptrdiff_t *offset, int64_t rows, 
         }
     }
 }
+
+INLINE void copy_some(const float *src, int64_t count, float *dst)
+{
+    for (int64_t i = 0; i < count; i += VEC)
+        vec_store_n(dst + i, vec_load_n(src + i, count - i), count - i);
+}
+
+static void copy_past(const float *src, int64_t count, float *dst)
+{
+    enum { LINE = 64 / sizeof(float) };
+    const int64_t before = (int64_t)(-((uintptr_t)dst / sizeof(float)) % LINE), first = before < count ? before : count;
+    copy_some(src, first, dst);
+    int64_t i = first;
+    for (; i <= count - LINE; i += LINE)
+        UNROLL for (int n = 0; n < LINE; n += VEC) vec_stream(dst + i + n, vec_load(src + i + n));
+    copy_some(src + i, count - i, dst + i);
+}

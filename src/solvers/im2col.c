@@ -48,7 +48,8 @@ struct im2col {
     int64_t strip_width, strip_height; /* pixels */
     int64_t pitch, line, plane, slice; /* floats from one phase of a strip's line, from one line, from one channel and from one
                                         * position in kernel depth to the next */
-    size_t strip, temporary, offsets, channels, patches; /* a thread's workspace, in bytes and in this order */
+    int64_t stage_pixels; /* of results that are stored past the caches in long runs, as they are not aligned; or 0 */
+    size_t strip, temporary, offsets, channels, patches, stage; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
 
@@ -166,6 +167,16 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     return least;
 }
 
+/* A quarter of L2 for runs of several panels, in which cache lines are whole but for the ends. */
+static void choose_stage(const struct problem *p, const struct resources *r, struct im2col *d)
+{
+    enum { MOST_PIXELS = 1024, LEAST_PANELS = 4 };
+    const int64_t fitting = r->cpu->l2 / 4 / (p->y_group * (int64_t)sizeof(float)), most = smaller(fitting, MOST_PIXELS);
+    const int64_t panels = smaller(most, d->length * (flat(p, d) ? d->block : 1)) / d->nr;
+    d->stage_pixels =
+        d->stream && p->y.c % (int64_t)(SOLVER_ALIGN / sizeof(float)) && panels >= LEAST_PANELS ? panels * d->nr : 0;
+}
+
 static bool choose_workspace(const struct problem *p, struct im2col *d)
 {
     const double strip = d->in_place ? 0.0 : (double)(p->kernel[0] * p->x_group) * (double)d->strip_height * (double)d->line;
@@ -177,7 +188,8 @@ static bool choose_workspace(const struct problem *p, struct im2col *d)
     d->offsets = round_to_lines((size_t)d->depth * sizeof(ptrdiff_t));
     d->channels = round_to_lines((size_t)p->y_channels * (sizeof(float *) + sizeof(ptrdiff_t)));
     d->patches = round_to_lines((size_t)(d->depth * d->nr) * sizeof(float));
-    d->per_thread = d->strip + d->temporary + d->offsets + d->channels + d->patches;
+    d->stage = round_to_lines((size_t)(p->y_group * d->stage_pixels) * sizeof(float));
+    d->per_thread = d->strip + d->temporary + d->offsets + d->channels + d->patches + d->stage;
     return true;
 }
 
@@ -204,12 +216,13 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->pitch = divide_up(d->strip_width, p->stride[2]);
     d->line = d->in_place ? p->in[2] : d->pitch * p->stride[2];
     d->plane = d->in_place ? p->in_pixels : d->strip_height * d->line;
+    d->stream = falt_outgrows(p, r->cpu) && p->y.pixel[2] == 1;
+    choose_stage(p, r, d);
     const double cycles = choose_grid(p, r, d), floats = (double)(p->groups * p->y_group) * (double)d->row;
     if (!choose_workspace(p, d) || floats > 1e15) {
         snprintf(reason, SOLVER_REASON, "patches or packed weights need more memory than can be addressed");
         return false;
     }
-    d->stream = falt_outgrows(p, r->cpu) && p->y.pixel[2] == 1;
     c->packed = (size_t)floats * sizeof(float);
     c->threads = (int)(d->pixel_ranges * d->row_ranges);
     c->workspace = d->per_thread * (size_t)c->threads;
@@ -251,13 +264,14 @@ struct job {
     struct epilogue epilogue;
     struct tensor_strides x;
     bool stream; /* past the caches: the output outgrows them, and its channels begin with cache lines */
+    bool staged; /* likewise, but they do not */
 };
 
 struct thread_space {
-    float *strip, *temporary, *patches;
+    float *strip, *temporary, *patches, *stage;
     ptrdiff_t *offsets;
     const float **weights; /* of each output channel */
-    ptrdiff_t *outputs;    /* its distance from channel 0 */
+    ptrdiff_t *outputs;    /* its distance from channel 0, of y or of the stage */
 };
 
 /* A block of output pixels: `rows` rows of one plane from (y, x) on, `length` pixels each; several rows only if these are
@@ -416,8 +430,9 @@ static void collect_panel(const struct job *job, const struct thread_space *spac
     }
 }
 
-/* Output channels [channel, channel + channels) of the panel at b, whose first output is `offset` floats from y's channel 0. */
-static void multiply_panel(const struct job *job, const struct thread_space *space, const float *b, ptrdiff_t b_step,
+/* Output channels [channel, channel + channels) of the panel at b, whose first output of channel 0 is or would be `offset`
+ * floats from c. */
+static void multiply_panel(const struct job *job, const struct thread_space *space, const float *b, ptrdiff_t b_step, float *c,
                            int64_t offset, int64_t length, int64_t channel, int64_t channels)
 {
     const struct problem *p = job->p;
@@ -429,7 +444,7 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         .b_step = b_step,
         .taps = 1,
         .depth = d->depth,
-        .c = o->y + offset,
+        .c = c + offset,
         .residual = o->residual ? o->residual + offset : NULL,
         .step = p->y.pixel[2],
         .stream = job->stream && falt_in_lines(o->y, length | offset),
@@ -454,16 +469,22 @@ static void run_panels(const struct job *job, const struct thread_space *space, 
     const bool one = flat(p, job->d);
     const int64_t lines = one ? 1 : b->rows, length = one ? b->rows * b->length : b->length;
     const int64_t origin = p->y.base + b->n * p->y.n + b->z * p->y.pixel[0] + b->y * p->y.pixel[1] + b->x * p->y.pixel[2];
+    const int64_t most = job->staged ? job->d->stage_pixels : length;
     for (int64_t line = 0; line < lines; line++)
         for (int64_t first = 0; first < length; first += job->d->nr) {
             const int64_t count = smaller(job->d->nr, length - first);
-            const int64_t output = origin + line * p->y.pixel[1] + first * p->y.pixel[2];
+            const int64_t output = origin + line * p->y.pixel[1] + first * p->y.pixel[2], done = first % most + count;
+            float *c = job->staged ? space->stage : job->operands->y;
+            const int64_t offset = job->staged ? done - count - space->outputs[channel] : output;
             if (job->d->apart && count % job->d->vec == 0) {
-                multiply_panel(job, space, seen + first, job->d->plane, output, count, channel, channels);
-                continue;
+                multiply_panel(job, space, seen + first, job->d->plane, c, offset, count, channel, channels);
+            } else {
+                collect_panel(job, space, b, seen, line + first / b->length, first % b->length, count);
+                multiply_panel(job, space, space->patches, 0, c, offset, count, channel, channels);
             }
-            collect_panel(job, space, b, seen, line + first / b->length, first % b->length, count);
-            multiply_panel(job, space, space->patches, 0, output, count, channel, channels);
+            for (int64_t o = 0; job->staged && o < channels && (done == most || first + count == length); o++)
+                job->kernels->copy_past(space->stage + o * most, done,
+                                        job->operands->y + output + count - done + (channel + o) * p->y.c);
         }
 }
 
@@ -491,10 +512,11 @@ static void run_member(const struct job *job, int member, int members)
         .weights = (const float **)(void *)(memory + d->strip + d->temporary + d->offsets),
         .outputs = (ptrdiff_t *)(void *)(memory + d->strip + d->temporary + d->offsets) + job->p->y_channels,
         .patches = (float *)(void *)(memory + d->strip + d->temporary + d->offsets + d->channels),
+        .stage = (float *)(void *)(memory + d->strip + d->temporary + d->offsets + d->channels + d->patches),
     };
     for (int64_t o = 0; o < job->p->y_channels; o++) {
         space.weights[o] = (const float *)job->operands->packed + o * d->row;
-        space.outputs[o] = o * job->p->y.c;
+        space.outputs[o] = o * (job->staged ? d->stage_pixels : job->p->y.c);
     }
     set_offsets(job->p, d, space.offsets);
     for (int64_t piece = member; piece < d->pixel_ranges * d->row_ranges; piece += members) {
@@ -507,21 +529,24 @@ static void run_member(const struct job *job, int member, int members)
             first += b.rows;
         }
     }
-    if (job->stream)
+    if (job->stream || job->staged)
         job->kernels->fence();
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
                 const struct operands *operands, int member, int members)
 {
+    const struct im2col *d = (const struct im2col *)(const void *)c->state;
+    const bool aligned = falt_in_lines(operands->y, p->y.c);
     const struct job job = {
         .p = p,
-        .d = (const struct im2col *)(const void *)c->state,
+        .d = d,
         .kernels = kernels,
         .operands = operands,
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
-        .stream = ((const struct im2col *)(const void *)c->state)->stream && falt_in_lines(operands->y, p->y.c),
+        .stream = d->stream && aligned,
+        .staged = d->stage_pixels && !aligned && !operands->residual,
     };
     run_member(&job, member, members);
 }
