@@ -157,7 +157,9 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     for (int64_t tiles = d->row_tiles; tiles >= 1; tiles = tiles > 1 ? divide_up(tiles, 2) : 0) {
         const double columns = (double)(tiles * d->tile - 1) * (double)p->stride[2] + along;
         const double fit = (most / columns - down) / (double)p->stride[1] + 1.0;
-        const int64_t blocks = divide_up(p->out[1], fit < 1.0 ? 1 : fit < 1e9 ? (int64_t)fit : 1000000000);
+        const int64_t fitting = fit < 1.0 ? 1 : fit < 1e9 ? (int64_t)fit : 1000000000;
+        const int64_t wanted = p->layout == FALT_CHANNELS_LAST ? r->threads : 1; /* so that no two share a pixel's channels */
+        const int64_t blocks = larger(smaller(wanted, p->out[1]), divide_up(p->out[1], fitting));
         const int64_t rows = divide_up(p->out[1], blocks);
         const double copied = columns * ((double)(rows - 1) * (double)p->stride[1] + down) / (double)(rows * tiles);
         if (least >= 0.0 && copied >= least)
@@ -344,7 +346,7 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
             const double compute = (double)divide_up(cut->tiles, tile_ranges) * cut->calls * (table + share * cell),
                          transfer = input / members;
             double seams = p->batch * p->out[0] % tile_ranges != 0 ? cut->seam : 0.0;
-            if (units > 1 && d->kind != DEPTHWISE_ROWS && !d->strip)
+            if (units > 1 && d->kind != DEPTHWISE_ROWS && !d->result)
                 seams += cost_seam_pixel * pixels / (double)tile_ranges;
             const double cycles = (compute > transfer ? compute : transfer) + weights * share / (double)d->units + seams;
             const double seconds = cycles / cost_hertz + (members > 1.0 ? r->region : 0.0);
@@ -389,8 +391,10 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     const double pixel = (double)p->y_channels * sizeof(float) / 64.0, down = (double)d->down;
     const struct way_to_cut columns = {planes * d->row_tiles, d->units, (double)p->out[1] / down,
                                        (double)p->out[1] * pixel * cost_seam_line};
+    /* Only where each unit goes down a column of tiles by itself do prefetchers learn to go on beyond the seam. */
+    const bool down_columns = d->down == 1 && d->ways > APART_WAYS && (size_t)d->vec * sizeof(float) >= SOLVER_ALIGN;
     struct way_to_cut rows = {planes * p->out[1], d->units, (double)d->row_tiles / down,
-                              (double)d->row_tiles * cost_seam_column};
+                              down_columns ? (double)d->row_tiles * cost_seam_column : 0.0};
     if (p->y.pixel[2] != p->y_channels) { /* a phase of several: each thread stays in its part of the image in all of them */
         rows.units = 1;
         rows.seam = 0.0;
