@@ -483,10 +483,13 @@ static void run_tile(const struct item *item, struct range rows, struct range co
     const struct problem *p = job->p;
     const struct gradient *g = job->g;
     float *c[GEMM_MAX_ROWS];
-    for (int64_t row = rows.begin; row < rows.end; row++)
+    for (int64_t row = rows.begin; row < rows.end; row++) {
         c[row - rows.begin] =
             g->exchanged ? item->w + (item->group * p->y_group + row) * job->w.o + line * job->w.t + columns.begin
                          : item->scratch + scratch_row(item, row, line) * item->pitch + columns.begin - item->columns.begin;
+        if (g->exchanged) /* w, unlike scratch, may be in memory */
+            prefetch(c[row - rows.begin], length(columns));
+    }
     const int64_t x_row = g->exchanged ? columns.begin : rows.begin, y_row = g->exchanged ? rows.begin : columns.begin;
     const float *x = g->x_strip ? item->x_strip + x_row - (g->merged ? 0 : item->x.begin)
                                 : job->operands->x + item->group * p->x_group + x_row;
