@@ -10,8 +10,8 @@
 #include "allocator.h"
 #include "arithmetic.h"
 #include "bias.h"
-#include "error.h"
 #include "cost.h"
+#include "error.h"
 #include "parallel.h"
 #include "planner.h"
 #include "text.h"
@@ -38,7 +38,7 @@ struct falt_plan {
     size_t plain;             /* offset in the packed weights of a copy for the steps that do not pack; 0: there is none */
     uint64_t key;             /* of packed weights */
     int64_t main, steps;      /* the step that takes longest; their number */
-    int threads;              /* the most of a step */
+    int threads;              /* the most that a step wants */
     struct step step[];
 };
 
