@@ -760,6 +760,7 @@ static void test_staging(void **state)
         skip();
     struct random random = random_stream(9);
     falt_conv conv = FALT_CONV_INIT;
+    conv.layout = FALT_NCHW;
     conv.in_channels = 2;
     conv.out_channels = o;
     conv.in[0] = height;
