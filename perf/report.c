@@ -48,9 +48,14 @@ static void print_csv_text(const char *text)
     putchar('"');
 }
 
+/* What is too small for its decimals keeps a digit: nothing that was measured reads as zero. */
 static int print_number(int digits, int width, double number)
 {
-    return digits == EXPONENT ? printf("%*.3g", width, number) : printf("%*.*f", width, digits, number);
+    if (digits == EXPONENT)
+        return printf("%*.3g", width, number);
+    if (number != 0 && fabs(number) <= 0.5 * pow(10, -digits))
+        return printf("%*.1g", width, number);
+    return printf("%*.*f", width, digits, number);
 }
 
 static bool is_blank(const struct column *column, const union value *value)

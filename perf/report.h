@@ -13,7 +13,8 @@ bool report_available(enum format format);
 enum { IN_TABLE = 1 << FORMAT_TABLE, IN_CSV = 1 << FORMAT_CSV, IN_JSON = 1 << FORMAT_JSON, IN_ALL = 7 };
 enum { BLANK_NAN = 8 }; /* a number may be missing: NaN prints as nothing, in json as null */
 
-/* How a column's values are written: TEXT, EXPONENT (3 significant digits), or fixed point with that many decimals (>= 0). */
+/* How a column's values are written: TEXT, EXPONENT (3 significant digits), or fixed point with that many decimals (>= 0), and
+ * one significant digit where all of those would be zero. */
 enum { TEXT = -1, EXPONENT = -2 };
 
 struct column {

@@ -1,5 +1,5 @@
-/* test_measure.c - what `faltung bench` stands on: the measuring loop, rotating copies, and the file of the field's problems.
- */
+/* test_measure.c - what `faltung bench` stands on: the measuring loop, rotating copies, how numbers are written, and the file
+ * of the field's problems. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,14 +8,17 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "copies.h"
 #include "cpu.h"
 #include "faltung.h"
 #include "measure.h"
 #include "notation.h"
+#include "report.h"
 
 static const char *field_path;
 
@@ -116,6 +119,40 @@ static void copies(void **state)
     copies_free(&c);
 }
 
+/* --------------------------------------------------------------------------------------------------------------- report */
+
+/* A candidate that another program kept from running for some milliseconds is at 0.04 % of the best, not at none. */
+static void numbers(void **state)
+{
+    (void)state;
+    static const struct column columns[] = {
+        {"one", "", IN_ALL, 1, 0}, {"three", "", IN_ALL, 3, 0}, {"none", "", IN_ALL, 0, 0}, {"g", "", IN_ALL, EXPONENT, 0}};
+    static const double rows[][4] = {
+        {100, 1.1844, 7, 0.001234}, {0.0419, 0.00042, 0.4, 0}, {-0.04, 0.0005, 0.5, 1}, {0, 0, 0, 0}};
+    static const char expected[] =
+        "one,three,none,g\n100.0,1.184,7,0.00123\n0.04,0.0004,0.4,0\n-0.04,0.0005,0.5,1\n0.0,0.000,0,0\n";
+    char written[sizeof expected + 100];
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fflush(stdout);
+    const int out = dup(STDOUT_FILENO);
+    assert_true(dup2(fileno(file), STDOUT_FILENO) >= 0);
+    struct report *report = report_open(FORMAT_CSV, columns, 4);
+    for (int i = 0; i < 4 && report != NULL; i++)
+        report_row(report, (union value[4]){
+                               {.number = rows[i][0]}, {.number = rows[i][1]}, {.number = rows[i][2]}, {.number = rows[i][3]}});
+    if (report != NULL)
+        report_close(report);
+    fflush(stdout);
+    assert_true(dup2(out, STDOUT_FILENO) >= 0);
+    close(out);
+    assert_non_null(report);
+    rewind(file);
+    written[fread(written, 1, sizeof written - 1, file)] = 0;
+    fclose(file);
+    assert_string_equal(written, expected);
+}
+
 /* ---------------------------------------------------------------------------------------------------------------- field */
 
 static bool has_prime(const falt_conv *conv, const int64_t *out)
@@ -181,10 +218,8 @@ static void field(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ratios),
-        cmocka_unit_test(failures),
-        cmocka_unit_test(copies),
-        cmocka_unit_test(field),
+        cmocka_unit_test(ratios),  cmocka_unit_test(failures), cmocka_unit_test(copies),
+        cmocka_unit_test(numbers), cmocka_unit_test(field),
     };
     field_path = argc > 1 ? argv[1] : NULL;
     return cmocka_run_group_tests_name("measuring", tests, NULL, NULL);
