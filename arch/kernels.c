@@ -18,6 +18,7 @@
 #include "template/winograd.h"
 #include "template/depthwise.h"
 #include "template/window.h"
+#include "template/sums.h"
 #include "template/burn.h"
 
 #define TABLE_(isa) falt_kernels_##isa
@@ -42,6 +43,8 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .collect = collect,
     .window_registers = WINDOW_REGISTERS,
     .window = {WINDOW_ALL(WINDOW_ENTRY)},
+    .sum_rows = sum_rows,
+    .sum_run = sum_run,
     .transpose = transpose,
     .transpose_past = transpose_past,
     .copy_past = copy_past,

@@ -301,6 +301,11 @@ struct kernels {
     int window_registers;
     window_kernel *window[WINDOW_MAX_ROWS + 1][WINDOW_MAX_WIDTH + 1];
 
+    /* The bias gradient, in double: total[c] += sum over r of x[r * apart + c],  r < rows, c < columns;  and the sum of x[i],
+     * i < count. Every table gives the same bits, and for a column whatever the others are. */
+    void (*sum_rows)(const float *x, ptrdiff_t apart, int64_t rows, int64_t columns, double *total);
+    double (*sum_run)(const float *x, int64_t count);
+
     /* dst[c * dst_stride + r] = src[r * src_stride + c],  r < rows, c < columns: channels first <-> channels last. */
     void (*transpose)(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride);
 

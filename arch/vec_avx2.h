@@ -112,6 +112,28 @@ INLINE vec vec_add(vec a, vec b)
     return _mm256_add_ps(a, b);
 }
 
+typedef struct {
+    __m256d low, high;
+} vec_wide;
+
+INLINE vec_wide vec_wide_load(const double *p)
+{
+    return (vec_wide){_mm256_loadu_pd(p), _mm256_loadu_pd(p + VEC / 2)};
+}
+
+INLINE void vec_wide_store(double *p, vec_wide sum)
+{
+    _mm256_storeu_pd(p, sum.low);
+    _mm256_storeu_pd(p + VEC / 2, sum.high);
+}
+
+INLINE vec_wide vec_wide_add(vec_wide sum, vec a)
+{
+    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(a));
+    const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
+    return (vec_wide){_mm256_add_pd(sum.low, low), _mm256_add_pd(sum.high, high)};
+}
+
 INLINE vec vec_sub(vec a, vec b)
 {
     return _mm256_sub_ps(a, b);

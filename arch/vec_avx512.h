@@ -86,6 +86,28 @@ INLINE vec vec_add(vec a, vec b)
     return _mm512_add_ps(a, b);
 }
 
+typedef struct {
+    __m512d low, high;
+} vec_wide;
+
+INLINE vec_wide vec_wide_load(const double *p)
+{
+    return (vec_wide){_mm512_loadu_pd(p), _mm512_loadu_pd(p + VEC / 2)};
+}
+
+INLINE void vec_wide_store(double *p, vec_wide sum)
+{
+    _mm512_storeu_pd(p, sum.low);
+    _mm512_storeu_pd(p + VEC / 2, sum.high);
+}
+
+INLINE vec_wide vec_wide_add(vec_wide sum, vec a)
+{
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(a));
+    const __m512d high = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1)));
+    return (vec_wide){_mm512_add_pd(sum.low, low), _mm512_add_pd(sum.high, high)};
+}
+
 INLINE vec vec_sub(vec a, vec b)
 {
     return _mm512_sub_ps(a, b);

@@ -142,6 +142,24 @@ INLINE vec vec_add(vec a, vec b)
     return vaddq_f32(a, b);
 }
 
+typedef float64x2x2_t vec_wide;
+
+INLINE vec_wide vec_wide_load(const double *p)
+{
+    return (vec_wide){{vld1q_f64(p), vld1q_f64(p + 2)}};
+}
+
+INLINE void vec_wide_store(double *p, vec_wide sum)
+{
+    vst1q_f64(p, sum.val[0]);
+    vst1q_f64(p + 2, sum.val[1]);
+}
+
+INLINE vec_wide vec_wide_add(vec_wide sum, vec a)
+{
+    return (vec_wide){{vaddq_f64(sum.val[0], vcvt_f64_f32(vget_low_f32(a))), vaddq_f64(sum.val[1], vcvt_high_f64_f32(a))}};
+}
+
 INLINE vec vec_sub(vec a, vec b)
 {
     return vsubq_f32(a, b);

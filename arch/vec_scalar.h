@@ -16,6 +16,7 @@
  *     vec_round(x)                  to the nearest integer, ties to even; |x| < 2^22
  *     vec_scale(x, k)               x * 2^k, integer k in [-252, 252], with gradual underflow
  *     vec_transpose(x)              x[VEC] as a VEC x VEC matrix, in place
+ *     vec_wide, vec_wide_add(s, x)  sums of VEC doubles, to which the lanes of x are added; vec_wide_load, vec_wide_store
  *     KERNELS_NEEDS                 what its code asks of the CPU
  *     GEMM_ROWS_v                   rows of the tallest tile of v vectors that keeps its sums, one row of B and a broadcast in
  *                                   registers
@@ -109,6 +110,28 @@ INLINE void vec_stream(float *p, vec a)
 
 static void vec_fence(void)
 {
+}
+
+typedef struct {
+    double lane[VEC];
+} vec_wide;
+
+INLINE vec_wide vec_wide_load(const double *p)
+{
+    vec_wide sum;
+    memcpy(&sum, p, sizeof sum);
+    return sum;
+}
+
+INLINE void vec_wide_store(double *p, vec_wide sum)
+{
+    memcpy(p, &sum, sizeof sum);
+}
+
+INLINE vec_wide vec_wide_add(vec_wide sum, vec a)
+{
+    UNROLL for (int i = 0; i < VEC; i++) sum.lane[i] += (double)a[i];
+    return sum;
 }
 
 /* a * b + c. Rounds twice where the hardware has no fused multiply-add: libm's emulation is a hundred times slower. */

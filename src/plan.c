@@ -374,7 +374,7 @@ static void execute_member(void *context, int member, int members)
             step->chosen.solver->run(&step->problem, &step->chosen, plan->resources.kernels, &own, member, those);
     }
     if (e->diff_bias)
-        falt_bias_gradient(&plan->problem, e->diff_dst, e->diff_bias, member, members);
+        falt_bias_gradient(&plan->problem, plan->resources.kernels, e->diff_dst, e->diff_bias, member, members);
 }
 
 static falt_status run(const falt_plan *plan, const falt_tensors *t, struct operands *operands, void *workspace)

@@ -188,6 +188,70 @@ static void test_copy_past(void **state)
             }
 }
 
+/* -------------------------------------------------------------------------------------------------------------------- sums */
+
+/* Trees of eight rows, then single ones. */
+static double column_sum(const float *x, ptrdiff_t apart, int64_t rows, double total)
+{
+    for (; rows >= 8; rows -= 8, x += 8 * apart)
+        total += (double)(((x[0] + x[apart]) + (x[2 * apart] + x[3 * apart])) +
+                          ((x[4 * apart] + x[5 * apart]) + (x[6 * apart] + x[7 * apart])));
+    for (; rows > 0; rows--, x += apart)
+        total += (double)x[0];
+    return total;
+}
+
+static void sums_case(const struct kernels *kernels, struct random *random, int64_t rows, int64_t columns, int64_t gap,
+                      enum guard_side side)
+{
+    const int64_t apart = columns + gap, count = rows == 0 ? 0 : (rows - 1) * apart + columns;
+    float *x = guarded(count, side);
+    double total[100], before[100];
+    fill_uniform(random, x, count);
+    for (int64_t i = 0; i < count; i++)
+        x[i] *= i % 3 == 0 ? 1e4f : 1.0f;
+    for (int64_t c = 0; c < 100; c++)
+        total[c] = before[c] = (double)c / 7.0;
+    kernels->sum_rows(x, apart, rows, columns, total);
+    for (int64_t c = 0; c < 100; c++)
+        if (total[c] != (c < columns ? column_sum(x + c, apart, rows, before[c]) : before[c]))
+            fail_msg("%s sums of %d x %d: wrong at %d", kernels->name, (int)rows, (int)columns, (int)c);
+    guarded_free(x);
+}
+
+static void run_case(const struct kernels *kernels, struct random *random, int64_t count, enum guard_side side)
+{
+    float *x = guarded(count, side);
+    double lane[16];
+    fill_uniform(random, x, count);
+    for (int64_t i = 0; i < count; i++)
+        x[i] *= i % 3 == 0 ? 1e4f : 1.0f;
+    for (int64_t i = 0; i < 16; i++) {
+        const int64_t rows = count / 16;
+        lane[i] = column_sum(x + i, 16, rows, 0.0) + (i < count % 16 ? (double)x[rows * 16 + i] : 0.0);
+    }
+    for (int64_t left = 8; left > 0; left /= 2)
+        for (int64_t i = 0; i < left; i++)
+            lane[i] += lane[i + left];
+    if (kernels->sum_run(x, count) != lane[0])
+        fail_msg("%s sum of %d", kernels->name, (int)count);
+    guarded_free(x);
+}
+
+static void test_sums(void **state)
+{
+    (void)state;
+    struct random random = random_stream(9);
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++)
+        for (int side = 0; side < GUARD_SIDES; side++) {
+            for (int64_t columns = 0; columns <= 70; columns++)
+                for (int64_t rows = 0; rows <= 17; rows++)
+                    sums_case(*table, &random, rows, columns, columns % 4, (enum guard_side)side);
+            for (int64_t count = 0; count <= 300; count++)
+                run_case(*table, &random, count, (enum guard_side)side);
+        }
+}
+
 /* ----------------------------------------------------------------------------------------------------------------- transpose
  */
 
@@ -919,7 +983,7 @@ int main(void)
         cmocka_unit_test(test_gemm_options),  cmocka_unit_test(test_gemm_same_bits),
         cmocka_unit_test(test_gemm_run),      cmocka_unit_test(test_gemm_special),
         cmocka_unit_test(test_outer),         cmocka_unit_test(test_window),
-        cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_collect),       cmocka_unit_test(test_sums),
     };
     random_seed();
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
