@@ -17,6 +17,22 @@ void falt_gather(const struct kernels *kernels, const float *from, struct tensor
     }
 }
 
+void falt_gather_panels(const struct kernels *kernels, const float *from, struct tensor_strides stride, int64_t channels,
+                        int64_t pixels, float *to, int64_t width, int64_t panel)
+{
+    enum { MOST = 64 }; /* panels at a time */
+    ptrdiff_t offset[MOST];
+    const int64_t whole = stride.c == 1 ? channels / width : 0;
+    for (int64_t n = 0; n < smaller(whole, MOST); n++)
+        offset[n] = n * width;
+    for (int64_t at = 0; at < whole; at += MOST)
+        for (int64_t i = 0; i < pixels; i++)
+            kernels->collect(from + i * stride.pixel + at * width, offset, smaller(whole - at, MOST), width,
+                             to + at * panel + i * width, panel);
+    for (int64_t c = whole * width; c < channels; c += width)
+        falt_gather(kernels, from + c * stride.c, stride, smaller(width, channels - c), pixels, to + c / width * panel, width);
+}
+
 /* Pixels [at, stop) of a strip that starts at pixel `begin` of a circle. Those of its pixels [from, end) are there already:
  * copying them again is faster than transposing one or two of the image (but not than copying those: they have just been
  * stored). */

@@ -17,4 +17,8 @@ void falt_gather(const struct kernels *kernels, const float *from, struct tensor
 void falt_gather_row(const struct kernels *kernels, const float *row, int64_t size, struct tensor_strides stride,
                      int64_t channels, bool circular, int64_t begin, int64_t width, float *to, int64_t pitch);
 
+/* The same in panels of `width` channels: channel c of pixel i goes to to[c / width * panel + i * width + c % width]. */
+void falt_gather_panels(const struct kernels *kernels, const float *from, struct tensor_strides stride, int64_t channels,
+                        int64_t pixels, float *to, int64_t width, int64_t panel);
+
 #endif

@@ -18,9 +18,10 @@
  * to a number of parts with a copy of w each. Chunks and parts depend on the problem only, and are added in order: the sum is
  * the same for any number of threads. Threads take items of a grid (part, group, range of taps, of rows, of columns).
  *
- * Where channels are not contiguous (channels first), a chunk's rows are first transposed into channels-last strips. Where x
- * has few channels, a strip with its padding makes the taps of a kernel row and their channels neighbours: kernel width *
- * channels rows.
+ * Where channels are not contiguous (channels first), a chunk's rows are first transposed into channels-last strips, and where
+ * pixels meet in few sets of L1 they are copied: A as rows that do not meet, B in panels [column tile][pixel][nr], each of
+ * which stays in L1 for all rows. Where x has few channels, a strip with its padding makes the taps of a kernel row and their
+ * channels neighbours: kernel width * channels rows.
  */
 #include <stdio.h>
 #include <string.h>
@@ -160,6 +161,23 @@ static int64_t range_columns(const struct gradient *g, int64_t ranges)
     return smaller(g->columns, divide_up(g->column_tiles, ranges) * g->nr);
 }
 
+/* Of a strip. One more than there are: panels would be powers of two apart. */
+static int64_t x_pixels(const struct gradient *g)
+{
+    return g->slots * g->width + 1;
+}
+
+static int64_t y_pixels(const struct gradient *g)
+{
+    return g->chunk * g->span + 1;
+}
+
+/* Floats of a pixel in the strips of an item: A as it is, B in panels of a tile's columns, which stay in L1 for all rows. */
+static int64_t strip_floats(const struct gradient *g, bool panels, int64_t channels)
+{
+    return panels ? divide_up(channels, g->nr) * g->nr : strip_pitch(channels);
+}
+
 static double item_cycles(const struct problem *p, const struct resources *r, const struct gradient *g, double step,
                           struct ranges by)
 {
@@ -212,8 +230,8 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
 static bool choose_workspace(const struct problem *p, struct gradient *g)
 {
     const int64_t rows = range_rows(g, g->row_ranges), columns = range_columns(g, g->column_ranges);
-    const double x = (double)(g->merged ? p->x_group : strip_pitch(g->exchanged ? columns : rows));
-    const double y = (double)strip_pitch(g->exchanged ? rows : columns);
+    const double x = (double)(g->merged ? p->x_group : strip_floats(g, g->exchanged, g->exchanged ? columns : rows));
+    const double y = (double)strip_floats(g, !g->exchanged, g->exchanged ? rows : columns);
     const double lines = (double)divide_up(g->lines, g->line_ranges);
     double x_floats = 0.0;
     if (g->x_strip) {
@@ -224,13 +242,13 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
         const double slots = (double)p->kernel[0] * (window < image ? window : image);
         const double width = (double)(g->span - 1) * (double)p->stride[2] + (double)extent(p, 2);
         const double inside = g->merged || width < (double)p->in[2] ? width : (double)p->in[2];
-        x_floats = slots * inside * x;
-        if (slots > 1e15 || x_floats > 1e15)
+        if (slots * inside * x > 1e15)
             return false;
         g->slots = (int64_t)slots;
         g->width = (int64_t)inside;
+        x_floats = (double)x_pixels(g) * x;
     }
-    const double y_floats = g->y_strip ? (double)g->chunk * (double)g->span * y : 0.0;
+    const double y_floats = g->y_strip ? (double)y_pixels(g) * y : 0.0;
     const double entries = lines * (double)g->chunk;
     const double block = g->exchanged ? 0.0 : lines * (double)rows * (double)(divide_up(columns, g->vec) * g->vec);
     if (y_floats > 1e15 || entries > 1e15 || block > 1e15 || (double)p->w_count * (double)g->parts > 1e15)
@@ -244,11 +262,13 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
     return true;
 }
 
-/* Channels that are not contiguous are; and pixels so far apart that they meet in one set of the cache. */
-static bool needs_strip(const struct problem *p, int64_t step, int64_t pixels)
+/* Channels that are not contiguous are; and pixels that meet in few sets of L1. Where they meet in a single one, each of a
+ * tile's lines comes from L2; tiles of narrow vectors have so few multiply-adds for a line that a few sets do not serve them
+ * either. */
+static bool needs_strip(const struct problem *p, const struct gradient *g, int64_t step, int64_t pixels)
 {
-    enum { PAGE = 4096 / sizeof(float) };
-    return (p->layout == FALT_CHANNELS_FIRST && pixels > 1) || (p->layout == FALT_CHANNELS_LAST && step % PAGE == 0);
+    enum { LINE = 64 / sizeof(float), PAGE = 4096 / sizeof(float) };
+    return p->layout == FALT_CHANNELS_FIRST ? pixels > 1 : step % (g->vec < LINE ? PAGE / 4 : PAGE) == 0;
 }
 
 static bool consider(const struct problem *problem, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
@@ -257,8 +277,8 @@ static bool consider(const struct problem *problem, const struct resources *r, s
     struct gradient *g = (struct gradient *)(void *)c->state;
     const double step = choose_tile(p, r->kernels, g);
     choose_chunks(p, g);
-    g->x_strip = g->merged || needs_strip(p, p->x_channels * p->stride[2], p->in_pixels);
-    g->y_strip = needs_strip(p, p->y_channels, p->out_pixels);
+    g->x_strip = g->merged || needs_strip(p, g, p->x_channels * p->stride[2], p->in_pixels);
+    g->y_strip = needs_strip(p, g, p->y_channels, p->out_pixels);
     const double cycles = choose_ranges(p, r, g, step);
     if (g->items == 0 || !choose_workspace(p, g)) {
         snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
@@ -315,6 +335,7 @@ struct item {
     int64_t *counts;          /* of segments, for each line */
     int64_t pitch;            /* floats from one row of the scratch block to the next */
     int64_t x_pitch, y_pitch; /* and from one pixel to the next */
+    int64_t panel;            /* and from one column tile to the next, of operand B in a strip */
 };
 
 /* A piece of an output row. */
@@ -393,9 +414,15 @@ static void fill_x(const struct item *item, const struct unit *unit, int64_t row
     for (int64_t d = 0; d < p->kernel[0]; d++) {
         const int64_t z = origin(p, 0, unit->z) + d * p->dilation[0];
         for (int64_t h = lines.begin; h < lines.end; h++, strip += line) {
-            if (inside(z, p->in[0]) && touched(p, unit->y, rows, h))
-                falt_gather_row(job->kernels, x + (z * p->in[1] + h) * p->in[2] * job->x.pixel, p->in[2], job->x,
-                                length(item->x), false, seen.begin, length(seen), strip, item->x_pitch);
+            const float *row = x + (z * p->in[1] + h) * p->in[2] * job->x.pixel;
+            if (!inside(z, p->in[0]) || !touched(p, unit->y, rows, h))
+                continue;
+            if (job->g->exchanged)
+                falt_gather_panels(job->kernels, row + seen.begin * job->x.pixel, job->x, length(item->x), length(seen), strip,
+                                   item->x_pitch, item->panel);
+            else
+                falt_gather_row(job->kernels, row, p->in[2], job->x, length(item->x), false, seen.begin, length(seen), strip,
+                                item->x_pitch);
         }
     }
 }
@@ -454,8 +481,12 @@ static void prepare_chunk(const struct item *item, struct range units)
             const float *y = job->operands->y + first.n * job->y.n + (item->group * p->y_group + item->y.begin) * job->y.c +
                              ((first.z * p->out[1] + first.y) * p->out[2] + first.q.begin) * job->y.pixel;
             /* Whole rows of a plane are one. */
-            falt_gather(job->kernels, y, job->y, length(item->y), rows * length(first.q), item->y_strip + y_strip,
-                        item->y_pitch);
+            const int64_t pixels = rows * length(first.q);
+            if (g->exchanged)
+                falt_gather(job->kernels, y, job->y, length(item->y), pixels, item->y_strip + y_strip, item->y_pitch);
+            else
+                falt_gather_panels(job->kernels, y, job->y, length(item->y), pixels, item->y_strip + y_strip, item->y_pitch,
+                                   item->panel);
         }
         for (int64_t l = 0; l < length(item->lines); l++)
             item->counts[l] += list_segments(item, item->lines.begin + l, &first, rows, x_strip, y_strip,
@@ -491,9 +522,12 @@ static void run_tile(const struct item *item, struct range rows, struct range co
             prefetch(c[row - rows.begin], length(columns));
     }
     const int64_t x_row = g->exchanged ? columns.begin : rows.begin, y_row = g->exchanged ? rows.begin : columns.begin;
-    const float *x = g->x_strip ? item->x_strip + x_row - (g->merged ? 0 : item->x.begin)
-                                : job->operands->x + item->group * p->x_group + x_row;
-    const float *y = g->y_strip ? item->y_strip + y_row - item->y.begin : job->operands->y + item->group * p->y_group + y_row;
+    const int64_t first = rows.begin - (g->merged ? 0 : item->rows.begin);
+    const int64_t panel = (columns.begin - item->columns.begin) / g->nr * item->panel;
+    const float *x =
+        g->x_strip ? item->x_strip + (g->exchanged ? panel : first) : job->operands->x + item->group * p->x_group + x_row;
+    const float *y =
+        g->y_strip ? item->y_strip + (g->exchanged ? first : panel) : job->operands->y + item->group * p->y_group + y_row;
     const ptrdiff_t x_step = p->stride[2] * item->x_pitch, y_step = item->y_pitch;
     const struct outer_args args = {
         .a = g->exchanged ? y : x,
@@ -592,8 +626,10 @@ static void run_member(const struct job *job, int member, int members)
         item.columns = (struct range){item.column_tiles.begin * g->nr, smaller(item.column_tiles.end * g->nr, g->columns)};
         item.x = g->merged ? (struct range){0, p->x_group} : g->exchanged ? item.columns : item.rows;
         item.y = g->exchanged ? item.rows : item.columns;
-        item.x_pitch = !g->x_strip ? job->x.pixel : g->merged ? p->x_group : strip_pitch(length(item.x));
-        item.y_pitch = !g->y_strip ? job->y.pixel : strip_pitch(length(item.y));
+        const int64_t x_strip = g->merged ? p->x_group : g->exchanged ? g->nr : strip_pitch(length(item.x));
+        item.x_pitch = g->x_strip ? x_strip : job->x.pixel;
+        item.y_pitch = !g->y_strip ? job->y.pixel : g->exchanged ? strip_pitch(length(item.y)) : g->nr;
+        item.panel = (g->exchanged ? x_pixels(g) : y_pixels(g)) * g->nr;
         item.pitch = divide_up(length(item.columns), g->vec) * g->vec;
         item.w = job->copies ? job->copies + part * p->w_count : job->operands->w;
         item.add = p->accumulate && !job->copies;
