@@ -20,6 +20,7 @@
 #include "arithmetic.h"
 #include "error.h"
 #include "operator.h"
+#include "range.h"
 
 int64_t falt_greatest_divisor(int64_t a, int64_t b)
 {
@@ -69,10 +70,6 @@ static bool count_pairs(const struct falt_operator *op, int k, int64_t *count)
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- queries */
-
-struct range {
-    int64_t begin, end;
-};
 
 /* What is asked for, in terms of A: rows and columns of one block, and which blocks. */
 struct part {

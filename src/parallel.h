@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "range.h"
+
 /* One member's share of a parallel region: member in [0, members). */
 typedef void parallel_body(void *context, int member, int members);
 
@@ -18,12 +20,12 @@ void falt_barrier(int members);
 /* The number of threads that options.threads == 0 means now: OpenMP's default, 1 inside of a parallel region. */
 int falt_default_threads(void);
 
-/* Item range [*begin, *end) of a member when `items` are cut into equal contiguous pieces (sizes differ by at most 1). */
+/* Item range [*begin, *end) of a member: its share(). */
 static inline void falt_share(int64_t items, int member, int members, int64_t *begin, int64_t *end)
 {
-    const int64_t each = items / members, rest = items % members;
-    *begin = each * member + (member < rest ? member : rest);
-    *end = *begin + each + (member < rest);
+    const struct range range = share(items, member, members);
+    *begin = range.begin;
+    *end = range.end;
 }
 
 #endif

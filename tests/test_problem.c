@@ -1,4 +1,4 @@
-/* test_problem.c - what is refused and in which words; output sizes; the normal form. */
+/* test_problem.c - what is refused and in which words; output sizes; the normal form; how ranges are cut. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include "adjoint.h"
 #include "error.h"
 #include "problem.h"
+#include "range.h"
 #include "solver.h"
 
 static const falt_conv initial = FALT_CONV_INIT;
@@ -649,6 +650,36 @@ static void test_phases(void **state)
     }
 }
 
+/* --------------------------------------------------------------------------------------------------------------------- shares
+ */
+
+/* Pieces are contiguous and equal to within one item, and so is what a member gets who takes a share of the pieces. */
+static void test_shares(void **state)
+{
+    (void)state;
+    static const int64_t items[] = {0, 1, 2, 7, 25, 38, 112, 1000, INT64_C(1) << 50};
+    for (size_t n = 0; n < sizeof items / sizeof items[0]; n++)
+        for (int64_t pieces = 1; pieces <= 16; pieces++) {
+            int64_t end = 0;
+            for (int64_t i = 0; i < pieces; i++) {
+                const struct range piece = share(items[n], i, pieces);
+                assert_int_equal(piece.begin, end);
+                assert_true(length(piece) == items[n] / pieces || length(piece) == items[n] / pieces + (items[n] % pieces > 0));
+                end = piece.end;
+            }
+            assert_int_equal(end, items[n]);
+            for (int64_t members = 1; members <= pieces; members++) {
+                if (pieces % members != 0)
+                    continue;
+                for (int64_t i = 0; i < members; i++) {
+                    const struct range taken = share(pieces, i, members);
+                    const int64_t got = share(items[n], taken.end - 1, pieces).end - share(items[n], taken.begin, pieces).begin;
+                    assert_true(got >= items[n] / members && got <= items[n] / members + (items[n] % members > 0));
+                }
+            }
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -675,6 +706,7 @@ int main(void)
         cmocka_unit_test(test_print),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_last_error),
+        cmocka_unit_test(test_shares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,7 @@
 #include "../arithmetic.h"
 #include "../cost.h"
 #include "../parallel.h"
+#include "../range.h"
 #include "../solver.h"
 #include "../strip.h"
 
@@ -273,10 +274,6 @@ static int64_t columns_of(const struct depthwise *d, int64_t i)
 {
     return is_window(d, i) ? (d->tile - 1) * d->stride + d->width : d->tile;
 }
-
-struct range {
-    int64_t begin, end;
-};
 
 /* Rows of the output whose windows are inside of the image. */
 static struct range rows_inside(const struct problem *p)

@@ -17,6 +17,7 @@
 #include "../arithmetic.h"
 #include "../cost.h"
 #include "../parallel.h"
+#include "../range.h"
 #include "../solver.h"
 #include "../strip.h"
 
@@ -162,10 +163,6 @@ struct job {
     float *sums; /* [part][unit][x channel of a group][tap][vec] */
 };
 
-struct range {
-    int64_t begin, end;
-};
-
 /* A member's item, and the band of output rows that it is at. */
 struct item {
     const struct job *job;
@@ -180,18 +177,6 @@ struct item {
     int64_t x_first[2], y_first[2]; /* row and column of the first pixel */
     struct range rows, columns;     /* of the output */
 };
-
-static int64_t length(struct range range)
-{
-    return range.end - range.begin;
-}
-
-static struct range share(int64_t items, int64_t index, int64_t ranges)
-{
-    struct range range;
-    falt_share(items, (int)index, (int)ranges, &range.begin, &range.end);
-    return range;
-}
 
 /* Where within the output positions q a tap of a dimension lies inside of the image, counted from q.begin. */
 static struct window_range meeting(const struct problem *p, int dimension, int64_t tap, struct range q)

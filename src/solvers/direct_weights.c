@@ -30,6 +30,7 @@
 #include "../cost.h"
 #include "../parallel.h"
 #include "../parts.h"
+#include "../range.h"
 #include "../solver.h"
 #include "../strip.h"
 
@@ -136,7 +137,11 @@ static void choose_chunks(const struct problem *p, struct gradient *g)
     g->chunks = g->units ? divide_up(g->units, larger(1, (CHUNK_PIXELS + g->span / 2) / g->span)) : 1;
     g->chunk = divide_up(g->units, g->chunks);
     const double tiles = (double)p->groups * (double)g->row_tiles * (double)g->column_tiles * (double)g->lines;
-    g->parts = tiles < WANTED_TILES ? smaller(g->chunks, smaller(MOST_PARTS, divide_up(WANTED_TILES, (int64_t)tiles))) : 1;
+    static const int64_t even[] = {1, 2, 4, 6, 8, 12, MOST_PARTS}; /* for the usual numbers of threads */
+    int i = 0;
+    while (even[i] < MOST_PARTS && (double)even[i] * tiles < WANTED_TILES)
+        i++;
+    g->parts = smaller(g->chunks, even[i]);
 }
 
 /* Floats from one pixel of a strip to the next: whole cache lines, and not so many that all pixels meet in one cache set. */
@@ -313,15 +318,6 @@ struct job {
     float *copies; /* of w, one for each part, or NULL */
 };
 
-struct range {
-    int64_t begin, end;
-};
-
-static int64_t length(struct range range)
-{
-    return range.end - range.begin;
-}
-
 /* A member's share of the work, and its workspace. */
 struct item {
     const struct job *job;
@@ -343,20 +339,6 @@ struct unit {
     int64_t n, z, y;
     struct range q;
 };
-
-static struct range share(int64_t items, int64_t index, int64_t ranges)
-{
-    struct range range;
-    falt_share(items, (int)index, (int)ranges, &range.begin, &range.end);
-    return range;
-}
-
-/* As falt_share, for numbers beyond int. */
-static struct range share_units(const struct gradient *g, int64_t chunk)
-{
-    const int64_t each = g->units / g->chunks, rest = g->units % g->chunks, begin = each * chunk + smaller(chunk, rest);
-    return (struct range){begin, begin + each + (chunk < rest)};
-}
 
 static struct unit unit_of(const struct problem *p, const struct gradient *g, int64_t index)
 {
@@ -582,7 +564,7 @@ static void run_item(struct item *item)
         transpose_block(item, false);
     for (int64_t chunk = item->chunks.begin; chunk < item->chunks.end; chunk++) {
         const bool add = item->add || chunk > item->chunks.begin;
-        prepare_chunk(item, share_units(g, chunk));
+        prepare_chunk(item, share(g->units, chunk, g->chunks));
         for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++) {
             const struct range columns = {j * g->nr, smaller((j + 1) * g->nr, g->columns)};
             for (int64_t i = item->row_tiles.begin; i < item->row_tiles.end; i++) {

@@ -5,6 +5,7 @@
  * Forward and backward data sum them into a piece of a row of y or x, backward weights into a run of channels of one tap.
  * Each such piece is one item of work, summed by one thread in an order that depends on nothing but the problem.
  */
+#include "../range.h"
 #include "../solver.h"
 
 #include <math.h>
@@ -16,10 +17,6 @@ enum { PIECE = 64 };
 struct job {
     const struct problem *problem;
     const struct operands *operands;
-};
-
-struct range {
-    int64_t begin, end;
 };
 
 static int64_t least(int64_t a, int64_t b)

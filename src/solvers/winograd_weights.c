@@ -27,6 +27,7 @@
 #include "../panels.h"
 #include "../parallel.h"
 #include "../parts.h"
+#include "../range.h"
 #include "../solver.h"
 #include "../strip.h"
 #include "../winograd_tiles.h"
@@ -59,22 +60,6 @@ struct gradient {
 };
 
 _Static_assert(sizeof(struct gradient) <= SOLVER_STATE, "the solver's state must fit");
-
-struct range {
-    int64_t begin, end;
-};
-
-static int64_t length(struct range range)
-{
-    return range.end - range.begin;
-}
-
-/* As falt_share, for numbers beyond int. */
-static struct range share(int64_t items, int64_t index, int64_t ranges)
-{
-    const int64_t each = items / ranges, rest = items % ranges, begin = each * index + smaller(index, rest);
-    return (struct range){begin, begin + each + (index < rest)};
-}
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
