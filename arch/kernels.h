@@ -88,6 +88,14 @@ struct outer_segment {
     int64_t length;
 };
 
+/* What is multiplied later and asked for meanwhile, evenly: each `every` steps of k as much as a row of A or of B has, from
+ * `from` on, `step` floats apart. every 0: nothing. Addresses need not be valid. */
+struct outer_ahead {
+    const float *from;
+    ptrdiff_t step;
+    int64_t every;
+};
+
 struct outer_args {
     const float *a, *b;
     const struct outer_segment *segments;
@@ -96,6 +104,7 @@ struct outer_args {
     float *const *c; /* [rows]: address of C[m][0] */
     int64_t columns; /* (vectors - 1) * vec + 1 ... vectors * vec */
     int accumulate;
+    struct outer_ahead a_ahead, b_ahead;
 };
 
 typedef void outer_kernel(const struct outer_args *args);

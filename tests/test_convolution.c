@@ -494,6 +494,7 @@ static const struct shape large_shapes[] = {
     {"many channels, small image", 2, .i = 520, .o = 260, .in = {7, 7}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
     {"3x3, many tiles", 2, .batch = 2, .i = 37, .o = 20, .in = {95, 90}, .kernel = {3, 3}, .begin = {1, 0}, .end = {0, 2}},
     {"3-D, many tiles", 3, .i = 18, .o = 35, .in = {6, 31, 26}, .kernel = {3, 3, 3}, .begin = {1, 1, 1}, .end = {1, 1, 1}},
+    {"larger than caches", 2, .i = 8, .o = 16, .in = {400, 380}},
     {"long 1-D", 1, .i = 24, .o = 24, .in = {5003}, .kernel = {5}, .dilation = {8}, .begin = {16}, .end = {16}},
 };
 

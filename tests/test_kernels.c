@@ -793,7 +793,10 @@ static void outer_run(const struct kernels *kernels, int rows, int vectors, int6
                                                        .b_step = b_step,
                                                        .c = c_rows,
                                                        .columns = columns,
-                                                       .accumulate = accumulate});
+                                                       .accumulate = accumulate,
+                                                       /* nothing is read there: anywhere will do */
+                                                       .a_ahead = {a, 1 << 20, random_between(random, 0, 3)},
+                                                       .b_ahead = {b, -(1 << 20), random_between(random, 0, 3)}});
     for (int m = 0; m < rows; m++) {
         check_within(c_rows[m], expected + m * columns, tolerance + m * columns, columns,
                      "%s outer %dx%d, columns %d, segments %d, accumulate %d, row %d", kernels->name, rows, vectors,

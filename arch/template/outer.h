@@ -5,29 +5,48 @@
  * narrow tile loads its last vector through a mask, which costs nothing where the hardware has masks.
  *
  * Pixels may lie pages apart, where hardware prefetches nothing: a tile that has the time asks for those OUTER_AHEAD steps
- * ahead, some 400 cycles, the latency of memory.
+ * ahead, some 400 cycles, the latency of memory. What comes from memory comes to the first tiles that use it only, faster than
+ * memory is: the caller names what later tiles will use, and each asks for its share.
  */
 enum { OUTER_AHEAD = 16 };
 
-INLINE void outer_ahead(const float *a, const float *b, const int rows, const int vectors)
+/* For a row of A or B. */
+INLINE void outer_ask(const float *row, const int floats)
 {
-    __builtin_prefetch(a);
-    __builtin_prefetch(a + rows - 1);
-    UNROLL for (int n = 0; n < GEMM_MAX_VECTORS * VEC; n += LINE) if (n < vectors * VEC) __builtin_prefetch(b + n);
+    UNROLL for (int n = 0; n < GEMM_MAX_VECTORS * VEC; n += LINE) if (n < floats) __builtin_prefetch(row + n);
+    if (floats % LINE != 0) /* it may lie across lines */
+        __builtin_prefetch(row + floats - 1);
 }
 
-/* whole: all columns of the last vector are there. */
+INLINE void outer_ask_ahead(struct outer_ahead *ahead, int64_t *wait, const int floats)
+{
+    if (--*wait == 0) {
+        outer_ask(ahead->from, floats);
+        ahead->from += ahead->step;
+        *wait = ahead->every;
+    }
+}
+
+/* whole: all columns of the last vector are there. asks: ahead, for what is in args; it takes registers. */
 INLINE void outer_sum(const struct outer_args *args, vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS], const int rows,
-                      const int vectors, const int whole)
+                      const int vectors, const int whole, const int asks)
 {
     const vec_lanes last = vec_lanes_between(0, whole ? VEC : (int32_t)(args->columns - (vectors - 1) * VEC));
     const ptrdiff_t a_step = args->a_step, b_step = args->b_step;
     const struct outer_segment *segment = args->segments;
+    struct outer_ahead a_ahead = args->a_ahead, b_ahead = args->b_ahead;
+    int64_t a_wait = a_ahead.every, b_wait = b_ahead.every;
     for (int64_t s = args->count; s > 0; s--, segment++) {
         const float *a = args->a + segment->a, *b = args->b + segment->b;
         for (int64_t k = segment->length; k > 0; k--, a += a_step, b += b_step) {
-            if (rows * vectors >= 8)
-                outer_ahead(a + OUTER_AHEAD * a_step, b + OUTER_AHEAD * b_step, rows, vectors);
+            if (rows * vectors >= 8) {
+                outer_ask(a + OUTER_AHEAD * a_step, rows);
+                outer_ask(b + OUTER_AHEAD * b_step, vectors * VEC);
+            }
+            if (asks) {
+                outer_ask_ahead(&a_ahead, &a_wait, rows);
+                outer_ask_ahead(&b_ahead, &b_wait, vectors * VEC);
+            }
             vec bk[GEMM_MAX_VECTORS];
             EACH_VECTOR bk[v] = whole || v < vectors - 1 ? vec_load(b + v * VEC) : vec_load_lanes(b + v * VEC, last);
             EACH_ROW
@@ -44,12 +63,15 @@ INLINE void outer(const struct outer_args *args, const int rows, const int vecto
     vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
     EACH_ROW EACH_VECTOR sum[m][v] = vec_zero();
     if (args->columns == vectors * VEC) {
-        outer_sum(args, sum, rows, vectors, 1);
+        if (rows * vectors >= 8 && (args->a_ahead.every || args->b_ahead.every))
+            outer_sum(args, sum, rows, vectors, 1, 1);
+        else
+            outer_sum(args, sum, rows, vectors, 1, 0);
         if (args->accumulate)
             EACH_ROW EACH_VECTOR sum[m][v] = vec_add(vec_load(args->c[m] + v * VEC), sum[m][v]);
         EACH_ROW EACH_VECTOR vec_store(args->c[m] + v * VEC, sum[m][v]);
     } else {
-        outer_sum(args, sum, rows, vectors, 0);
+        outer_sum(args, sum, rows, vectors, 0, 0);
         EACH_ROW EACH_VECTOR
         {
             const int64_t n = args->columns - v * VEC;

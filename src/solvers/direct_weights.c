@@ -22,6 +22,9 @@
  * pixels meet in few sets of L1 they are copied: A as rows that do not meet, B in panels [column tile][pixel][nr], each of
  * which stays in L1 for all rows. Where x has few channels, a strip with its padding makes the taps of a kernel row and their
  * channels neighbours: kernel width * channels rows.
+ *
+ * What comes from memory would come to the tiles that use it first, faster than memory is. So the tiles of a column of tiles
+ * ask for the next column's B, and those of a row for their A of the next chunk, each for its share.
  */
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +49,7 @@ struct gradient {
     bool exchanged; /* A is y, B is x */
     bool merged;    /* a row of A is a pair (tap of a kernel row, x channel) */
     bool x_strip, y_strip;
+    bool asks;             /* tiles ask for what the next chunk will see */
     int vectors, vec;      /* of a full tile; floats in a vector */
     int64_t nr;            /* columns of a full tile: vectors * vec */
     int64_t rows, columns; /* of one group and line */
@@ -289,6 +293,9 @@ static bool consider(const struct problem *problem, const struct resources *r, s
         snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
         return false;
     }
+    const double floats = (double)(range_rows(g, g->row_ranges) + range_columns(g, g->column_ranges));
+    g->asks = p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && /* and L2 has room for it */
+              floats * (double)g->chunk * (double)g->span * sizeof(float) <= (double)r->cpu->l2;
     c->threads = (int)smaller(r->threads, g->items);
     c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts);
     c->seconds = cycles / cost_hertz;
@@ -318,6 +325,12 @@ struct job {
     float *copies; /* of w, one for each part, or NULL */
 };
 
+/* Pixels of a tensor that the next chunk will be the first to see. */
+struct coming {
+    const float *first; /* of the group's channels; NULL: not known */
+    int64_t pixels, step;
+};
+
 /* A member's share of the work, and its workspace. */
 struct item {
     const struct job *job;
@@ -332,6 +345,9 @@ struct item {
     int64_t pitch;            /* floats from one row of the scratch block to the next */
     int64_t x_pitch, y_pitch; /* and from one pixel to the next */
     int64_t panel;            /* and from one column tile to the next, of operand B in a strip */
+    int64_t steps;            /* pixels of the chunk */
+    bool last;                /* of the item */
+    struct coming x_coming, y_coming;
 };
 
 /* A piece of an output row. */
@@ -490,11 +506,51 @@ static int64_t scratch_row(const struct item *item, int64_t row, int64_t line)
     return (row % p->x_group - item->x.begin) * length(item->lines) * width + line * width + row / p->x_group;
 }
 
-static void run_tile(const struct item *item, struct range rows, struct range columns, int64_t line, bool add)
+/* What the chunk behind `units` will see, where pixels are rows of memory and none of them is skipped. */
+static void look_ahead(struct item *item, struct range units, bool last)
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
     const struct gradient *g = job->g;
+    item->steps = length(units) * g->span;
+    item->last = last;
+    item->x_coming = item->y_coming = (struct coming){NULL, 0, 0};
+    if (!g->asks)
+        return;
+    const struct unit unit = unit_of(p, g, units.end);
+    const int64_t y = ((unit.n * p->out[0] + unit.z) * p->out[1] + unit.y) * p->out[2] + unit.q.begin;
+    item->y_coming = (struct coming){job->operands->y + item->group * p->y_group + y * job->y.pixel, item->steps, job->y.pixel};
+    if (extent(p, 1) < p->stride[1] || extent(p, 2) < p->stride[2])
+        return;
+    const int64_t z = smaller(larger(origin(p, 0, unit.z) + extent(p, 0) - 1, 0), p->in[0] - 1); /* the others were seen */
+    const int64_t h = unit.y == 0 ? 0 : smaller(larger(origin(p, 1, unit.y) + extent(p, 1) - p->stride[1], 0), p->in[1] - 1);
+    const int64_t v = larger(origin(p, 2, unit.q.begin), 0), x = ((unit.n * p->in[0] + z) * p->in[1] + h) * p->in[2] + v;
+    const int64_t pixels = g->pieces > 1 ? item->steps * p->stride[2] : length(units) * p->stride[1] * p->in[2];
+    enum { LINE = 16 };
+    const bool narrow = job->x.pixel < LINE;
+    item->x_coming = (struct coming){job->operands->x + item->group * p->x_group + x * job->x.pixel,
+                                     narrow ? pixels * job->x.pixel / LINE : pixels, narrow ? LINE : job->x.pixel};
+}
+
+/* One of `pieces` equal pieces of such pixels, from channel `first` on, for a tile that takes so many steps. `back`: of those
+ * that this chunk saw first. */
+static struct outer_ahead ask_for(const struct coming *coming, bool back, int64_t first, int64_t piece, int64_t pieces,
+                                  int64_t steps)
+{
+    if (!coming->first || coming->pixels == 0)
+        return (struct outer_ahead){NULL, 0, 0};
+    const int64_t pixel = coming->pixels * piece / pieces - (back ? coming->pixels : 0);
+    return (struct outer_ahead){coming->first + first + pixel * coming->step, coming->step,
+                                larger(1, steps * pieces / coming->pixels)};
+}
+
+static void run_tile(const struct item *item, int64_t row_tile, int64_t column_tile, int64_t line, bool add)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    const struct range rows = share(g->rows, row_tile, g->row_tiles);
+    const struct range columns = {column_tile * g->nr, smaller((column_tile + 1) * g->nr, g->columns)};
     float *c[GEMM_MAX_ROWS];
     for (int64_t row = rows.begin; row < rows.end; row++) {
         c[row - rows.begin] =
@@ -511,6 +567,18 @@ static void run_tile(const struct item *item, struct range rows, struct range co
     const float *y =
         g->y_strip ? item->y_strip + (g->exchanged ? first : panel) : job->operands->y + item->group * p->y_group + y_row;
     const ptrdiff_t x_step = p->stride[2] * item->x_pitch, y_step = item->y_pitch;
+    /* The tiles of a column ask for the next one, which is in strips; those of a row for themselves in the next chunk. */
+    const int64_t lines = length(item->lines), tap = line - item->lines.begin;
+    const bool strip = g->exchanged ? g->x_strip : g->y_strip, back = !strip && columns.end < item->columns.end;
+    const int64_t next = strip ? columns.begin : back ? columns.end : item->columns.begin;
+    struct outer_ahead a_ahead = {NULL, 0, 0}, b_ahead = {NULL, 0, 0};
+    if (!item->last)
+        a_ahead =
+            ask_for(g->exchanged ? &item->y_coming : &item->x_coming, false, g->merged ? 0 : rows.begin,
+                    (column_tile - item->column_tiles.begin) * lines + tap, length(item->column_tiles) * lines, item->steps);
+    if (!item->last || back)
+        b_ahead = ask_for(g->exchanged ? &item->x_coming : &item->y_coming, back, next,
+                          (row_tile - item->row_tiles.begin) * lines + tap, length(item->row_tiles) * lines, item->steps);
     const struct outer_args args = {
         .a = g->exchanged ? y : x,
         .b = g->exchanged ? x : y,
@@ -521,6 +589,8 @@ static void run_tile(const struct item *item, struct range rows, struct range co
         .c = c,
         .columns = length(columns),
         .accumulate = add,
+        .a_ahead = a_ahead,
+        .b_ahead = b_ahead,
     };
     job->kernels->outer[divide_up(length(columns), g->vec)][length(rows)](&args);
 }
@@ -564,14 +634,13 @@ static void run_item(struct item *item)
         transpose_block(item, false);
     for (int64_t chunk = item->chunks.begin; chunk < item->chunks.end; chunk++) {
         const bool add = item->add || chunk > item->chunks.begin;
-        prepare_chunk(item, share(g->units, chunk, g->chunks));
+        const struct range units = share(g->units, chunk, g->chunks);
+        look_ahead(item, units, chunk == item->chunks.end - 1);
+        prepare_chunk(item, units);
         for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++) {
-            const struct range columns = {j * g->nr, smaller((j + 1) * g->nr, g->columns)};
-            for (int64_t i = item->row_tiles.begin; i < item->row_tiles.end; i++) {
-                const struct range rows = share(g->rows, i, g->row_tiles);
+            for (int64_t i = item->row_tiles.begin; i < item->row_tiles.end; i++)
                 for (int64_t line = item->lines.begin; line < item->lines.end; line++)
-                    run_tile(item, rows, columns, line, add);
-            }
+                    run_tile(item, i, j, line, add);
         }
     }
     if (!g->exchanged)
