@@ -65,6 +65,7 @@ struct gemm_args {
     struct {
         ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
     } next;
+    ptrdiff_t ahead;     /* floats from each row of A to where another comes from memory soon, which is asked for; 0: nowhere */
     int64_t turn, turns; /* of all tiles that use B one after the other, which the first is, and how many: for prefetching */
     struct epilogue epilogue;
 };

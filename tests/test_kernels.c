@@ -436,6 +436,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .stream = stream,
                                                              .turns = random_between(random, 0, 1) * TURNS,
                                                              .turn = random_between(random, 0, TURNS - 1),
+                                                             .ahead = random_between(random, -1, 1) * 100000,
                                                              .epilogue = *at->epilogue});
     at->kernels->fence();
 
@@ -588,6 +589,7 @@ static void test_gemm_same_bits(void **state)
                                                                       .step = step,
                                                                       .columns = columns,
                                                                       .turns = choice % 2 * TURNS,
+                                                                      .ahead = choice / 2 % 2 * 100000,
                                                                       .epilogue = epilogues[e]});
                     for (int m = 0; m < rows; m++) {
                         const float *result = c + row[m] + at * step;
@@ -652,6 +654,7 @@ static void test_gemm_run(void **state)
                         .tiles = TILES,
                         .next = {.a = shifted ? 0 : TAPS * rows, .a_offset = shifted ? TAPS * rows * DEPTH : 0, .c = size},
                         .turns = choice & 4 ? TURNS : TILES,
+                        .ahead = choice & 2 ? 100000 : 0,
                         .epilogue = epilogues[0]};
                     struct gemm_args single = args;
                     (*table)->gemm[vectors][rows](&args);

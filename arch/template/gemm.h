@@ -172,7 +172,8 @@ INLINE void gemm_step(const float *const *row, int64_t k, const float *b, vec su
     }
 }
 
-INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int vectors)
+/* asks: for what args->ahead says, a line of each row in LINE steps of k. */
+INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int vectors, const int asks)
 {
     /* Where rows take all general registers, gcc keeps the rest in vector registers during the loop, and to get it back waits
      * for the multiply-adds. */
@@ -199,7 +200,7 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
      * themselves, in the loop below. */
     enum { LINES = GEMM_STEPS * VEC / LINE };
     const ptrdiff_t ahead = args->taps * depth * nr + args->turn % (LINES * vectors) * LINE;
-    const int64_t last = args->turns < LINES * vectors ? -1 : depth - GEMM_STEPS;
+    const int shared = args->turns >= LINES * vectors;
 #endif
     for (int64_t t = args->taps; t > 0; t--, a += rows) {
         const float *row[GEMM_MAX_ROWS];
@@ -219,25 +220,32 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
         }
 #ifdef GEMM_LANES
         EACH_ROW FORGET_VALUE(row[m]); /* or clang adds the offset again in each step */
-        for (; k <= depth - GEMM_LANES; k += GEMM_LANES)
-            b = gemm_lanes(row, k, b, nr * (ptrdiff_t)sizeof(float), sum, rows, vectors);
+#endif
+        while (k < depth) {
+            const int64_t end = asks && depth - k > LINE ? k + LINE : depth;
+            if (asks)
+                EACH_ROW __builtin_prefetch(row[m] + k + args->ahead);
+#ifdef GEMM_LANES
+            for (; k <= end - GEMM_LANES; k += GEMM_LANES)
+                b = gemm_lanes(row, k, b, nr * (ptrdiff_t)sizeof(float), sum, rows, vectors);
 #endif
 #ifdef GEMM_STEPS
-        for (; k <= last; k += GEMM_STEPS) {
-            __builtin_prefetch(b + ahead, 0, 2);
-            UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr) gemm_step(row, k + j, b, sum, rows, vectors);
-        }
-        for (; k <= depth - GEMM_STEPS; k += GEMM_STEPS) {
-            UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr)
-            {
-                fetch_ahead(b, vectors);
-                gemm_step(row, k + j, b, sum, rows, vectors);
+            for (; shared && k <= end - GEMM_STEPS; k += GEMM_STEPS) {
+                __builtin_prefetch(b + ahead, 0, 2);
+                UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr) gemm_step(row, k + j, b, sum, rows, vectors);
             }
-        }
+            for (; k <= end - GEMM_STEPS; k += GEMM_STEPS) {
+                UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr)
+                {
+                    fetch_ahead(b, vectors);
+                    gemm_step(row, k + j, b, sum, rows, vectors);
+                }
+            }
 #endif
-        for (; k < depth; k++, b += nr) {
-            fetch_ahead(b, vectors);
-            gemm_step(row, k, b, sum, rows, vectors);
+            for (; k < end; k++, b += nr) {
+                fetch_ahead(b, vectors);
+                gemm_step(row, k, b, sum, rows, vectors);
+            }
         }
     }
 
@@ -290,11 +298,11 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
     }
 }
 
-INLINE void gemm(struct gemm_args *args, const int rows, const int vectors)
+INLINE void gemm_tiles(struct gemm_args *args, const int rows, const int vectors, const int asks)
 {
     int64_t tiles = args->tiles;
     do {
-        gemm_tile(args, rows, vectors);
+        gemm_tile(args, rows, vectors, asks);
         args->a += args->next.a;
         args->a_offset += args->next.a_offset;
         args->c += args->next.c;
@@ -302,6 +310,14 @@ INLINE void gemm(struct gemm_args *args, const int rows, const int vectors)
             args->residual += args->next.c;
         args->turn++;
     } while (--tiles > 0);
+}
+
+INLINE void gemm(struct gemm_args *args, const int rows, const int vectors)
+{
+    if (args->ahead != 0)
+        gemm_tiles(args, rows, vectors, 1);
+    else
+        gemm_tiles(args, rows, vectors, 0);
 }
 
 /* X(rows, vectors) for 1 ... n rows. */

@@ -36,6 +36,7 @@ struct direct {
     int64_t pixel_ranges, panel_ranges;
     bool strip;
     bool stream;                             /* the output outgrows the caches, and the channels of its pixels are neighbours */
+    bool asks;                               /* the input is in memory: tiles ask for the next one's */
     bool flat;                               /* all pixels are evenly spaced, over the ends of rows, too: tiles are alike */
     bool edges;                              /* some windows reach out of the image, and no strip has the padding for them */
     int64_t strip_width, strip_height;       /* pixels of one depth slice of the strip */
@@ -205,6 +206,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         return false;
     }
     d->stream = falt_outgrows(p, r->cpu) && p->y.c == 1;
+    d->asks = falt_outgrows(p, r->cpu) && !d->strip;
     c->threads = (int)(d->pixel_ranges * d->panel_ranges);
     c->workspace = d->per_thread * (size_t)c->threads;
     c->seconds = cycles / cost_hertz;
@@ -417,13 +419,14 @@ static struct view look(const struct job *job, int64_t group, struct place at, i
     };
 }
 
+/* first: no panel has seen these pixels before. */
 static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t pixels, int64_t origin,
-                      int64_t group, int64_t panel)
+                      int64_t group, int64_t panel, bool first)
 {
     const struct problem *p = job->p;
     const struct operands *o = job->operands;
     const struct panels *panels = &job->d->panels;
-    const int64_t first = panel * panels->nr, channel = group * p->y_group + first, width = falt_panel_width(panels, panel);
+    const int64_t from = panel * panels->nr, channel = group * p->y_group + from, width = falt_panel_width(panels, panel);
     gemm_kernel *const *kernels = job->kernels->gemm[width / panels->vec];
     struct gemm_args args = {
         .b = (const float *)o->packed + falt_panel_offset(panels, p->taps * p->x_group, group, panel),
@@ -431,7 +434,7 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
         .residual = o->residual ? o->residual + origin + channel * p->y.c : NULL,
         .step = p->y.c,
         .bias = o->bias ? o->bias + channel : NULL,
-        .columns = smaller(width, p->y_group - first),
+        .columns = smaller(width, p->y_group - from),
         .stream = job->stream && falt_in_lines(o->y, channel | width),
         .turns = count,
         .epilogue = job->epilogue,
@@ -452,6 +455,7 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
             args.residual = residual;
         }
         args.next.c = tile->rows * p->y.pixel[2];
+        args.ahead = first && job->d->asks ? tile->rows * p->stride[2] * job->x.pixel : 0;
         args.a = tile->table;
         args.taps = tile->taps;
         args.depth = tile->depth;
@@ -504,8 +508,9 @@ static void run_block(const struct job *job, struct thread_space *space, int64_t
     for (int64_t group = begin / panels; group * panels < end; group++) {
         const struct view view = look(job, group, start, pixels, space->strip);
         point_tiles(job, space, &view, start, pixels, tiles);
-        for (int64_t panel = larger(begin - group * panels, 0); panel < smaller(end - group * panels, panels); panel++)
-            run_panel(job, space->tiles, tiles, pixels, output_of(job->p, start), group, panel);
+        const int64_t from = larger(begin - group * panels, 0), to = smaller(end - group * panels, panels);
+        for (int64_t panel = from; panel < to; panel++)
+            run_panel(job, space->tiles, tiles, pixels, output_of(job->p, start), group, panel, panel == from);
     }
 }
 
