@@ -233,6 +233,7 @@ struct depthwise_args {
     ptrdiff_t unit_offset, unit_w, unit_bias, unit_c;
     int64_t repeats; /* >= 1: all of it again further down the image; from one to the next, in floats: */
     ptrdiff_t repeat_offset, repeat_c;
+    int asks;              /* blocks: for what the next repeat is the first to see, as it comes from memory */
     int across;            /* units before repeats; vectors that are but part of a cache line always are */
     ptrdiff_t down_c;      /* blocks: floats from an output row to the next */
     ptrdiff_t lane_around; /* floats once around the circle, from a lane outside of the image to the same inside of it */

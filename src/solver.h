@@ -92,10 +92,15 @@ static inline size_t falt_with_slack(size_t size)
 /* The epilogue of a problem's output as kernels take it. */
 struct epilogue falt_epilogue(const struct problem *problem);
 
+static inline double falt_tensor_bytes(const struct problem *problem)
+{
+    return ((double)problem->x_count + (double)problem->y_count) * sizeof(float);
+}
+
 /* Whether x and y outgrow the shared cache: then y is better stored past the caches, which spares its lines the way in. */
 static inline bool falt_outgrows(const struct problem *problem, const struct cpu *cpu)
 {
-    return ((double)problem->x_count + (double)problem->y_count) * sizeof(float) > (double)cpu->l3 / 3.0;
+    return falt_tensor_bytes(problem) > (double)cpu->l3 / 3.0;
 }
 
 /* Whether whole cache lines begin at `floats` and at all multiples of the distances, or-ed together, from there. */

@@ -131,6 +131,7 @@ static void run_case(const struct sliding *at, struct random *random)
         .repeats = random_between(random, 1, 2),
         .across = (int)random_between(random, 0, 1),
         .repeat_offset = random_between(random, 0, 2 * vec),
+        .asks = (int)random_between(random, 0, 1),
         .lane_around = circular && rows ? vec : 0,
         .epilogue = epilogues[random_between(random, 0, 3)],
     };

@@ -309,7 +309,8 @@ INLINE void depthwise(const struct depthwise_args *args, const int kind, const i
 #if DEPTHWISE_DOWN > 1
 /* One unit of a block of `down` output rows: each line is loaded once for all of the rows that see it. */
 INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_t repeat, const int64_t unit, const int plain,
-                                 const int width, const int stride, const int tile, const int down, const int circular)
+                                 const int width, const int stride, const int tile, const int down, const int circular,
+                                 const int asks)
 {
     const int kind = DEPTHWISE_CHANNELS, columns = (tile - 1) * stride + width;
     const enum extent some_columns = circular ? COLUMNS_AROUND : SOME_COLUMNS;
@@ -326,6 +327,9 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
         const int64_t from = l < args->lines ? 0 : l - args->lines + 1, to = l < down ? l + 1 : down; /* rows that see it */
         const enum extent extent = circular ? extent_around(line, columns) : extent_of(line, columns);
         const uint64_t inside = columns_inside(line);
+        if (asks && l >= args->lines - 1)
+            UNROLL for (int j = 0; j < columns; j++)
+                __builtin_prefetch(line->x + offset + args->repeat_offset + j * args->step);
         UNROLL for (int top = 0; top < down; top++)
         {
             UNROLL for (int bottom = top + 1; bottom <= down; bottom++)
@@ -348,22 +352,23 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
 }
 
 /* All units of all repeats, of blocks of 3x3 windows. A repeat shares few rows with the next: better x as it lies. A macro and
- * two functions: in one, gcc makes the usual case slower by some 2 %; through one more inlined, clang unrolls too late. */
-#define DEPTHWISE_BLOCK_DEFINE(name, circular)                                                                                 \
+ * functions: in one, gcc makes the usual case slower by some 2 %; through one more inlined, clang unrolls too late. */
+#define DEPTHWISE_BLOCK_DEFINE(name, circular, asks)                                                                           \
     NOINLINE void name(const struct depthwise_args *args)                                                                      \
     {                                                                                                                          \
         const int plain = plain_tile(args, DEPTHWISE_SHORT_ROWS);                                                              \
         for (int64_t repeat = 0; repeat < args->repeats; repeat++) {                                                           \
             for (int64_t unit = 0; unit < args->units; unit++)                                                                 \
-                depthwise_block_unit(args, repeat, unit, plain, 3, 1, DEPTHWISE_SHORT_ROWS, DEPTHWISE_DOWN, circular);         \
+                depthwise_block_unit(args, repeat, unit, plain, 3, 1, DEPTHWISE_SHORT_ROWS, DEPTHWISE_DOWN, circular, asks);   \
         }                                                                                                                      \
     }
-DEPTHWISE_BLOCK_DEFINE(depthwise_block_inside, 0)
-DEPTHWISE_BLOCK_DEFINE(depthwise_block_around, 1)
+DEPTHWISE_BLOCK_DEFINE(depthwise_block_inside, 0, 0)
+DEPTHWISE_BLOCK_DEFINE(depthwise_block_asking, 0, 1)
+DEPTHWISE_BLOCK_DEFINE(depthwise_block_around, 1, 0)
 
 static void depthwise_block_3x3(const struct depthwise_args *args)
 {
-    (args->x->around ? depthwise_block_around : depthwise_block_inside)(args);
+    (args->x->around ? depthwise_block_around : args->asks ? depthwise_block_asking : depthwise_block_inside)(args);
 }
 #define DEPTHWISE_BLOCK depthwise_block_3x3
 #else

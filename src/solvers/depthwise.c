@@ -57,6 +57,7 @@ struct depthwise {
     int64_t tiles;                   /* what a unit is cut into for threads: rows, columns, tiles or blocks of all planes */
     bool strip;                      /* what a block sees is copied into the thread's scratch first */
     int64_t together;                /* units that share a strip; its pixels have so many vectors */
+    bool asks;                       /* x and y are more than the shared cache: blocks ask for the next one's rows */
     bool stream;                     /* the output outgrows the caches, and a vector is a cache line */
     int64_t strip_pitch, strip_rows; /* pixels of a strip's row; rows for each position in kernel depth */
     int64_t block_rows, block_tiles; /* outputs of a block: rows, tiles of a row */
@@ -429,6 +430,7 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
     c->packed = d->kind == DEPTHWISE_ROWS ? (size_t)p->w_count * sizeof(float)
                                           : ((size_t)vectors + (size_t)d->depth) * (size_t)d->vec * sizeof(float);
     d->tile_ranges = d->unit_ranges = 1;
+    d->asks = falt_tensor_bytes(p) > (double)r->cpu->l3;
     d->stream = falt_outgrows(p, r->cpu) && !d->result && (size_t)d->vec * sizeof(float) == SOLVER_ALIGN;
     c->seconds = p->batch ? choose_grid(p, r, d) : 0.0;
     c->threads = (int)(d->tile_ranges * d->unit_ranges);
@@ -908,6 +910,7 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         .unit_c = unit_y,
         .down_c = p->y.pixel[1],
         .across = d->ways <= APART_WAYS,
+        .asks = d->asks,
         .stream = job->stream,
         .epilogue = job->epilogue,
     };
