@@ -3,8 +3,23 @@
 #include "arithmetic.h"
 #include "parallel.h"
 
-/* LINE channels are a cache line, which no two members share. */
-enum { LINE = 16, BLOCK = 4 * LINE };
+/* LINE channels are a cache line, which no two members share. Trees of TREE pixels are what the kernels add. */
+enum { LINE = 16, BLOCK = 4 * LINE, TREE = 8 };
+
+void falt_add_bias_pixels(const struct problem *p, const struct kernels *kernels, const float *diff_dst, struct range channels,
+                          struct range pixels, double *total)
+{
+    const int64_t all = p->batch * p->out_pixels, apart = p->y_channels;
+    const int64_t begin = smaller(divide_up(pixels.begin, TREE) * TREE, all);
+    const int64_t end = smaller(divide_up(pixels.end, TREE) * TREE, all);
+    kernels->sum_rows(diff_dst + begin * apart + channels.begin, apart, end - begin, length(channels), total);
+}
+
+void falt_store_bias(const struct problem *p, struct range channels, const double *total, float *diff_bias)
+{
+    for (int64_t c = 0; c < length(channels); c++)
+        diff_bias[channels.begin + c] = (float)((p->accumulate ? (double)diff_bias[channels.begin + c] : 0.0) + total[c]);
+}
 
 void falt_bias_gradient(const struct problem *p, const struct kernels *kernels, const float *diff_dst, float *diff_bias,
                         int member, int members)
@@ -12,23 +27,18 @@ void falt_bias_gradient(const struct problem *p, const struct kernels *kernels, 
     const int64_t channels = p->transposed ? p->x_channels : p->y_channels;
     const int64_t pixels = p->transposed ? p->in_pixels : p->out_pixels;
     const struct tensor_strides stride = falt_tensor_strides(p, channels, pixels);
-    const int64_t unit = stride.c == 1 ? LINE : 1;
-    int64_t begin, end;
-    falt_share(divide_up(channels, unit), member, members, &begin, &end);
-    begin *= unit;
-    end = smaller(end * unit, channels);
-    for (int64_t first = begin; first < end; first += BLOCK) {
-        const int64_t count = smaller(BLOCK, end - first);
+    const bool last = p->layout == FALT_CHANNELS_LAST; /* then the pixels of all images are one run */
+    const int64_t unit = last ? LINE : 1;
+    struct range own = share(divide_up(channels, unit), member, members);
+    own = (struct range){own.begin * unit, smaller(own.end * unit, channels)};
+    for (int64_t first = own.begin; first < own.end; first += BLOCK) {
+        const struct range some = {first, smaller(first + BLOCK, own.end)};
         double total[BLOCK] = {0.0};
-        for (int64_t n = 0; n < p->batch; n++) {
-            const float *from = diff_dst + n * stride.n + first * stride.c;
-            if (stride.c == 1)
-                kernels->sum_rows(from, stride.pixel, pixels, count, total);
-            else
-                for (int64_t c = 0; c < count; c++)
-                    total[c] += kernels->sum_run(from + c * stride.c, pixels);
-        }
-        for (int64_t c = 0; c < count; c++)
-            diff_bias[first + c] = (float)((p->accumulate ? (double)diff_bias[first + c] : 0.0) + total[c]);
+        if (last)
+            kernels->sum_rows(diff_dst + first, stride.pixel, p->batch * pixels, length(some), total);
+        for (int64_t n = 0; n < p->batch && !last; n++)
+            for (int64_t c = 0; c < length(some); c++)
+                total[c] += kernels->sum_run(diff_dst + n * stride.n + (first + c) * stride.c, pixels);
+        falt_store_bias(p, some, total, diff_bias);
     }
 }

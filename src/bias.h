@@ -4,10 +4,18 @@
 
 #include "../arch/kernels.h"
 #include "problem.h"
+#include "range.h"
 
 /* A member's share of diff_bias[c] (+)= sum over n and pixels of diff_dst[n,c,pixel], the caller's output side. Sums in double,
  * of trees of eight floats, in a fixed order. */
 void falt_bias_gradient(const struct problem *problem, const struct kernels *kernels, const float *diff_dst, float *diff_bias,
                         int member, int members);
+
+/* The same in pieces, while they are in the cache, for channels last and not transposed: adds pixels of all images, counted
+ * through, to a total for each of some channels. Of adjoining ranges, one after the other, all begin a tree where the one
+ * before has ended its last: the bits are those of falt_bias_gradient. */
+void falt_add_bias_pixels(const struct problem *problem, const struct kernels *kernels, const float *diff_dst,
+                          struct range channels, struct range pixels, double *total);
+void falt_store_bias(const struct problem *problem, struct range channels, const double *total, float *diff_bias);
 
 #endif

@@ -370,10 +370,11 @@ static void execute_member(void *context, int member, int members)
         const int those = step->chosen.threads < members ? step->chosen.threads : members;
         if (i > 0) /* both use the same workspace */
             falt_barrier(members);
+        own.diff_bias = step->chosen.sums_bias ? e->diff_bias : NULL;
         if (member < those)
             step->chosen.solver->run(&step->problem, &step->chosen, plan->resources.kernels, &own, member, those);
     }
-    if (e->diff_bias)
+    if (e->diff_bias && !(e->operands->w && plan->step[0].chosen.sums_bias))
         falt_bias_gradient(&plan->problem, plan->resources.kernels, e->diff_dst, e->diff_bias, member, members);
 }
 

@@ -42,6 +42,7 @@ struct candidate {
     size_t workspace;           /* bytes while running, for all threads, weights packed; 64-byte aligned when given to run() */
     size_t packed;              /* bytes of packed weights; 0: plain weights are read as they are */
     int threads;                /* the most that run() will use */
+    bool sums_bias;             /* of a weight gradient: run() sees to operands.diff_bias, too */
     double accuracy;            /* expected error in units of direct fp32 summation */
     double error_growth;        /* a priori bound: gamma(error_terms + 1) * error_growth * max|a| * max sum|b| */
     double error_terms;         /* the longest sum */
@@ -56,6 +57,7 @@ struct operands {
     const void *packed;    /* 64-byte aligned but for a caller who moved his packed weights: a multiple of 4 */
     const float *bias;     /* of the output's channels, or NULL */
     const float *residual; /* shaped as the output, or NULL */
+    float *diff_bias;      /* or NULL; given where candidate.sums_bias is true */
     void *workspace;       /* 64-byte aligned; private to this run */
 };
 

@@ -394,6 +394,7 @@ enum { EMPTY = -1 };
 static const struct shape shapes[] = {
     {"1x1 image, 1x1 kernel", 2, .in = {1, 1}},
     {"1x1 image, many channels", 2, .i = 37, .o = 41, .in = {1, 1}},
+    {"1x1 images", 2, .batch = 3, .i = 5, .o = 9, .in = {1, 1}},
     {"1x1 image, 3x3 kernel", 2, .i = 5, .o = 9, .in = {1, 1}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
     {"kernel larger than image", 2, .i = 3, .o = 17, .in = {3, 2}, .kernel = {7, 5}, .begin = {3, 3}, .end = {3, 2}},
     {"all but one tap outside", 2, .i = 4, .o = 5, .in = {1, 1}, .kernel = {5, 5}, .begin = {4, 0}, .end = {0, 4}},

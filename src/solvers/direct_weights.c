@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "../arithmetic.h"
+#include "../bias.h"
 #include "../cost.h"
 #include "../parallel.h"
 #include "../parts.h"
@@ -63,6 +64,8 @@ struct gradient {
     int64_t slots, width;                               /* the x strip: image rows, pixels of each */
     size_t x_bytes, y_bytes, segments, places, scratch; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;                                  /* their sum */
+    bool sums_bias;                                     /* chunk by chunk, while y is in L2 */
+    size_t bias;                                        /* bytes of its totals, shared by all threads */
 };
 
 _Static_assert(sizeof(struct gradient) <= SOLVER_STATE, "the solver's state must fit");
@@ -296,8 +299,11 @@ static bool consider(const struct problem *problem, const struct resources *r, s
     const double floats = (double)(range_rows(g, g->row_ranges) + range_columns(g, g->column_ranges));
     g->asks = p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && /* and L2 has room for it */
               floats * (double)g->chunk * (double)g->span * sizeof(float) <= (double)r->cpu->l2;
+    g->sums_bias = p->layout == FALT_CHANNELS_LAST && !p->transposed;
+    g->bias = g->sums_bias ? round_to_lines((size_t)(g->parts * p->y_channels) * sizeof(double)) : 0;
+    c->sums_bias = g->sums_bias;
     c->threads = (int)smaller(r->threads, g->items);
-    c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts);
+    c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts) + g->bias;
     c->seconds = cycles / cost_hertz;
     c->accuracy = 1.0;
     c->error_growth = 1.0;
@@ -322,6 +328,7 @@ struct job {
     struct tensor_strides x, y;
     struct weight_strides w;
     char *threads; /* their workspaces */
+    double *bias;  /* totals [part][y channel], or NULL */
     float *copies; /* of w, one for each part, or NULL */
 };
 
@@ -337,6 +344,7 @@ struct item {
     int64_t group;
     struct range chunks, lines, row_tiles, column_tiles, rows, columns;
     struct range x, y; /* channels within the group */
+    double *bias;      /* totals of the part, or NULL */
     float *w;          /* where the gradient goes: the caller's, or a part's copy */
     bool add;          /* to what is there */
     float *x_strip, *y_strip, *scratch;
@@ -506,6 +514,12 @@ static int64_t scratch_row(const struct item *item, int64_t row, int64_t line)
     return (row % p->x_group - item->x.begin) * length(item->lines) * width + line * width + row / p->x_group;
 }
 
+/* Counted through all images; of the unit behind the last, their number. */
+static int64_t first_pixel(const struct problem *p, const struct unit *unit)
+{
+    return ((unit->n * p->out[0] + unit->z) * p->out[1] + unit->y) * p->out[2] + unit->q.begin;
+}
+
 /* What the chunk behind `units` will see, where pixels are rows of memory and none of them is skipped. */
 static void look_ahead(struct item *item, struct range units, bool last)
 {
@@ -518,7 +532,7 @@ static void look_ahead(struct item *item, struct range units, bool last)
     if (!g->asks)
         return;
     const struct unit unit = unit_of(p, g, units.end);
-    const int64_t y = ((unit.n * p->out[0] + unit.z) * p->out[1] + unit.y) * p->out[2] + unit.q.begin;
+    const int64_t y = first_pixel(p, &unit);
     item->y_coming = (struct coming){job->operands->y + item->group * p->y_group + y * job->y.pixel, item->steps, job->y.pixel};
     if (extent(p, 1) < p->stride[1] || extent(p, 2) < p->stride[2])
         return;
@@ -630,6 +644,13 @@ static void run_item(struct item *item)
 {
     const struct job *job = item->job;
     const struct gradient *g = job->g;
+    const struct problem *p = job->p;
+    /* The first of those that see the same channels of y. */
+    const bool first = item->lines.begin == 0 && (g->exchanged ? item->columns.begin : item->rows.begin) == 0;
+    const struct range channels = {item->group * p->y_group + item->y.begin, item->group * p->y_group + item->y.end};
+    double *bias = first && item->bias ? item->bias + channels.begin : NULL;
+    if (bias)
+        memset(bias, 0, (size_t)length(channels) * sizeof *bias);
     if (item->add && !g->exchanged)
         transpose_block(item, false);
     for (int64_t chunk = item->chunks.begin; chunk < item->chunks.end; chunk++) {
@@ -637,12 +658,18 @@ static void run_item(struct item *item)
         const struct range units = share(g->units, chunk, g->chunks);
         look_ahead(item, units, chunk == item->chunks.end - 1);
         prepare_chunk(item, units);
-        for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++) {
+        for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++)
             for (int64_t i = item->row_tiles.begin; i < item->row_tiles.end; i++)
                 for (int64_t line = item->lines.begin; line < item->lines.end; line++)
                     run_tile(item, i, j, line, add);
+        if (bias) {
+            const struct unit from = unit_of(p, g, units.begin), to = unit_of(p, g, units.end);
+            falt_add_bias_pixels(p, job->kernels, job->operands->y, channels,
+                                 (struct range){first_pixel(p, &from), first_pixel(p, &to)}, bias);
         }
     }
+    if (bias && g->parts == 1)
+        falt_store_bias(p, channels, bias, job->operands->diff_bias);
     if (!g->exchanged)
         transpose_block(item, true);
 }
@@ -682,10 +709,20 @@ static void run_member(const struct job *job, int member, int members)
         item.y_pitch = !g->y_strip ? job->y.pixel : g->exchanged ? strip_pitch(length(item.y)) : g->nr;
         item.panel = (g->exchanged ? x_pixels(g) : y_pixels(g)) * g->nr;
         item.pitch = divide_up(length(item.columns), g->vec) * g->vec;
+        item.bias = job->bias ? job->bias + part * p->y_channels : NULL;
         item.w = job->copies ? job->copies + part * p->w_count : job->operands->w;
         item.add = p->accumulate && !job->copies;
         run_item(&item);
     }
+}
+
+static void add_bias_parts(const struct job *job, struct range channels)
+{
+    const int64_t apart = job->p->y_channels;
+    for (int64_t part = 1; part < job->g->parts; part++)
+        for (int64_t c = channels.begin; c < channels.end; c++)
+            job->bias[c] += job->bias[part * apart + c];
+    falt_store_bias(job->p, channels, job->bias + channels.begin, job->operands->diff_bias);
 }
 
 static void run(const struct problem *problem, const struct candidate *c, const struct kernels *kernels,
@@ -701,13 +738,16 @@ static void run(const struct problem *problem, const struct candidate *c, const 
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
         .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
         .w = falt_weight_strides(p),
-        .threads = (char *)operands->workspace + falt_parts_size(p, g->parts),
+        .threads = (char *)operands->workspace + falt_parts_size(p, g->parts) + g->bias,
+        .bias = operands->diff_bias ? (double *)(void *)((char *)operands->workspace + falt_parts_size(p, g->parts)) : NULL,
         .copies = g->parts > 1 ? operands->workspace : NULL,
     };
     run_member(&job, member, members);
     if (job.copies) {
         falt_barrier(members);
         falt_add_parts(p, job.copies, g->parts, operands->w, member, members);
+        if (job.bias)
+            add_bias_parts(&job, share(p->y_channels, member, members));
     }
 }
 
