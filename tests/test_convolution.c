@@ -147,6 +147,24 @@ static falt_tensors tensors_of(const struct trial *trial, const struct inputs *i
     }
 }
 
+/* The bias' gradient, which all solvers may have from one function, against sums of its own. */
+static void check_bias(const struct trial *trial, const struct inputs *in, const float *found, const char *title)
+{
+    const int64_t channels = trial->conv.out_channels, pixels = in->sizes.dst / channels; /* of all images */
+    const bool last = trial->conv.layout == FALT_NHWC;
+    const int64_t plane = trial->conv.batch ? pixels / trial->conv.batch : 0;
+    for (int64_t c = 0; c < channels; c++) {
+        double sum = trial->accumulate ? (double)in->initial[in->sizes.weights + c] : 0.0, magnitude = fabs(sum);
+        for (int64_t i = 0; i < pixels; i++) {
+            const float y = in->diff_dst[last ? i * channels + c : (i / plane * channels + c) * plane + i % plane];
+            sum += (double)y;
+            magnitude += fabs((double)y);
+        }
+        if (fabs((double)found[c] - sum) > (trial->whole ? 0.0 : 1e-6 * magnitude))
+            fail_msg("%s: the bias' gradient of channel %d is %g, not %g", title, (int)c, (double)found[c], sum);
+    }
+}
+
 /* One execution in fresh guarded memory; the result is the caller's to free. */
 static float *execute(const falt_plan *plan, const struct trial *trial, const struct inputs *in, falt_pass pass, bool packed,
                       const char *title)
@@ -188,6 +206,8 @@ static float *execute(const falt_plan *plan, const struct trial *trial, const st
     guarded_free(workspace.base);
     guarded_free(stored.base);
 
+    if (pass == FALT_BACKWARD_WEIGHTS && trial->bias)
+        check_bias(trial, in, second, title);
     float *result = malloc((size_t)(count + 1) * sizeof *result);
     assert_non_null(result);
     memcpy(result, out, (size_t)first * sizeof *out);
