@@ -15,10 +15,18 @@ void falt_add_bias_pixels(const struct problem *p, const struct kernels *kernels
     kernels->sum_rows(diff_dst + begin * apart + channels.begin, apart, end - begin, length(channels), total);
 }
 
-void falt_store_bias(const struct problem *p, struct range channels, const double *total, float *diff_bias)
+static void store(const struct problem *p, struct range channels, const double *total, float *diff_bias)
 {
     for (int64_t c = 0; c < length(channels); c++)
         diff_bias[channels.begin + c] = (float)((p->accumulate ? (double)diff_bias[channels.begin + c] : 0.0) + total[c]);
+}
+
+void falt_add_bias_parts(const struct problem *p, struct range channels, int64_t parts, double *totals, float *diff_bias)
+{
+    for (int64_t part = 1; part < parts; part++)
+        for (int64_t c = channels.begin; c < channels.end; c++)
+            totals[c] += totals[part * p->y_channels + c];
+    store(p, channels, totals + channels.begin, diff_bias);
 }
 
 void falt_bias_gradient(const struct problem *p, const struct kernels *kernels, const float *diff_dst, float *diff_bias,
@@ -39,6 +47,6 @@ void falt_bias_gradient(const struct problem *p, const struct kernels *kernels, 
         for (int64_t n = 0; n < p->batch && !last; n++)
             for (int64_t c = 0; c < length(some); c++)
                 total[c] += kernels->sum_run(diff_dst + n * stride.n + (first + c) * stride.c, pixels);
-        falt_store_bias(p, some, total, diff_bias);
+        store(p, some, total, diff_bias);
     }
 }

@@ -16,6 +16,8 @@ void falt_bias_gradient(const struct problem *problem, const struct kernels *ker
  * before has ended its last: the bits are those of falt_bias_gradient. */
 void falt_add_bias_pixels(const struct problem *problem, const struct kernels *kernels, const float *diff_dst,
                           struct range channels, struct range pixels, double *total);
-void falt_store_bias(const struct problem *problem, struct range channels, const double *total, float *diff_bias);
+
+/* Some channels of diff_bias from totals [part][channel], which are added in order to those of the first part. */
+void falt_add_bias_parts(const struct problem *problem, struct range channels, int64_t parts, double *totals, float *diff_bias);
 
 #endif

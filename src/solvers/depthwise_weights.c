@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "../arithmetic.h"
+#include "../bias.h"
 #include "../cost.h"
 #include "../parallel.h"
 #include "../range.h"
@@ -27,6 +28,7 @@ enum {
     LEAST_PIXELS = 2048,  /* but not smaller than this */
     STRIP_FLOATS = 32768, /* of y in a strip, about */
     STRIP_BANDS = 2,      /* as high is a strip of x, whose rows serve the next band, too */
+    BAND_BYTES = 1 << 18, /* of y in a band whose bias is summed while it is in L2, about */
     STRIP_PITCH = 128,    /* of strips of pixels that lie far apart: their lines come from L2 side by side */
 };
 
@@ -41,6 +43,7 @@ struct slices {
     bool strip;
     int64_t together, pitch; /* units of a strip, floats of its pixels */
     int64_t x_lines;         /* image rows of a strip, at most */
+    bool sums_bias;          /* band by band, while y is in the cache */
     size_t sums;             /* bytes of one item's sums */
     size_t index, x_bytes, y_bytes, per_thread;
 };
@@ -79,6 +82,12 @@ static bool choose_workspace(const struct problem *p, struct slices *s)
 static size_t sums_bytes(const struct slices *s)
 {
     return round_to_lines(s->sums * (size_t)(s->parts * s->units));
+}
+
+/* Totals of the bias gradient, [part][y channel]. */
+static size_t bias_bytes(const struct problem *p, const struct slices *s)
+{
+    return s->sums_bias ? round_to_lines((size_t)(s->parts * p->y_channels) * sizeof(double)) : 0;
 }
 
 /* Cycles of one pixel and unit. */
@@ -126,7 +135,14 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
     s->pieces = divide_up(p->out[2], MOST_COLUMNS);
     s->lines = p->batch * p->out[0] * p->out[1] * s->pieces;
-    s->band = s->strip ? smaller(p->out[1], divide_up(STRIP_FLOATS, smaller(p->out[2], MOST_COLUMNS) * s->pitch)) : p->out[1];
+    s->sums_bias = p->layout == FALT_CHANNELS_LAST && !p->transposed && s->pieces == 1;
+    s->band = p->out[1];
+    if (s->strip)
+        s->band = smaller(s->band, divide_up(STRIP_FLOATS, smaller(p->out[2], MOST_COLUMNS) * s->pitch));
+    else if (s->sums_bias && p->out[2] > 0) /* whole chains */
+        s->band =
+            smaller(s->band, divide_up(BAND_BYTES / (int64_t)sizeof(float), WINDOW_MAX_LINES * p->out[2] * p->y_channels) *
+                                 WINDOW_MAX_LINES);
     const int64_t most = larger(1, smaller(s->lines, p->batch * p->out_pixels / LEAST_PIXELS));
     s->parts = smaller(divide_up(WANTED_ITEMS, s->units), most);
     if (!choose_workspace(p, s)) {
@@ -138,7 +154,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const double pixels = (double)(p->batch * p->out_pixels) / (double)s->parts;
     const double region = r->threads > 1 ? (r->region + cost_barrier_seconds) * cost_hertz : 0.0;
     c->threads = (int)smaller(r->threads, items);
-    c->workspace = sums_bytes(s) + s->per_thread * (size_t)c->threads;
+    c->sums_bias = s->sums_bias;
+    c->workspace = sums_bytes(s) + bias_bytes(p, s) + s->per_thread * (size_t)c->threads;
     c->seconds = ((double)divide_up(items, r->threads) * (pixels * pixel_cycles(p, s) + 500.0) + region) / cost_hertz;
     c->accuracy = 1.0;
     c->error_growth = 1.0;
@@ -160,7 +177,8 @@ struct job {
     struct tensor_strides x, y;
     struct weight_strides w;
     char *threads;
-    float *sums; /* [part][unit][x channel of a group][tap][vec] */
+    double *bias; /* or NULL */
+    float *sums;  /* [part][unit][x channel of a group][tap][vec] */
 };
 
 /* A member's item, and the band of output rows that it is at. */
@@ -327,6 +345,11 @@ static void run_units(struct item *item, struct range units, int64_t part)
     item->y_lanes = groups * p->y_group;
     item->sums = job->sums + (size_t)(part * s->units + units.begin) * (s->sums / sizeof(float));
     memset(item->sums, 0, s->sums * (size_t)item->units);
+    const int64_t first = units.begin * s->groups * p->y_group;
+    const struct range channels = {first, smaller(units.end * s->groups * p->y_group, p->y_channels)};
+    double *bias = job->bias ? job->bias + part * p->y_channels + first : NULL;
+    if (bias)
+        memset(bias, 0, (size_t)length(channels) * sizeof *bias);
     struct range lines = share(s->lines, part, s->parts);
     while (lines.begin < lines.end) {
         int64_t rest = lines.begin;
@@ -337,6 +360,9 @@ static void run_units(struct item *item, struct range units, int64_t part)
         const int64_t rows = smaller(smaller(s->band, length(lines)), p->out[1] - item->rows.begin);
         item->rows.end = item->rows.begin + rows;
         run_band(item, units.begin, rest / p->out[0], rest % p->out[0]);
+        if (bias) /* lines are whole rows, counted through all images */
+            falt_add_bias_pixels(p, job->kernels, job->operands->y, channels,
+                                 (struct range){lines.begin * p->out[2], (lines.begin + rows) * p->out[2]}, bias);
         lines.begin += rows;
     }
 }
@@ -406,12 +432,15 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
         .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
         .w = falt_weight_strides(p),
-        .threads = (char *)operands->workspace + sums_bytes(s),
+        .threads = (char *)operands->workspace + sums_bytes(s) + bias_bytes(p, s),
+        .bias = operands->diff_bias ? (double *)(void *)((char *)operands->workspace + sums_bytes(s)) : NULL,
         .sums = operands->workspace,
     };
     run_member(&job, member, members);
     falt_barrier(members);
     collect(&job, member, members);
+    if (job.bias)
+        falt_add_bias_parts(p, share(p->y_channels, member, members), s->parts, job.bias, operands->diff_bias);
 }
 
 const struct solver falt_solver_depthwise_weights = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_WEIGHTS, false, consider, NULL,

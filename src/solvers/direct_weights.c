@@ -669,7 +669,7 @@ static void run_item(struct item *item)
         }
     }
     if (bias && g->parts == 1)
-        falt_store_bias(p, channels, bias, job->operands->diff_bias);
+        falt_add_bias_parts(p, channels, 1, job->bias, job->operands->diff_bias);
     if (!g->exchanged)
         transpose_block(item, true);
 }
@@ -716,15 +716,6 @@ static void run_member(const struct job *job, int member, int members)
     }
 }
 
-static void add_bias_parts(const struct job *job, struct range channels)
-{
-    const int64_t apart = job->p->y_channels;
-    for (int64_t part = 1; part < job->g->parts; part++)
-        for (int64_t c = channels.begin; c < channels.end; c++)
-            job->bias[c] += job->bias[part * apart + c];
-    falt_store_bias(job->p, channels, job->bias + channels.begin, job->operands->diff_bias);
-}
-
 static void run(const struct problem *problem, const struct candidate *c, const struct kernels *kernels,
                 const struct operands *operands, int member, int members)
 {
@@ -747,7 +738,7 @@ static void run(const struct problem *problem, const struct candidate *c, const 
         falt_barrier(members);
         falt_add_parts(p, job.copies, g->parts, operands->w, member, members);
         if (job.bias)
-            add_bias_parts(&job, share(p->y_channels, member, members));
+            falt_add_bias_parts(p, share(p->y_channels, member, members), g->parts, job.bias, operands->diff_bias);
     }
 }
 
