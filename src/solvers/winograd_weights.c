@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "../arithmetic.h"
+#include "../bias.h"
 #include "../cost.h"
 #include "../panels.h"
 #include "../parallel.h"
@@ -57,6 +58,7 @@ struct gradient {
     int64_t segment;                                     /* channels first: tiles of one tile row that share a strip */
     size_t zeros, a, b, m, scratch, strip;               /* a thread's workspace, in bytes and in this order */
     size_t per_thread;                                   /* their sum */
+    size_t bias; /* bytes of the totals of the bias gradient, [part][y channel], where it is summed chunk by chunk */
 };
 
 _Static_assert(sizeof(struct gradient) <= SOLVER_STATE, "the solver's state must fit");
@@ -238,7 +240,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const struct winograd_transform *h = winograd_h(g->tile), *w = winograd_w(g->tile);
     const int64_t chunks = divide_up(divide_up(g->tiles, g->parts), g->chunk);
     c->threads = (int)smaller(r->threads, g->items);
-    c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts);
+    c->sums_bias = p->layout == FALT_CHANNELS_LAST && !p->transposed;
+    g->bias = c->sums_bias ? round_to_lines((size_t)(g->parts * p->y_channels) * sizeof(double)) : 0;
+    c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts) + g->bias;
     c->seconds = cycles / cost_hertz;
     c->accuracy = winograd_kinds[g->tile].weights_accuracy;
     c->error_growth = h->growth * w->growth;
@@ -272,6 +276,7 @@ struct job {
     struct weight_strides w;
     char *threads; /* their workspaces */
     float *copies; /* of w, one for each part, or NULL */
+    double *bias;  /* totals [part][y channel], or NULL */
 };
 
 /* A member's share of the work, and its workspace. */
@@ -281,6 +286,7 @@ struct item {
     struct range tiles, rows, columns; /* channels within the group */
     float *w;                          /* where the gradient goes: the caller's, or a part's copy */
     bool add;                          /* to what is there */
+    double *bias;                      /* totals of the part, or NULL */
     float *zeros, *a, *b, *m, *scratch, *strip;
     float *c[WINOGRAD_MAX_POINTS][GEMM_MAX_ROWS]; /* rows of M */
 };
@@ -448,6 +454,12 @@ static void run_block(const struct item *item, int64_t tiles, struct range rows,
         transpose_block(item, block, rows, columns, depth, true);
 }
 
+/* Pixels of all images before a row of tiles, these counted through all planes and images. */
+static int64_t pixels_before(const struct problem *p, const struct gradient *g, int64_t tile_row)
+{
+    return (tile_row / g->tiles_h * p->out[1] + tile_row % g->tiles_h * g->mh) * p->out[2];
+}
+
 static void run_item(const struct item *item)
 {
     const struct job *job = item->job;
@@ -456,6 +468,11 @@ static void run_item(const struct item *item)
     const int64_t x_first = item->group * p->x_group, y_first = item->group * p->y_group;
     const struct range x = g->exchanged ? item->columns : item->rows, y = g->exchanged ? item->rows : item->columns;
     const struct range x_channels = {x_first + x.begin, x_first + x.end}, y_channels = {y_first + y.begin, y_first + y.end};
+    /* The first of those that see the same channels of y. */
+    const bool first = (g->exchanged ? item->columns.begin : item->rows.begin) == 0;
+    double *bias = first && item->bias ? item->bias + y_channels.begin : NULL;
+    if (bias)
+        memset(bias, 0, (size_t)length(y_channels) * sizeof *bias);
     const int64_t chunks = divide_up(length(item->tiles), g->chunk);
     const int64_t row_tiles = divide_up(length(item->rows), job->kernels->gemm_rows[g->vectors]);
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
@@ -464,6 +481,11 @@ static void run_item(const struct item *item)
         float *block = item->scratch;
         transform(item, &job->y, tiles, y_channels, g->exchanged ? item->a : item->b, g->exchanged ? g->a_pitch : g->b_pitch,
                   g->exchanged ? g->a_point : g->b_point);
+        if (bias) /* of the rows of tiles that end in this chunk */
+            falt_add_bias_pixels(
+                p, job->kernels, job->operands->y, y_channels,
+                (struct range){pixels_before(p, g, tiles.begin / g->tiles_w), pixels_before(p, g, tiles.end / g->tiles_w)},
+                bias);
         for (int64_t depth = 0; depth < p->kernel[0]; depth++) {
             struct view view = job->x;
             view.first[0] += depth * p->dilation[0];
@@ -510,6 +532,7 @@ static void run_member(const struct job *job, int member, int members)
         item.group = rest % p->groups;
         const int64_t part = rest / p->groups;
         item.tiles = share(g->tiles, part, g->parts);
+        item.bias = job->bias ? job->bias + part * p->y_channels : NULL;
         item.w = job->copies ? job->copies + part * p->w_count : job->operands->w;
         item.add = p->accumulate && !job->copies;
         run_item(&item);
@@ -543,14 +566,17 @@ static void run(const struct problem *p, const struct candidate *c, const struct
               g->mw,
               transforms->gradient},
         .w = falt_weight_strides(p),
-        .threads = (char *)operands->workspace + falt_parts_size(p, g->parts),
+        .threads = (char *)operands->workspace + falt_parts_size(p, g->parts) + g->bias,
+        .bias = operands->diff_bias ? (double *)(void *)((char *)operands->workspace + falt_parts_size(p, g->parts)) : NULL,
         .copies = g->parts > 1 ? operands->workspace : NULL,
     };
     run_member(&job, member, members);
-    if (job.copies) {
+    if (job.copies || job.bias)
         falt_barrier(members);
+    if (job.copies)
         falt_add_parts(p, job.copies, g->parts, operands->w, member, members);
-    }
+    if (job.bias)
+        falt_add_bias_parts(p, share(p->y_channels, member, members), g->parts, job.bias, operands->diff_bias);
 }
 
 const struct solver falt_solver_winograd_weights = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_WEIGHTS, false, consider, NULL, run};
