@@ -12,8 +12,8 @@ void falt_bias_gradient(const struct problem *problem, const struct kernels *ker
                         int member, int members);
 
 /* The same in pieces, while they are in the cache, for channels last and not transposed: adds pixels of all images, counted
- * through, to a total for each of some channels. Of adjoining ranges, one after the other, all begin a tree where the one
- * before has ended its last: the bits are those of falt_bias_gradient. */
+ * through, to a total for each of some channels. Adjoining ranges begin with the tree that the one before has left: of a single
+ * part, one range after the other, the bits are those of falt_bias_gradient. */
 void falt_add_bias_pixels(const struct problem *problem, const struct kernels *kernels, const float *diff_dst,
                           struct range channels, struct range pixels, double *total);
 
