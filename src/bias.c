@@ -21,6 +21,12 @@ static void store(const struct problem *p, struct range channels, const double *
         diff_bias[channels.begin + c] = (float)((p->accumulate ? (double)diff_bias[channels.begin + c] : 0.0) + total[c]);
 }
 
+size_t falt_bias_size(const struct problem *p, int64_t parts)
+{
+    const bool pieces = p->layout == FALT_CHANNELS_LAST && !p->transposed;
+    return pieces ? round_to_lines((size_t)(parts * p->y_channels) * sizeof(double)) : 0;
+}
+
 void falt_add_bias_parts(const struct problem *p, struct range channels, int64_t parts, double *totals, float *diff_bias)
 {
     for (int64_t part = 1; part < parts; part++)

@@ -17,6 +17,9 @@ void falt_bias_gradient(const struct problem *problem, const struct kernels *ker
 void falt_add_bias_pixels(const struct problem *problem, const struct kernels *kernels, const float *diff_dst,
                           struct range channels, struct range pixels, double *total);
 
+/* Bytes of such totals, [part][channel]; 0 where the gradient cannot be summed in pieces. */
+size_t falt_bias_size(const struct problem *problem, int64_t parts);
+
 /* Some channels of diff_bias from totals [part][channel], which are added in order to those of the first part. */
 void falt_add_bias_parts(const struct problem *problem, struct range channels, int64_t parts, double *totals, float *diff_bias);
 

@@ -94,6 +94,7 @@ static inline size_t falt_with_slack(size_t size)
 /* The epilogue of a problem's output as kernels take it. */
 struct epilogue falt_epilogue(const struct problem *problem);
 
+/* Of x and y. */
 static inline double falt_tensor_bytes(const struct problem *problem)
 {
     return ((double)problem->x_count + (double)problem->y_count) * sizeof(float);

@@ -43,7 +43,7 @@ struct slices {
     bool strip;
     int64_t together, pitch; /* units of a strip, floats of its pixels */
     int64_t x_lines;         /* image rows of a strip, at most */
-    bool sums_bias;          /* band by band, while y is in the cache */
+    size_t bias;             /* bytes of the totals of the bias gradient, summed band by band, while y is in L2; 0: it is not */
     size_t sums;             /* bytes of one item's sums */
     size_t index, x_bytes, y_bytes, per_thread;
 };
@@ -82,12 +82,6 @@ static bool choose_workspace(const struct problem *p, struct slices *s)
 static size_t sums_bytes(const struct slices *s)
 {
     return round_to_lines(s->sums * (size_t)(s->parts * s->units));
-}
-
-/* Totals of the bias gradient, [part][y channel]. */
-static size_t bias_bytes(const struct problem *p, const struct slices *s)
-{
-    return s->sums_bias ? round_to_lines((size_t)(s->parts * p->y_channels) * sizeof(double)) : 0;
 }
 
 /* Cycles of one pixel and unit. */
@@ -135,16 +129,16 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
     s->pieces = divide_up(p->out[2], MOST_COLUMNS);
     s->lines = p->batch * p->out[0] * p->out[1] * s->pieces;
-    s->sums_bias = p->layout == FALT_CHANNELS_LAST && !p->transposed && s->pieces == 1;
+    const int64_t most = larger(1, smaller(s->lines, p->batch * p->out_pixels / LEAST_PIXELS));
+    s->parts = smaller(divide_up(WANTED_ITEMS, s->units), most);
+    s->bias = s->pieces == 1 ? falt_bias_size(p, s->parts) : 0; /* whose lines are whole rows */
     s->band = p->out[1];
     if (s->strip)
         s->band = smaller(s->band, divide_up(STRIP_FLOATS, smaller(p->out[2], MOST_COLUMNS) * s->pitch));
-    else if (s->sums_bias && p->out[2] > 0) /* whole chains */
+    else if (s->bias > 0) /* whole chains */
         s->band =
             smaller(s->band, divide_up(BAND_BYTES / (int64_t)sizeof(float), WINDOW_MAX_LINES * p->out[2] * p->y_channels) *
                                  WINDOW_MAX_LINES);
-    const int64_t most = larger(1, smaller(s->lines, p->batch * p->out_pixels / LEAST_PIXELS));
-    s->parts = smaller(divide_up(WANTED_ITEMS, s->units), most);
     if (!choose_workspace(p, s)) {
         snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
         return false;
@@ -154,8 +148,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const double pixels = (double)(p->batch * p->out_pixels) / (double)s->parts;
     const double region = r->threads > 1 ? (r->region + cost_barrier_seconds) * cost_hertz : 0.0;
     c->threads = (int)smaller(r->threads, items);
-    c->sums_bias = s->sums_bias;
-    c->workspace = sums_bytes(s) + bias_bytes(p, s) + s->per_thread * (size_t)c->threads;
+    c->sums_bias = s->bias > 0;
+    c->workspace = sums_bytes(s) + s->bias + s->per_thread * (size_t)c->threads;
     c->seconds = ((double)divide_up(items, r->threads) * (pixels * pixel_cycles(p, s) + 500.0) + region) / cost_hertz;
     c->accuracy = 1.0;
     c->error_growth = 1.0;
@@ -360,7 +354,7 @@ static void run_units(struct item *item, struct range units, int64_t part)
         const int64_t rows = smaller(smaller(s->band, length(lines)), p->out[1] - item->rows.begin);
         item->rows.end = item->rows.begin + rows;
         run_band(item, units.begin, rest / p->out[0], rest % p->out[0]);
-        if (bias) /* lines are whole rows, counted through all images */
+        if (bias) /* lines are counted through all images */
             falt_add_bias_pixels(p, job->kernels, job->operands->y, channels,
                                  (struct range){lines.begin * p->out[2], (lines.begin + rows) * p->out[2]}, bias);
         lines.begin += rows;
@@ -432,7 +426,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
         .y = falt_tensor_strides(p, p->y_channels, p->out_pixels),
         .w = falt_weight_strides(p),
-        .threads = (char *)operands->workspace + sums_bytes(s) + bias_bytes(p, s),
+        .threads = (char *)operands->workspace + sums_bytes(s) + s->bias,
         .bias = operands->diff_bias ? (double *)(void *)((char *)operands->workspace + sums_bytes(s)) : NULL,
         .sums = operands->workspace,
     };

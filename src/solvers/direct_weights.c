@@ -64,8 +64,7 @@ struct gradient {
     int64_t slots, width;                               /* the x strip: image rows, pixels of each */
     size_t x_bytes, y_bytes, segments, places, scratch; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;                                  /* their sum */
-    bool sums_bias;                                     /* chunk by chunk, while y is in L2 */
-    size_t bias;                                        /* bytes of its totals, shared by all threads */
+    size_t bias; /* bytes of the totals of the bias gradient, summed chunk by chunk, while y is in L2; 0: it is not */
 };
 
 _Static_assert(sizeof(struct gradient) <= SOLVER_STATE, "the solver's state must fit");
@@ -299,9 +298,8 @@ static bool consider(const struct problem *problem, const struct resources *r, s
     const double floats = (double)(range_rows(g, g->row_ranges) + range_columns(g, g->column_ranges));
     g->asks = p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && /* and L2 has room for it */
               floats * (double)g->chunk * (double)g->span * sizeof(float) <= (double)r->cpu->l2;
-    g->sums_bias = p->layout == FALT_CHANNELS_LAST && !p->transposed;
-    g->bias = g->sums_bias ? round_to_lines((size_t)(g->parts * p->y_channels) * sizeof(double)) : 0;
-    c->sums_bias = g->sums_bias;
+    g->bias = falt_bias_size(p, g->parts);
+    c->sums_bias = g->bias > 0;
     c->threads = (int)smaller(r->threads, g->items);
     c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts) + g->bias;
     c->seconds = cycles / cost_hertz;
@@ -541,7 +539,7 @@ static void look_ahead(struct item *item, struct range units, bool last)
     const int64_t v = larger(origin(p, 2, unit.q.begin), 0), x = ((unit.n * p->in[0] + z) * p->in[1] + h) * p->in[2] + v;
     const int64_t pixels = g->pieces > 1 ? item->steps * p->stride[2] : length(units) * p->stride[1] * p->in[2];
     enum { LINE = 16 };
-    const bool narrow = job->x.pixel < LINE;
+    const bool narrow = job->x.pixel < LINE; /* then by lines, not by pixels */
     item->x_coming = (struct coming){job->operands->x + item->group * p->x_group + x * job->x.pixel,
                                      narrow ? pixels * job->x.pixel / LINE : pixels, narrow ? LINE : job->x.pixel};
 }
@@ -558,13 +556,18 @@ static struct outer_ahead ask_for(const struct coming *coming, bool back, int64_
                                 larger(1, steps * pieces / coming->pixels)};
 }
 
-static void run_tile(const struct item *item, int64_t row_tile, int64_t column_tile, int64_t line, bool add)
+/* Of the item's rows and columns of tiles, counted from its first. */
+struct tile {
+    int64_t row, column;
+    struct range rows, columns;
+};
+
+static void run_tile(const struct item *item, const struct tile *tile, int64_t line, bool add)
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
     const struct gradient *g = job->g;
-    const struct range rows = share(g->rows, row_tile, g->row_tiles);
-    const struct range columns = {column_tile * g->nr, smaller((column_tile + 1) * g->nr, g->columns)};
+    const struct range rows = tile->rows, columns = tile->columns;
     float *c[GEMM_MAX_ROWS];
     for (int64_t row = rows.begin; row < rows.end; row++) {
         c[row - rows.begin] =
@@ -575,24 +578,25 @@ static void run_tile(const struct item *item, int64_t row_tile, int64_t column_t
     }
     const int64_t x_row = g->exchanged ? columns.begin : rows.begin, y_row = g->exchanged ? rows.begin : columns.begin;
     const int64_t first = rows.begin - (g->merged ? 0 : item->rows.begin);
-    const int64_t panel = (columns.begin - item->columns.begin) / g->nr * item->panel;
+    const int64_t panel = tile->column * item->panel;
     const float *x =
         g->x_strip ? item->x_strip + (g->exchanged ? panel : first) : job->operands->x + item->group * p->x_group + x_row;
     const float *y =
         g->y_strip ? item->y_strip + (g->exchanged ? first : panel) : job->operands->y + item->group * p->y_group + y_row;
     const ptrdiff_t x_step = p->stride[2] * item->x_pitch, y_step = item->y_pitch;
-    /* The tiles of a column ask for the next one, which is in strips; those of a row for themselves in the next chunk. */
+    /* A: the same rows in the next chunk, by all tiles of the row. B: the next column, by all tiles of this one; behind the
+     * last the first of the next chunk; where B is in a strip, of which all columns are filled at once, this one in the next
+     * chunk. */
     const int64_t lines = length(item->lines), tap = line - item->lines.begin;
     const bool strip = g->exchanged ? g->x_strip : g->y_strip, back = !strip && columns.end < item->columns.end;
     const int64_t next = strip ? columns.begin : back ? columns.end : item->columns.begin;
     struct outer_ahead a_ahead = {NULL, 0, 0}, b_ahead = {NULL, 0, 0};
     if (!item->last)
-        a_ahead =
-            ask_for(g->exchanged ? &item->y_coming : &item->x_coming, false, g->merged ? 0 : rows.begin,
-                    (column_tile - item->column_tiles.begin) * lines + tap, length(item->column_tiles) * lines, item->steps);
+        a_ahead = ask_for(g->exchanged ? &item->y_coming : &item->x_coming, false, g->merged ? 0 : rows.begin,
+                          tile->column * lines + tap, length(item->column_tiles) * lines, item->steps);
     if (!item->last || back)
-        b_ahead = ask_for(g->exchanged ? &item->x_coming : &item->y_coming, back, next,
-                          (row_tile - item->row_tiles.begin) * lines + tap, length(item->row_tiles) * lines, item->steps);
+        b_ahead = ask_for(g->exchanged ? &item->x_coming : &item->y_coming, back, next, tile->row * lines + tap,
+                          length(item->row_tiles) * lines, item->steps);
     const struct outer_args args = {
         .a = g->exchanged ? y : x,
         .b = g->exchanged ? x : y,
@@ -659,9 +663,14 @@ static void run_item(struct item *item)
         look_ahead(item, units, chunk == item->chunks.end - 1);
         prepare_chunk(item, units);
         for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++)
-            for (int64_t i = item->row_tiles.begin; i < item->row_tiles.end; i++)
+            for (int64_t i = item->row_tiles.begin; i < item->row_tiles.end; i++) {
+                const struct tile tile = {.row = i - item->row_tiles.begin,
+                                          .column = j - item->column_tiles.begin,
+                                          .rows = share(g->rows, i, g->row_tiles),
+                                          .columns = {j * g->nr, smaller((j + 1) * g->nr, g->columns)}};
                 for (int64_t line = item->lines.begin; line < item->lines.end; line++)
-                    run_tile(item, i, j, line, add);
+                    run_tile(item, &tile, line, add);
+            }
         if (bias) {
             const struct unit from = unit_of(p, g, units.begin), to = unit_of(p, g, units.end);
             falt_add_bias_pixels(p, job->kernels, job->operands->y, channels,

@@ -58,7 +58,7 @@ struct gradient {
     int64_t segment;                                     /* channels first: tiles of one tile row that share a strip */
     size_t zeros, a, b, m, scratch, strip;               /* a thread's workspace, in bytes and in this order */
     size_t per_thread;                                   /* their sum */
-    size_t bias; /* bytes of the totals of the bias gradient, [part][y channel], where it is summed chunk by chunk */
+    size_t bias; /* bytes of the totals of the bias gradient, summed chunk by chunk; 0: it is not */
 };
 
 _Static_assert(sizeof(struct gradient) <= SOLVER_STATE, "the solver's state must fit");
@@ -240,8 +240,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const struct winograd_transform *h = winograd_h(g->tile), *w = winograd_w(g->tile);
     const int64_t chunks = divide_up(divide_up(g->tiles, g->parts), g->chunk);
     c->threads = (int)smaller(r->threads, g->items);
-    c->sums_bias = p->layout == FALT_CHANNELS_LAST && !p->transposed;
-    g->bias = c->sums_bias ? round_to_lines((size_t)(g->parts * p->y_channels) * sizeof(double)) : 0;
+    g->bias = falt_bias_size(p, g->parts);
+    c->sums_bias = g->bias > 0;
     c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts) + g->bias;
     c->seconds = cycles / cost_hertz;
     c->accuracy = winograd_kinds[g->tile].weights_accuracy;
@@ -501,6 +501,8 @@ static void run_item(const struct item *item)
                 }
         }
     }
+    if (bias && g->parts == 1)
+        falt_add_bias_parts(p, y_channels, 1, job->bias, job->operands->diff_bias);
 }
 
 /* The last index runs over columns: neighbours read the same rows. */
@@ -571,12 +573,12 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .copies = g->parts > 1 ? operands->workspace : NULL,
     };
     run_member(&job, member, members);
-    if (job.copies || job.bias)
+    if (job.copies) {
         falt_barrier(members);
-    if (job.copies)
         falt_add_parts(p, job.copies, g->parts, operands->w, member, members);
-    if (job.bias)
-        falt_add_bias_parts(p, share(p->y_channels, member, members), g->parts, job.bias, operands->diff_bias);
+        if (job.bias)
+            falt_add_bias_parts(p, share(p->y_channels, member, members), g->parts, job.bias, operands->diff_bias);
+    }
 }
 
 const struct solver falt_solver_winograd_weights = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_WEIGHTS, false, consider, NULL, run};
