@@ -297,7 +297,8 @@ typedef struct falt_cpu {
     falt_isa isa;        /* the best that this CPU and this build have, after FALTUNG_ISA */
     uint32_t isas;       /* bit (1 << isa) for each usable one, FALTUNG_ISA not applied */
     int32_t threads;     /* what options.threads == 0 means now */
-    int64_t l1d, l2, l3; /* bytes: one core's L1 data cache and L2, the L3 it shares; a guess where the system does not tell */
+    int64_t l1d, l2, l3; /* bytes: one core's L1 data cache and L2, the L3 it shares, of which no more than 16 MiB for each core
+                          * that can be seen; a guess where the system does not tell */
     char name[64];       /* of the processor, "" where unknown */
 } falt_cpu;
 

@@ -33,8 +33,10 @@ static void detect(void)
     detected.features = falt_cpu_features(detected.name);
     detected.l1d = or_else(falt_system_cache(1), 32 << 10);
     detected.l2 = or_else(falt_system_cache(2), 512 << 10);
-    detected.l3 = or_else(falt_system_cache(3), 8 << 20);
     detected.cores = (int)or_else(falt_system_cores(), 1);
+    /* A guest sees few of the cores that share an L3 with it; none has more for each of its cores. */
+    const int64_t most = (int64_t)detected.cores * (16 << 20), l3 = or_else(falt_system_cache(3), 8 << 20);
+    detected.l3 = l3 < most ? l3 : most;
     const char *cap = getenv("FALTUNG_ISA");
     detected.cap = cap ? isa_named(cap) : FALT_ISA_AUTO;
 }
