@@ -35,10 +35,10 @@ struct direct {
     int64_t block;        /* units in a block, at most */
     int64_t pixel_ranges, panel_ranges;
     bool strip;
-    bool stream;                             /* the output outgrows the caches, and the channels of its pixels are neighbours */
-    bool asks;                               /* the input is in memory: tiles ask for the next one's */
-    bool flat;                               /* all pixels are evenly spaced, over the ends of rows, too: tiles are alike */
-    bool edges;                              /* some windows reach out of the image, and no strip has the padding for them */
+    bool stream; /* the output outgrows the caches, and the channels of its pixels are neighbours */
+    bool asks;   /* the input is in memory, and hardware finds no pages to go along in it: tiles ask for the next one's */
+    bool flat;   /* all pixels are evenly spaced, over the ends of rows, too: tiles are alike */
+    bool edges;  /* some windows reach out of the image, and no strip has the padding for them */
     int64_t strip_width, strip_height;       /* pixels of one depth slice of the strip */
     size_t zeros, strip_bytes, table, tiles; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;                       /* their sum */
@@ -205,8 +205,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         snprintf(reason, SOLVER_REASON, "a row of the input with its padding is out of all proportion to the image");
         return false;
     }
-    d->stream = falt_outgrows(p, r->cpu) && p->y.c == 1;
-    d->asks = falt_outgrows(p, r->cpu) && !d->strip;
+    /* A pixel's channels all go the same way: a line here and there past the caches is slow. */
+    d->stream = falt_outgrows(p, r->cpu) && p->y.c == 1 && d->panels.nr % (SOLVER_ALIGN / (int64_t)sizeof(float)) == 0;
+    d->asks = falt_outgrows(p, r->cpu) && !d->strip && p->x_channels * (int64_t)sizeof(float) < 4096;
     c->threads = (int)(d->pixel_ranges * d->panel_ranges);
     c->workspace = d->per_thread * (size_t)c->threads;
     c->seconds = cycles / cost_hertz;
