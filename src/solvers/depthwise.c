@@ -57,6 +57,7 @@ struct depthwise {
     int64_t tiles;                   /* what a unit is cut into for threads: rows, columns, tiles or blocks of all planes */
     bool strip;                      /* what a block sees is copied into the thread's scratch first */
     int64_t together;                /* units that share a strip; its pixels have so many vectors */
+    bool across;                     /* all units of a tile before the tile below, else all tiles of a unit first */
     bool asks;                       /* x and y are more than the shared cache: blocks ask for the next one's rows */
     bool stream;                     /* the output outgrows the caches, and a vector is a cache line */
     int64_t strip_pitch, strip_rows; /* pixels of a strip's row; rows for each position in kernel depth */
@@ -82,11 +83,8 @@ struct lanes {
 _Static_assert(sizeof(struct depthwise) <= SOLVER_STATE, "the solver's state must fit");
 
 enum {
-    FEW_WAYS = 16,       /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
-    STRIP_CHANNELS = 64, /* at once, of pixels that lie in pages of their own */
-    /* Where the lines of so few pixels fit L1 together, loads have the same last twelve bits of their addresses as stores that
-     * wait for the cache, and have to wait for them: all units of a tile go before the next tile. */
-    APART_WAYS = 32
+    FEW_WAYS = 16,      /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
+    STRIP_CHANNELS = 64 /* at once, of pixels that lie in pages of their own */
 };
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
@@ -176,6 +174,22 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     }
 }
 
+/* Of those that a tile sees, to it and the tile above it together. */
+static bool most_rows_new(const struct problem *p)
+{
+    return p->dilation[1] > 1 || 2 * p->stride[1] >= p->kernel[1];
+}
+
+/* Whether all units of a tile go before the tile below. Tiles that go down unit by unit find the rows they share in L1, if it
+ * keeps a tile's window: of pixels powers of two apart it does not, and their loads have the same last twelve bits of their
+ * addresses as stores that wait for the cache, and have to wait for them. Where most rows are new to a tile and come from
+ * beyond L2, prefetchers that see whole pixels are worth more than the rest. */
+static bool goes_across(const struct problem *p, const struct depthwise *d, bool beyond)
+{
+    const int64_t window = d->lines * ((d->tile - 1) * d->stride + d->width) + d->taps * d->tile;
+    return 4 * window > 3 * d->ways || (beyond && most_rows_new(p));
+}
+
 /* Vectors of channels, of pixels that are in channels-last order or will be. */
 static bool consider_channels(const struct problem *p, const struct resources *r, struct depthwise *d,
                               char reason[SOLVER_REASON])
@@ -199,6 +213,12 @@ static bool consider_channels(const struct problem *p, const struct resources *r
         r->cpu->l1d / larger(64, smaller(4096, apart & -apart)); /* the largest power of two that divides it, up to a page */
     choose_window(p, r, d);
     choose_height(r, d, p->out[2]);
+    const bool beyond = falt_tensor_bytes(p) > 0.75 * (double)r->cpu->l2 * (double)r->threads;
+    if (beyond && most_rows_new(p) && (size_t)vec * sizeof(float) >= SOLVER_ALIGN) { /* which come in shorter bursts */
+        d->height = DEPTHWISE_SHORT;
+        d->tile = r->kernels->depthwise_rows[DEPTHWISE_SHORT];
+    }
+    d->across = goes_across(p, d, beyond);
     const bool last = p->layout == FALT_CHANNELS_LAST;
     const bool whole = d->kind == DEPTHWISE_CHANNELS && p->groups % vec == 0 && !p->circular;
     d->strip = !last || (whole && p->kernel[1] > 1 && d->ways <= FEW_WAYS && (size_t)vec * sizeof(float) < SOLVER_ALIGN);
@@ -390,7 +410,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     const struct way_to_cut columns = {planes * d->row_tiles, d->units, (double)p->out[1] / down,
                                        (double)p->out[1] * pixel * cost_seam_line};
     /* Only where each unit goes down a column of tiles by itself do prefetchers learn to go on beyond the seam. */
-    const bool down_columns = d->down == 1 && d->ways > APART_WAYS && (size_t)d->vec * sizeof(float) >= SOLVER_ALIGN;
+    const bool down_columns = d->down == 1 && !d->across && (size_t)d->vec * sizeof(float) >= SOLVER_ALIGN;
     struct way_to_cut rows = {planes * p->out[1], d->units, (double)d->row_tiles / down,
                               down_columns ? (double)d->row_tiles * cost_seam_column : 0.0};
     if (p->y.pixel[2] != p->y_channels) { /* a phase of several: each thread stays in its part of the image in all of them */
@@ -909,7 +929,7 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         .unit_bias = unit_y,
         .unit_c = unit_y,
         .down_c = p->y.pixel[1],
-        .across = d->ways <= APART_WAYS,
+        .across = d->across,
         .asks = d->asks,
         .stream = job->stream,
         .epilogue = job->epilogue,
