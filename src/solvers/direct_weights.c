@@ -9,7 +9,8 @@
  *              14  |  tile   |  tile   |               of segments, one for each row and tap, through the rows. Padding makes
  *                   +---------+---------+---            segments shorter.
  *
- * A tile comes out as [x channel][y channel] and passes through a scratch block, which is transposed into w[o][...] in the end.
+ * A tile comes out as [x channel][y channel] and passes through a scratch block, which is transposed into w[o][...]: a block of
+ * some rows and one column of tiles, in L2, where one chunk is all that an item sees, else all of the item in the end.
  * Where x channels are neighbours in w (OHWI, 1x1) the operands are exchanged instead: x has the vectors, and tiles lie in w as
  * they are.
  *
@@ -56,6 +57,8 @@ struct gradient {
     int64_t rows, columns; /* of one group and line */
     int64_t lines;         /* taps, or with merged rows kernel rows */
     int64_t row_tiles, column_tiles;
+    int64_t block;         /* tiles of rows that go through all columns together */
+    bool once;             /* items are one chunk, and a block of one column of tiles is transposed at once */
     int64_t pieces, span;  /* of an output row; pixels of a piece, at most */
     int64_t units;         /* pieces of all output rows of all images */
     int64_t chunks, chunk; /* their number; units of one, at most */
@@ -238,6 +241,25 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
     return least + (r->threads > 1 ? r->region * cost_hertz : 0.0);
 }
 
+/* Of rows whose part of A stays in L2 for all columns; vectors that are but part of a line multiply too little for it to
+ * matter. Items that ask for what comes from memory count on a single block, and on L2 to hold all of a chunk. */
+static void choose_block(const struct problem *p, const struct resources *r, struct gradient *g)
+{
+    enum { LINE = 64 / sizeof(float) };
+    const double l2 = (double)r->cpu->l2 / sizeof(float), pixels = (double)g->chunk * (double)g->span; /* in floats */
+    const double rows = (double)range_rows(g, g->row_ranges), columns = (double)range_columns(g, g->column_ranges);
+    const double a = rows * pixels, c = rows * (double)(divide_up(g->lines, g->line_ranges) * g->nr);
+    g->asks = p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && (rows + columns) * pixels <= l2;
+    g->once = !g->exchanged && g->chunks <= g->parts;
+    double blocks = 0.0;
+    if (g->vec >= LINE && a > l2 / 4.0)
+        blocks = a / (l2 / 8.0);
+    if (g->once && c > (blocks + 1.0) * l2 / 4.0)
+        blocks = c / (l2 / 4.0);
+    const int64_t tiles = divide_up(g->row_tiles, g->row_ranges);
+    g->block = g->asks || g->merged ? tiles : blocks < (double)tiles ? divide_up(tiles, (int64_t)blocks + 1) : 1;
+}
+
 static bool choose_workspace(const struct problem *p, struct gradient *g)
 {
     const int64_t rows = range_rows(g, g->row_ranges), columns = range_columns(g, g->column_ranges);
@@ -261,7 +283,9 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
     }
     const double y_floats = g->y_strip ? (double)y_pixels(g) * y : 0.0;
     const double entries = lines * (double)g->chunk;
-    const double block = g->exchanged ? 0.0 : lines * (double)rows * (double)(divide_up(columns, g->vec) * g->vec);
+    const int64_t together = g->once ? smaller(rows, g->block * divide_up(g->rows, g->row_tiles)) : rows;
+    const int64_t beside = g->once ? smaller(columns, g->nr) : columns;
+    const double block = g->exchanged ? 0.0 : lines * (double)together * (double)(divide_up(beside, g->vec) * g->vec);
     if (y_floats > 1e15 || entries > 1e15 || block > 1e15 || (double)p->w_count * (double)g->parts > 1e15)
         return false;
     g->x_bytes = round_to_lines((size_t)x_floats * sizeof(float));
@@ -291,13 +315,12 @@ static bool consider(const struct problem *problem, const struct resources *r, s
     g->x_strip = g->merged || needs_strip(p, g, p->x_channels * p->stride[2], p->in_pixels);
     g->y_strip = needs_strip(p, g, p->y_channels, p->out_pixels);
     const double cycles = choose_ranges(p, r, g, step);
+    if (g->items > 0)
+        choose_block(p, r, g);
     if (g->items == 0 || !choose_workspace(p, g)) {
         snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
         return false;
     }
-    const double floats = (double)(range_rows(g, g->row_ranges) + range_columns(g, g->column_ranges));
-    g->asks = p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && /* and L2 has room for it */
-              floats * (double)g->chunk * (double)g->span * sizeof(float) <= (double)r->cpu->l2;
     g->bias = falt_bias_size(p, g->parts);
     c->sums_bias = g->bias > 0;
     c->threads = (int)smaller(r->threads, g->items);
@@ -347,12 +370,13 @@ struct item {
     bool add;          /* to what is there */
     float *x_strip, *y_strip, *scratch;
     struct outer_segment *segments;
-    int64_t *counts;          /* of segments, for each line */
-    int64_t pitch;            /* floats from one row of the scratch block to the next */
-    int64_t x_pitch, y_pitch; /* and from one pixel to the next */
-    int64_t panel;            /* and from one column tile to the next, of operand B in a strip */
-    int64_t steps;            /* pixels of the chunk */
-    bool last;                /* of the item */
+    int64_t *counts;                        /* of segments, for each line */
+    struct range block_rows, block_columns; /* what the scratch block holds */
+    int64_t pitch;                          /* floats from one of its rows to the next */
+    int64_t x_pitch, y_pitch;               /* and from one pixel to the next */
+    int64_t panel;                          /* and from one column tile to the next, of operand B in a strip */
+    int64_t steps;                          /* pixels of the chunk */
+    bool last;                              /* of the item */
     struct coming x_coming, y_coming;
 };
 
@@ -501,15 +525,34 @@ static void prepare_chunk(const struct item *item, struct range units)
     }
 }
 
-/* The row of the scratch block for a row of A and a line: as they lie in w[o], without what belongs to other items. */
-static int64_t scratch_row(const struct item *item, int64_t row, int64_t line)
+/* Where rows of A go, of a line and columns from `column` on: into w or into the scratch block, whose rows are as they lie in
+ * w[o], without what it does not hold. */
+static void aim(const struct item *item, struct range rows, int64_t line, int64_t column, float *c[GEMM_MAX_ROWS])
 {
-    const struct problem *p = item->job->p;
-    line -= item->lines.begin;
-    if (p->weights_layout == FALT_OHWI)
-        return line * length(item->rows) + row - item->rows.begin;
-    const int64_t width = item->job->g->merged ? p->kernel[2] : 1;
-    return (row % p->x_group - item->x.begin) * length(item->lines) * width + line * width + row / p->x_group;
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    const int64_t tap = line - item->lines.begin, lines = length(item->lines);
+    const bool last = p->weights_layout == FALT_OHWI;
+    float *to = item->scratch + column - item->block_columns.begin;
+    ptrdiff_t step = (last ? 1 : lines) * item->pitch;
+    if (g->exchanged) {
+        to = item->w + (item->group * p->y_group + rows.begin) * job->w.o + line * job->w.t + column;
+        step = job->w.o;
+    } else if (!g->merged) {
+        const int64_t row = rows.begin - item->block_rows.begin;
+        to += last ? (tap * length(item->block_rows) + row) * item->pitch : (row * lines + tap) * item->pitch;
+    }
+    if (!g->merged) { /* evenly spaced: this is called for each tile, and divisions take long */
+        for (int64_t row = 0; row < length(rows); row++, to += step)
+            c[row] = to;
+        return;
+    }
+    for (int64_t row = rows.begin; row < rows.end; row++) {
+        const int64_t merged = last ? tap * length(item->block_rows) + row
+                                    : row % p->x_group * lines * p->kernel[2] + tap * p->kernel[2] + row / p->x_group;
+        c[row - rows.begin] = to + merged * item->pitch;
+    }
 }
 
 /* Counted through all images; of the unit behind the last, their number. */
@@ -569,13 +612,10 @@ static void run_tile(const struct item *item, const struct tile *tile, int64_t l
     const struct gradient *g = job->g;
     const struct range rows = tile->rows, columns = tile->columns;
     float *c[GEMM_MAX_ROWS];
-    for (int64_t row = rows.begin; row < rows.end; row++) {
-        c[row - rows.begin] =
-            g->exchanged ? item->w + (item->group * p->y_group + row) * job->w.o + line * job->w.t + columns.begin
-                         : item->scratch + scratch_row(item, row, line) * item->pitch + columns.begin - item->columns.begin;
-        if (g->exchanged) /* w, unlike scratch, may be in memory */
-            prefetch(c[row - rows.begin], length(columns));
-    }
+    aim(item, rows, line, columns.begin, c);
+    if (g->exchanged && add) /* w, unlike scratch, may be in memory */
+        for (int64_t row = 0; row < length(rows); row++)
+            prefetch(c[row], length(columns));
     const int64_t x_row = g->exchanged ? columns.begin : rows.begin, y_row = g->exchanged ? rows.begin : columns.begin;
     const int64_t first = rows.begin - (g->merged ? 0 : item->rows.begin);
     const int64_t panel = tile->column * item->panel;
@@ -620,26 +660,57 @@ static void transpose_block(const struct item *item, bool store)
     const struct problem *p = job->p;
     const struct gradient *g = job->g;
     const int64_t width = g->merged ? p->kernel[2] : 1, lines = length(item->lines);
-    int64_t runs = 1, each = lines * length(item->rows), apart = 0, first; /* pieces of w[o] that are contiguous in both */
+    const struct range rows = item->block_rows;
+    int64_t runs = 1, each = lines * length(item->block_rows), apart = 0,
+            first; /* pieces of w[o] that are contiguous in both */
     if (p->weights_layout == FALT_OHWI) {
-        first = item->lines.begin * g->rows + item->rows.begin;
-        if (length(item->rows) < g->rows)
-            runs = lines, each = length(item->rows), apart = g->rows;
+        first = item->lines.begin * g->rows + item->block_rows.begin;
+        if (length(item->block_rows) < g->rows)
+            runs = lines, each = length(item->block_rows), apart = g->rows;
     } else {
-        first = item->x.begin * p->taps + item->lines.begin * width;
+        first = (g->merged ? 0 : rows.begin) * p->taps + item->lines.begin * width;
         if (lines < g->lines)
-            runs = length(item->x), each = lines * width, apart = p->taps;
+            runs = g->merged ? p->x_group : length(rows), each = lines * width, apart = p->taps;
     }
-    float *w = item->w + (item->group * p->y_group + item->columns.begin) * job->w.o + first;
+    float *w = item->w + (item->group * p->y_group + item->block_columns.begin) * job->w.o + first;
     /* A vector of columns at a time: as many streams through w as the cache has room for. */
-    for (int64_t n = 0; n < length(item->columns); n += g->vec, w += g->vec * job->w.o) {
-        const int64_t columns = smaller(g->vec, length(item->columns) - n);
+    for (int64_t n = 0; n < length(item->block_columns); n += g->vec, w += g->vec * job->w.o) {
+        const int64_t columns = smaller(g->vec, length(item->block_columns) - n);
         for (int64_t i = 0; i < runs; i++) {
             float *block = item->scratch + i * each * item->pitch + n;
             if (store)
                 job->kernels->transpose(block, item->pitch, each, columns, w + i * apart, job->w.o);
             else
                 job->kernels->transpose(w + i * apart, job->w.o, columns, each, block, item->pitch);
+        }
+    }
+}
+
+/* All tiles of a chunk: for each block of rows all columns. */
+static void run_tiles(struct item *item, bool add)
+{
+    const struct gradient *g = item->job->g;
+    for (int64_t end, begin = item->row_tiles.begin; begin < item->row_tiles.end; begin = end) {
+        end = smaller(begin + g->block, item->row_tiles.end);
+        for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++) {
+            const struct range columns = {j * g->nr, smaller((j + 1) * g->nr, g->columns)};
+            if (g->once) {
+                item->block_rows =
+                    (struct range){share(g->rows, begin, g->row_tiles).begin, share(g->rows, end - 1, g->row_tiles).end};
+                item->block_columns = columns;
+                if (add)
+                    transpose_block(item, false);
+            }
+            for (int64_t i = begin; i < end; i++) {
+                const struct tile tile = {.row = i - item->row_tiles.begin,
+                                          .column = j - item->column_tiles.begin,
+                                          .rows = share(g->rows, i, g->row_tiles),
+                                          .columns = columns};
+                for (int64_t line = item->lines.begin; line < item->lines.end; line++)
+                    run_tile(item, &tile, line, add);
+            }
+            if (g->once)
+                transpose_block(item, true);
         }
     }
 }
@@ -655,22 +726,16 @@ static void run_item(struct item *item)
     double *bias = first && item->bias ? item->bias + channels.begin : NULL;
     if (bias)
         memset(bias, 0, (size_t)length(channels) * sizeof *bias);
-    if (item->add && !g->exchanged)
+    item->block_rows = item->rows;
+    item->block_columns = item->columns;
+    if (item->add && !g->exchanged && !g->once)
         transpose_block(item, false);
     for (int64_t chunk = item->chunks.begin; chunk < item->chunks.end; chunk++) {
         const bool add = item->add || chunk > item->chunks.begin;
         const struct range units = share(g->units, chunk, g->chunks);
         look_ahead(item, units, chunk == item->chunks.end - 1);
         prepare_chunk(item, units);
-        for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++)
-            for (int64_t i = item->row_tiles.begin; i < item->row_tiles.end; i++) {
-                const struct tile tile = {.row = i - item->row_tiles.begin,
-                                          .column = j - item->column_tiles.begin,
-                                          .rows = share(g->rows, i, g->row_tiles),
-                                          .columns = {j * g->nr, smaller((j + 1) * g->nr, g->columns)}};
-                for (int64_t line = item->lines.begin; line < item->lines.end; line++)
-                    run_tile(item, &tile, line, add);
-            }
+        run_tiles(item, add);
         if (bias) {
             const struct unit from = unit_of(p, g, units.begin), to = unit_of(p, g, units.end);
             falt_add_bias_pixels(p, job->kernels, job->operands->y, channels,
@@ -679,7 +744,7 @@ static void run_item(struct item *item)
     }
     if (bias && g->parts == 1)
         falt_add_bias_parts(p, channels, 1, job->bias, job->operands->diff_bias);
-    if (!g->exchanged)
+    if (!g->exchanged && !g->once)
         transpose_block(item, true);
 }
 
@@ -717,7 +782,7 @@ static void run_member(const struct job *job, int member, int members)
         item.x_pitch = g->x_strip ? x_strip : job->x.pixel;
         item.y_pitch = !g->y_strip ? job->y.pixel : g->exchanged ? strip_pitch(length(item.y)) : g->nr;
         item.panel = (g->exchanged ? x_pixels(g) : y_pixels(g)) * g->nr;
-        item.pitch = divide_up(length(item.columns), g->vec) * g->vec;
+        item.pitch = g->once ? g->nr : divide_up(length(item.columns), g->vec) * g->vec;
         item.bias = job->bias ? job->bias + part * p->y_channels : NULL;
         item.w = job->copies ? job->copies + part * p->w_count : job->operands->w;
         item.add = p->accumulate && !job->copies;
