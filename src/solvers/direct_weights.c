@@ -151,6 +151,7 @@ static void choose_chunks(const struct problem *p, struct gradient *g)
     while (even[i] < MOST_PARTS && (double)even[i] * tiles < WANTED_TILES)
         i++;
     g->parts = smaller(g->chunks, even[i]);
+    g->once = !g->exchanged && g->chunks == g->parts;
 }
 
 /* Floats from one pixel of a strip to the next: whole cache lines, and not so many that all pixels meet in one cache set. */
@@ -207,7 +208,7 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     const double block = rows * columns * lines * sizeof(float);
     /* A block that is larger than its share of L2 travels for each chunk, and once more if it is to be transposed. */
     const double updates = (double)g->chunks / (double)g->parts - (g->exchanged ? 1.0 : 0.0);
-    const double again = block > (double)r->cpu->l2 / 4.0 ? updates : 0.0;
+    const double again = !g->once && block > (double)r->cpu->l2 / 4.0 ? updates : 0.0;
     const double streams = g->exchanged ? 0.0 : 100.0 * columns; /* each begins with misses */
     return compute + input + streams + block * (2.0 * again + 1.0) / cost_l3_bytes;
 }
@@ -250,7 +251,6 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const double rows = (double)range_rows(g, g->row_ranges), columns = (double)range_columns(g, g->column_ranges);
     const double a = rows * pixels, c = rows * (double)(divide_up(g->lines, g->line_ranges) * g->nr);
     g->asks = p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && (rows + columns) * pixels <= l2;
-    g->once = !g->exchanged && g->chunks <= g->parts;
     double blocks = 0.0;
     if (g->vec >= LINE && a > l2 / 4.0)
         blocks = a / (l2 / 8.0);
@@ -299,11 +299,13 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
 
 /* Channels that are not contiguous are; and pixels that meet in few sets of L1. Where they meet in a single one, each of a
  * tile's lines comes from L2; tiles of narrow vectors have so few multiply-adds for a line that a few sets do not serve them
- * either. */
-static bool needs_strip(const struct problem *p, const struct gradient *g, int64_t step, int64_t pixels)
+ * either, and what is used often is worth copying where they meet in two. */
+static bool needs_strip(const struct problem *p, const struct gradient *g, bool b, int64_t step, int64_t pixels)
 {
-    enum { LINE = 64 / sizeof(float), PAGE = 4096 / sizeof(float) };
-    return p->layout == FALT_CHANNELS_FIRST ? pixels > 1 : step % (g->vec < LINE ? PAGE / 4 : PAGE) == 0;
+    enum { LINE = 64 / sizeof(float), PAGE = 4096 / sizeof(float), OFTEN = 16 };
+    const bool often = (b ? g->row_tiles : g->column_tiles) * g->lines >= OFTEN;
+    const int64_t most = g->vec < LINE ? 4 : often ? 2 : 1; /* pixels a page */
+    return p->layout == FALT_CHANNELS_FIRST ? pixels > 1 : step % (PAGE / most) == 0;
 }
 
 static bool consider(const struct problem *problem, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
@@ -312,8 +314,8 @@ static bool consider(const struct problem *problem, const struct resources *r, s
     struct gradient *g = (struct gradient *)(void *)c->state;
     const double step = choose_tile(p, r->kernels, g);
     choose_chunks(p, g);
-    g->x_strip = g->merged || needs_strip(p, g, p->x_channels * p->stride[2], p->in_pixels);
-    g->y_strip = needs_strip(p, g, p->y_channels, p->out_pixels);
+    g->x_strip = g->merged || needs_strip(p, g, g->exchanged, p->x_channels * p->stride[2], p->in_pixels);
+    g->y_strip = needs_strip(p, g, !g->exchanged, p->y_channels, p->out_pixels);
     const double cycles = choose_ranges(p, r, g, step);
     if (g->items > 0)
         choose_block(p, r, g);
