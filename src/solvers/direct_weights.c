@@ -243,14 +243,15 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
 }
 
 /* Of rows whose part of A stays in L2 for all columns; vectors that are but part of a line multiply too little for it to
- * matter. Items that ask for what comes from memory count on a single block, and on L2 to hold all of a chunk. */
+ * matter. Items that ask for what comes from memory count on a single block, and on L2 to hold all of a chunk and
+ * what it is summed into. */
 static void choose_block(const struct problem *p, const struct resources *r, struct gradient *g)
 {
     enum { LINE = 64 / sizeof(float) };
     const double l2 = (double)r->cpu->l2 / sizeof(float), pixels = (double)g->chunk * (double)g->span; /* in floats */
     const double rows = (double)range_rows(g, g->row_ranges), columns = (double)range_columns(g, g->column_ranges);
     const double a = rows * pixels, c = rows * (double)(divide_up(g->lines, g->line_ranges) * g->nr);
-    g->asks = p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && (rows + columns) * pixels <= l2;
+    g->asks = p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && (rows + columns) * pixels <= l2 / 2.0;
     double blocks = 0.0;
     if (g->vec >= LINE && a > l2 / 4.0)
         blocks = a / (l2 / 8.0);
