@@ -271,6 +271,7 @@ struct window_args {
     int x_lanes, y_lanes; /* that may be read, if with an index; the others are 0 */
     float *c;
     ptrdiff_t c_row;
+    int64_t steps; /* of a chain along a line, at most: all other units come before its next one; 0: no limit */
     int64_t units; /* >= 1: other channels of the same pixels, each with sums of its own; floats from one to the next: */
     ptrdiff_t unit_x, unit_y, unit_c;
 };

@@ -885,6 +885,7 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
         .y_lanes = y_lanes,
         .c = c,
         .c_row = c_row,
+        .steps = random_between(random, 0, 1) ? random_between(random, 1, 12) : 0,
         .units = units,
         .unit_x = x_lanes,
         .unit_y = y_lanes,

@@ -18,7 +18,7 @@ enum { WINDOW_MAX_SPAN = 2 * (WINDOW_MAX_LINES - 1) + WINDOW_MAX_ROWS };
 
 /* What a call's units and lines have in common. */
 struct window_span {
-    int64_t first, last, end; /* of all steps [0, end), those where each tap meets a pixel; or first = end */
+    int64_t begin, first, last, end; /* of all steps [begin, end), those where each tap meets a pixel; or first = end */
 };
 
 /*
@@ -42,7 +42,7 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
     const int kept = (width - 1) / apart;
     vec sum[WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH];
     EACH_WINDOW_ROW EACH_WINDOW_TAP sum[r][k] = vec_zero();
-    for (int64_t j = 0; j < span->end;) {
+    for (int64_t j = span->begin; j < span->end;) {
         if (j != span->first) {
             EACH_WINDOW_TAP
             {
@@ -106,9 +106,22 @@ INLINE int window_down(const int rows, const int width, const int apart, const i
                                                                                        : WINDOW_MAX_LINES;
 }
 
+/* The chain that begins with a step: `steps` of them, or all. */
+INLINE struct window_span window_chain(const struct window_span *all, const int64_t begin, const int64_t steps)
+{
+    struct window_span chain = *all;
+    chain.begin = begin;
+    chain.end = steps && all->end - begin > steps ? begin + steps : all->end;
+    chain.first = all->first > begin ? all->first : begin;
+    chain.last = all->last < chain.end ? all->last : chain.end;
+    if (chain.last <= chain.first)
+        chain.first = chain.end;
+    return chain;
+}
+
 INLINE void window_sum(const struct window_args *args, const int rows, const int width, const int apart, const int whole)
 {
-    struct window_span span = {0, INT64_MAX, 0};
+    struct window_span span = {0, 0, INT64_MAX, 0};
     EACH_WINDOW_TAP
     {
         const int64_t from = args->taps[k].begin + k / apart, to = args->taps[k].end + k / apart;
@@ -116,8 +129,6 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
         span.last = to < span.last ? to : span.last;
         span.end = to > span.end ? to : span.end;
     }
-    if (span.last <= span.first)
-        span.first = span.end;
 
     const int most = window_down(rows, width, apart, whole);
     for (int64_t line = 0; line < args->lines;) {
@@ -131,14 +142,18 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
                     inside |= 1u << (l * apart + r);
             }
         const float *x = args->x + line * args->x_line, *y = args->y + line * args->y_line;
-        float *c = args->c;
-        for (int64_t unit = 0; unit < args->units; unit++, x += args->unit_x, y += args->unit_y, c += args->unit_c) {
-            if (down == 1)
-                window_block(args, &span, x, y, c, inside, 1, rows, width, apart, whole);
-            else if (most > 1 && down == 2)
-                window_block(args, &span, x, y, c, inside, 2, rows, width, apart, whole);
-            else if (most > 2)
-                window_block(args, &span, x, y, c, inside, 3, rows, width, apart, whole);
+        for (struct window_span chain = {.end = 0}; chain.end < span.end;) {
+            chain = window_chain(&span, chain.end, args->steps);
+            for (int64_t unit = 0; unit < args->units; unit++) {
+                const float *ux = x + unit * args->unit_x, *uy = y + unit * args->unit_y;
+                float *c = args->c + unit * args->unit_c;
+                if (down == 1)
+                    window_block(args, &chain, ux, uy, c, inside, 1, rows, width, apart, whole);
+                else if (most > 1 && down == 2)
+                    window_block(args, &chain, ux, uy, c, inside, 2, rows, width, apart, whole);
+                else if (most > 2)
+                    window_block(args, &chain, ux, uy, c, inside, 3, rows, width, apart, whole);
+            }
         }
         line += down;
     }

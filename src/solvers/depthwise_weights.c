@@ -25,7 +25,10 @@
 enum {
     MOST_COLUMNS = 512,   /* of a chain of sums, along a row */
     WANTED_ITEMS = 64,    /* parts are made for at least as many */
-    LEAST_PIXELS = 2048,  /* but not smaller than this */
+    LEAST_PIXELS = 2048,  /* but not smaller than this, */
+    PART_BYTES = 1 << 19, /* or for so much of x and y each: a part has whole pixels */
+    FAR_BYTES = 7 << 19,  /* x and y that come from beyond L2, where prefetchers had better see whole pixels */
+    NEAR_PIXELS = 8,      /* then so many of x go through all units together */
     STRIP_FLOATS = 32768, /* of y in a strip, about */
     STRIP_BANDS = 2,      /* as high is a strip of x, whose rows serve the next band, too */
     BAND_BYTES = 1 << 18, /* of y in a band whose bias is summed while it is in L2, about */
@@ -38,6 +41,7 @@ struct slices {
     int64_t rows, width;   /* of a window, at most */
     int64_t pieces;        /* of an output row */
     int64_t lines, band;   /* pieces of all output rows; those that go together, at most */
+    int64_t steps;         /* of a chain of sums along a row, or 0: all of a piece */
     int64_t parts;
     bool plain; /* one channel a group: nothing to permute */
     bool strip;
@@ -97,7 +101,8 @@ static double pixel_cycles(const struct problem *p, const struct slices *s)
 /* A chain, the others that are added to it, and the parts; but in no order is a sum worse than one chain of all. */
 static double longest_sum(const struct problem *p, const struct slices *s)
 {
-    const int64_t chain = WINDOW_MAX_LINES * divide_up(p->out[2], s->pieces), chains = divide_up(s->lines, s->parts);
+    const int64_t piece = divide_up(p->out[2], s->pieces), steps = s->steps ? smaller(s->steps, piece) : piece;
+    const int64_t chain = WINDOW_MAX_LINES * steps, chains = divide_up(s->lines, s->parts) * divide_up(piece, steps);
     const double terms = (double)chain + (double)chains + (double)s->parts, all = (double)(p->batch * p->out_pixels);
     return terms < all ? terms : all;
 }
@@ -130,7 +135,12 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     s->pieces = divide_up(p->out[2], MOST_COLUMNS);
     s->lines = p->batch * p->out[0] * p->out[1] * s->pieces;
     const int64_t most = larger(1, smaller(s->lines, p->batch * p->out_pixels / LEAST_PIXELS));
+    const double bytes = falt_tensor_bytes(p);
     s->parts = smaller(divide_up(WANTED_ITEMS, s->units), most);
+    static const int64_t even[] = {2, 4, 6, 8, 12, 16}; /* for the usual numbers of threads */
+    for (int i = 0; i < (int)(sizeof even / sizeof *even) && even[i] <= s->lines && bytes >= (double)even[i] * PART_BYTES; i++)
+        s->parts = larger(s->parts, even[i]);
+    s->steps = bytes >= FAR_BYTES && !s->strip ? larger(2, NEAR_PIXELS / p->stride[2]) : 0;
     s->bias = s->pieces == 1 ? falt_bias_size(p, s->parts) : 0; /* whose lines are whole rows */
     s->band = p->out[1];
     if (s->strip)
@@ -223,6 +233,7 @@ static void sum_band(const struct item *item, int64_t channel, float *sums)
         .x_lanes = (int)item->x_lanes,
         .y_lanes = (int)item->y_lanes,
         .c_row = p->kernel[2] * s->vec,
+        .steps = s->steps,
         .units = item->units,
         .unit_x = s->groups * p->x_group,
         .unit_y = s->groups * p->y_group,
