@@ -20,9 +20,9 @@
  * the same for any number of threads. Threads take items of a grid (part, group, range of taps, of rows, of columns).
  *
  * Where channels are not contiguous (channels first), a chunk's rows are first transposed into channels-last strips, and where
- * pixels meet in few sets of L1 they are copied: A as rows that do not meet, B in panels [column tile][pixel][nr], each of
- * which stays in L1 for all rows. Where x has few channels, a strip with its padding makes the taps of a kernel row and their
- * channels neighbours: kernel width * channels rows.
+ * pixels meet in few sets of L1 they are copied: A as rows that do not meet or in panels [row tile][pixel][rows], B in panels
+ * [column tile][pixel][nr], each of which stays in L1 for all rows. Where x has few channels, a strip with its padding makes
+ * the taps of a kernel row and their channels neighbours: kernel width * channels rows.
  *
  * What comes from memory would come to the tiles that use it first, faster than memory is. So the tiles of a column of tiles
  * ask for the next column's B, and those of a row for their A of the next chunk, each for its share.
@@ -57,6 +57,8 @@ struct gradient {
     int64_t rows, columns; /* of one group and line */
     int64_t lines;         /* taps, or with merged rows kernel rows */
     int64_t row_tiles, column_tiles;
+    int64_t height;        /* rows of a tile, but of the last */
+    bool panels;           /* of A's strip, too: a tile's rows of all pixels */
     int64_t block;         /* tiles of rows that go through all columns together */
     bool once;             /* items are one chunk, and a block of one column of tiles is transposed at once */
     int64_t pieces, span;  /* of an output row; pixels of a piece, at most */
@@ -133,6 +135,7 @@ static double choose_tile(const struct problem *p, const struct kernels *kernels
     g->vec = kernels->vec;
     g->nr = g->vectors * g->vec;
     g->row_tiles = divide_up(g->rows, kernels->gemm_rows[g->vectors]);
+    g->height = divide_up(g->rows, g->row_tiles);
     g->column_tiles = divide_up(g->columns, g->nr);
     return least;
 }
@@ -168,7 +171,12 @@ struct ranges {
 /* Most rows and columns of an item. */
 static int64_t range_rows(const struct gradient *g, int64_t ranges)
 {
-    return smaller(g->rows, divide_up(g->row_tiles, ranges) * divide_up(g->rows, g->row_tiles));
+    return smaller(g->rows, divide_up(g->row_tiles, ranges) * g->height);
+}
+
+static struct range rows_of(const struct gradient *g, struct range tiles)
+{
+    return (struct range){tiles.begin * g->height, smaller(tiles.end * g->height, g->rows)};
 }
 
 static int64_t range_columns(const struct gradient *g, int64_t ranges)
@@ -187,10 +195,10 @@ static int64_t y_pixels(const struct gradient *g)
     return g->chunk * g->span + 1;
 }
 
-/* Floats of a pixel in the strips of an item: A as it is, B in panels of a tile's columns, which stay in L1 for all rows. */
-static int64_t strip_floats(const struct gradient *g, bool panels, int64_t channels)
+/* Floats of a pixel in the strips of an item, in panels of a tile's width or as it is. */
+static int64_t strip_floats(bool panels, int64_t width, int64_t channels)
 {
-    return panels ? divide_up(channels, g->nr) * g->nr : strip_pitch(channels);
+    return panels ? divide_up(channels, width) * width : strip_pitch(channels);
 }
 
 static double item_cycles(const struct problem *p, const struct resources *r, const struct gradient *g, double step,
@@ -264,8 +272,8 @@ static void choose_block(const struct problem *p, const struct resources *r, str
 static bool choose_workspace(const struct problem *p, struct gradient *g)
 {
     const int64_t rows = range_rows(g, g->row_ranges), columns = range_columns(g, g->column_ranges);
-    const double x = (double)(g->merged ? p->x_group : strip_floats(g, g->exchanged, g->exchanged ? columns : rows));
-    const double y = (double)strip_floats(g, !g->exchanged, g->exchanged ? rows : columns);
+    const double a = (double)strip_floats(g->panels, g->height, rows), b = (double)strip_floats(true, g->nr, columns);
+    const double x = g->merged ? (double)p->x_group : g->exchanged ? b : a, y = g->exchanged ? a : b;
     const double lines = (double)divide_up(g->lines, g->line_ranges);
     double x_floats = 0.0;
     if (g->x_strip) {
@@ -284,7 +292,7 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
     }
     const double y_floats = g->y_strip ? (double)y_pixels(g) * y : 0.0;
     const double entries = lines * (double)g->chunk;
-    const int64_t together = g->once ? smaller(rows, g->block * divide_up(g->rows, g->row_tiles)) : rows;
+    const int64_t together = g->once ? smaller(rows, g->block * g->height) : rows;
     const int64_t beside = g->once ? smaller(columns, g->nr) : columns;
     const double block = g->exchanged ? 0.0 : lines * (double)together * (double)(divide_up(beside, g->vec) * g->vec);
     if (y_floats > 1e15 || entries > 1e15 || block > 1e15 || (double)p->w_count * (double)g->parts > 1e15)
@@ -317,6 +325,8 @@ static bool consider(const struct problem *problem, const struct resources *r, s
     choose_chunks(p, g);
     g->x_strip = g->merged || needs_strip(p, g, g->exchanged, p->x_channels * p->stride[2], p->in_pixels);
     g->y_strip = needs_strip(p, g, !g->exchanged, p->y_channels, p->out_pixels);
+    const bool a_strip = g->exchanged ? g->y_strip : g->x_strip; /* masked stores of narrow vectors take long */
+    g->panels = a_strip && !g->merged && p->layout == FALT_CHANNELS_LAST && (size_t)g->vec * sizeof(float) >= SOLVER_ALIGN;
     const double cycles = choose_ranges(p, r, g, step);
     if (g->items > 0)
         choose_block(p, r, g);
@@ -377,7 +387,7 @@ struct item {
     struct range block_rows, block_columns; /* what the scratch block holds */
     int64_t pitch;                          /* floats from one of its rows to the next */
     int64_t x_pitch, y_pitch;               /* and from one pixel to the next */
-    int64_t panel;                          /* and from one column tile to the next, of operand B in a strip */
+    int64_t a_panel, b_panel;               /* and from one tile to the next, of an operand in a strip */
     int64_t steps;                          /* pixels of the chunk */
     bool last;                              /* of the item */
     struct coming x_coming, y_coming;
@@ -448,9 +458,9 @@ static void fill_x(const struct item *item, const struct unit *unit, int64_t row
             const float *row = x + (z * p->in[1] + h) * p->in[2] * job->x.pixel;
             if (!inside(z, p->in[0]) || !touched(p, unit->y, rows, h))
                 continue;
-            if (job->g->exchanged)
+            if (job->g->exchanged || job->g->panels)
                 falt_gather_panels(job->kernels, row + seen.begin * job->x.pixel, job->x, length(item->x), length(seen), strip,
-                                   item->x_pitch, item->panel);
+                                   item->x_pitch, job->g->exchanged ? item->b_panel : item->a_panel);
             else
                 falt_gather_row(job->kernels, row, p->in[2], job->x, length(item->x), false, seen.begin, length(seen), strip,
                                 item->x_pitch);
@@ -513,11 +523,11 @@ static void prepare_chunk(const struct item *item, struct range units)
                              ((first.z * p->out[1] + first.y) * p->out[2] + first.q.begin) * job->y.pixel;
             /* Whole rows of a plane are one. */
             const int64_t pixels = rows * length(first.q);
-            if (g->exchanged)
+            if (g->exchanged && !g->panels)
                 falt_gather(job->kernels, y, job->y, length(item->y), pixels, item->y_strip + y_strip, item->y_pitch);
             else
                 falt_gather_panels(job->kernels, y, job->y, length(item->y), pixels, item->y_strip + y_strip, item->y_pitch,
-                                   item->panel);
+                                   g->exchanged ? item->a_panel : item->b_panel);
         }
         for (int64_t l = 0; l < length(item->lines); l++)
             item->counts[l] += list_segments(item, item->lines.begin + l, &first, rows, x_strip, y_strip,
@@ -620,8 +630,8 @@ static void run_tile(const struct item *item, const struct tile *tile, int64_t l
         for (int64_t row = 0; row < length(rows); row++)
             prefetch(c[row], length(columns));
     const int64_t x_row = g->exchanged ? columns.begin : rows.begin, y_row = g->exchanged ? rows.begin : columns.begin;
-    const int64_t first = rows.begin - (g->merged ? 0 : item->rows.begin);
-    const int64_t panel = tile->column * item->panel;
+    const int64_t first = g->panels ? tile->row * item->a_panel : rows.begin - (g->merged ? 0 : item->rows.begin);
+    const int64_t panel = tile->column * item->b_panel;
     const float *x =
         g->x_strip ? item->x_strip + (g->exchanged ? panel : first) : job->operands->x + item->group * p->x_group + x_row;
     const float *y =
@@ -698,8 +708,7 @@ static void run_tiles(struct item *item, bool add)
         for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++) {
             const struct range columns = {j * g->nr, smaller((j + 1) * g->nr, g->columns)};
             if (g->once) {
-                item->block_rows =
-                    (struct range){share(g->rows, begin, g->row_tiles).begin, share(g->rows, end - 1, g->row_tiles).end};
+                item->block_rows = rows_of(g, (struct range){begin, end});
                 item->block_columns = columns;
                 if (add)
                     transpose_block(item, false);
@@ -707,7 +716,7 @@ static void run_tiles(struct item *item, bool add)
             for (int64_t i = begin; i < end; i++) {
                 const struct tile tile = {.row = i - item->row_tiles.begin,
                                           .column = j - item->column_tiles.begin,
-                                          .rows = share(g->rows, i, g->row_tiles),
+                                          .rows = rows_of(g, (struct range){i, i + 1}),
                                           .columns = columns};
                 for (int64_t line = item->lines.begin; line < item->lines.end; line++)
                     run_tile(item, &tile, line, add);
@@ -776,15 +785,15 @@ static void run_member(const struct job *job, int member, int members)
         item.group = rest % p->groups;
         const int64_t part = rest / p->groups;
         item.chunks = share(g->chunks, part, g->parts);
-        item.rows = (struct range){share(g->rows, item.row_tiles.begin, g->row_tiles).begin,
-                                   share(g->rows, item.row_tiles.end - 1, g->row_tiles).end};
+        item.rows = rows_of(g, item.row_tiles);
         item.columns = (struct range){item.column_tiles.begin * g->nr, smaller(item.column_tiles.end * g->nr, g->columns)};
         item.x = g->merged ? (struct range){0, p->x_group} : g->exchanged ? item.columns : item.rows;
         item.y = g->exchanged ? item.rows : item.columns;
-        const int64_t x_strip = g->merged ? p->x_group : g->exchanged ? g->nr : strip_pitch(length(item.x));
-        item.x_pitch = g->x_strip ? x_strip : job->x.pixel;
-        item.y_pitch = !g->y_strip ? job->y.pixel : g->exchanged ? strip_pitch(length(item.y)) : g->nr;
-        item.panel = (g->exchanged ? x_pixels(g) : y_pixels(g)) * g->nr;
+        const int64_t a = g->panels ? g->height : g->merged ? p->x_group : strip_pitch(length(item.rows));
+        item.x_pitch = !g->x_strip ? job->x.pixel : g->exchanged ? g->nr : a;
+        item.y_pitch = !g->y_strip ? job->y.pixel : g->exchanged ? a : g->nr;
+        item.a_panel = (g->exchanged ? y_pixels(g) : x_pixels(g)) * g->height;
+        item.b_panel = (g->exchanged ? x_pixels(g) : y_pixels(g)) * g->nr;
         item.pitch = g->once ? g->nr : divide_up(length(item.columns), g->vec) * g->vec;
         item.bias = job->bias ? job->bias + part * p->y_channels : NULL;
         item.w = job->copies ? job->copies + part * p->w_count : job->operands->w;
