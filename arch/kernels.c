@@ -46,7 +46,6 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .sum_rows = sum_rows,
     .sum_run = sum_run,
     .transpose = transpose,
-    .transpose_past = transpose_past,
     .copy_past = copy_past,
     .fence = vec_fence,
     .finish = finish,

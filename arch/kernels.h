@@ -321,10 +321,6 @@ struct kernels {
     /* dst[c * dst_stride + r] = src[r * src_stride + c],  r < rows, c < columns: channels first <-> channels last. */
     void (*transpose)(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride);
 
-    /* The same past the caches where it writes whole cache lines; fence() follows before others may read them. */
-    void (*transpose_past)(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst,
-                           ptrdiff_t dst_stride);
-
     /* Makes what this thread has streamed visible to others. */
     void (*fence)(void);
 

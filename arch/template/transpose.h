@@ -1,8 +1,8 @@
 /* transpose.h - a matrix, block by block of VEC x VEC in registers. */
 
-/* of_rows, of_columns: less than VEC of them, or all of a block's. stream: whole rows of dst are whole cache lines. */
+/* of_rows, of_columns: less than VEC of them, or all of a block's. */
 INLINE void transpose_block(const float *src, ptrdiff_t src_stride, const int of_rows, const int of_columns, int64_t rows,
-                            int64_t columns, float *dst, ptrdiff_t dst_stride, const int stream)
+                            int64_t columns, float *dst, ptrdiff_t dst_stride)
 {
     vec x[VEC];
     UNROLL for (int i = 0; i < VEC; i++)
@@ -19,19 +19,14 @@ INLINE void transpose_block(const float *src, ptrdiff_t src_stride, const int of
             continue;
         if (of_rows)
             vec_store_n(dst + i * dst_stride, x[i], rows);
-        else if (stream)
-            vec_stream(dst + i * dst_stride, x[i]);
         else
             vec_store(dst + i * dst_stride, x[i]);
     }
 }
 
-/* What is left of whole blocks is done with a block that reaches back: masks, of stores above all, take longer. past: stream
- * what is a line; parts of lines would go to memory one by one. */
-INLINE void transpose_all(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst,
-                          ptrdiff_t dst_stride, const int past)
+/* What is left of whole blocks is done with a block that reaches back: masks, of stores above all, take longer. */
+NOINLINE void transpose(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride)
 {
-    const int lines = past && VEC * sizeof(float) == 64 && dst_stride % VEC == 0;
     const int of_rows = rows < VEC, of_columns = columns < VEC;
     for (int64_t r = 0; r < rows; r += VEC) {
         const int64_t row = of_rows || r + VEC <= rows ? r : rows - VEC;
@@ -39,27 +34,14 @@ INLINE void transpose_all(const float *src, ptrdiff_t src_stride, int64_t rows, 
             const int64_t column = of_columns || c + VEC <= columns ? c : columns - VEC;
             const float *from = src + row * src_stride + column;
             float *to = dst + column * dst_stride + row;
-            if (lines && !of_rows && !of_columns && (uintptr_t)to % 64 == 0)
-                transpose_block(from, src_stride, 0, 0, VEC, VEC, to, dst_stride, 1);
-            else if (!of_rows && !of_columns)
-                transpose_block(from, src_stride, 0, 0, VEC, VEC, to, dst_stride, 0);
+            if (!of_rows && !of_columns)
+                transpose_block(from, src_stride, 0, 0, VEC, VEC, to, dst_stride);
             else if (!of_rows)
-                transpose_block(from, src_stride, 0, 1, VEC, columns, to, dst_stride, 0);
+                transpose_block(from, src_stride, 0, 1, VEC, columns, to, dst_stride);
             else if (!of_columns)
-                transpose_block(from, src_stride, 1, 0, rows, VEC, to, dst_stride, 0);
+                transpose_block(from, src_stride, 1, 0, rows, VEC, to, dst_stride);
             else
-                transpose_block(from, src_stride, 1, 1, rows, columns, to, dst_stride, 0);
+                transpose_block(from, src_stride, 1, 1, rows, columns, to, dst_stride);
         }
     }
-}
-
-NOINLINE void transpose(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst, ptrdiff_t dst_stride)
-{
-    transpose_all(src, src_stride, rows, columns, dst, dst_stride, 0);
-}
-
-static void transpose_past(const float *src, ptrdiff_t src_stride, int64_t rows, int64_t columns, float *dst,
-                           ptrdiff_t dst_stride)
-{
-    transpose_all(src, src_stride, rows, columns, dst, dst_stride, 1);
 }

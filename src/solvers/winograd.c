@@ -241,7 +241,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     *w = best;
     least = choose_grid(p, r, r->threads, w);
     choose_workspace(p, w);
-    w->stream = falt_outgrows(p, r->cpu);
+    /* A line at once, or its parts go to memory one by one; and in order, not one of each of many planes. */
+    w->stream = falt_outgrows(p, r->cpu) && !w->out_strip && (size_t)w->panels.vec * sizeof(float) >= SOLVER_ALIGN;
     const struct winograd_transform *h = winograd_h(w->tile), *v = winograd_w(w->tile);
     c->packed = (size_t)(p->groups * w->panels.padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
@@ -527,7 +528,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         .residual = residual_base ? residual : NULL,
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .channels = columns,
-        .stream = job->stream && !strips && columns % w->panels.vec == 0,
+        .stream = job->stream && columns % w->panels.vec == 0,
         .ahead = strips || job->stream ? 0 : w->mw * p->y.pixel[2],
         .epilogue = job->epilogue,
     };
@@ -553,9 +554,8 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         job->kernels->winograd[w->tile].output(&args);
     }
     for (int h = 0; strips && h < w->mh && s->y + h < p->out[1]; h++)
-        (job->stream ? job->kernels->transpose_past
-                     : job->kernels->transpose)(space->out_strip + h * line, w->panels.nr, visible(w, p, s), columns,
-                                                job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c);
+        job->kernels->transpose(space->out_strip + h * line, w->panels.nr, visible(w, p, s), columns,
+                                job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c);
 }
 
 static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t count, int64_t begin,
@@ -607,12 +607,10 @@ static void run_member(const struct job *job, int member, int members)
         job->kernels->fence();
 }
 
-/* Streaming stores need whole vectors at aligned addresses, which transpose_past finds by itself. */
+/* Streaming stores need whole vectors at aligned addresses. */
 static bool can_stream(const struct problem *p, const struct winograd *w, const float *y)
 {
-    const int64_t all = p->y.base | p->y.n | p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2] | p->y_group;
-    const bool aligned = all % w->panels.vec == 0 && (uintptr_t)y % (sizeof(float) * (size_t)w->panels.vec) == 0;
-    return w->stream && (w->out_strip || aligned);
+    return w->stream && falt_in_lines(y, p->y.base | p->y.n | p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2] | p->y_group);
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
