@@ -83,8 +83,9 @@ struct lanes {
 _Static_assert(sizeof(struct depthwise) <= SOLVER_STATE, "the solver's state must fit");
 
 enum {
-    FEW_WAYS = 16,      /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
-    STRIP_CHANNELS = 64 /* at once, of pixels that lie in pages of their own */
+    FEW_WAYS = 16,       /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
+    STRIP_CHANNELS = 64, /* at once, of pixels that lie in pages of their own */
+    APART_WAYS = 32      /* of so few the tiles do not go down unit by unit */
 };
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
@@ -181,13 +182,13 @@ static bool most_rows_new(const struct problem *p)
 }
 
 /* Whether all units of a tile go before the tile below. Tiles that go down unit by unit find the rows they share in L1, if it
- * keeps a tile's window: of pixels powers of two apart it does not, and their loads have the same last twelve bits of their
- * addresses as stores that wait for the cache, and have to wait for them. Where most rows are new to a tile and come from
- * beyond L2, prefetchers that see whole pixels are worth more than the rest. */
+ * keeps a tile's window: of pixels powers of two apart it does not. Where it keeps few of them, loads have the same last twelve
+ * bits of their addresses as stores that wait for the cache, and have to wait for them. Where most rows are new to a tile and
+ * come from beyond L2, prefetchers that see whole pixels are worth more than the rest. */
 static bool goes_across(const struct problem *p, const struct depthwise *d, bool beyond)
 {
     const int64_t window = d->lines * ((d->tile - 1) * d->stride + d->width) + d->taps * d->tile;
-    return 4 * window > 3 * d->ways || (beyond && most_rows_new(p));
+    return d->ways <= APART_WAYS || 4 * window > 3 * d->ways || (beyond && most_rows_new(p));
 }
 
 /* Vectors of channels, of pixels that are in channels-last order or will be. */
