@@ -24,13 +24,14 @@ static double panels_calls(const struct kernels *kernels, int64_t channels, int 
  * Where sums are short, what a tile's rows cost beside them decides, and wide tiles have few: 1x1 24 -> 144 at 56x56 runs at
  * 0.84 of the FMA peak with 9x3, 0.81 with 6x4, 0.74 with 12x2 (AVX-512). Where they are long, two vectors unless another width
  * is clearly faster: tall tiles read the weights least often, and a wide panel outgrows L2. But pixels a multiple of 4 KiB
- * apart all meet in one set of L1, which has 8 ways or 12: 1x1 1024 -> 512 at 14x14 is 6 % faster with 6x4 than with 12x2 (Zen
- * 4).
+ * apart all meet in one set of L1: with 8 ways, 1x1 1024 -> 512 at 14x14 is 6 % faster with 6x4 than with 12x2 (Zen 4); with
+ * 12, 2048 -> 320 at 8x8 is 20 % slower (Intel's Xeon).
  */
-static int choose_vectors(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart)
+static int choose_vectors(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart,
+                          int64_t ways)
 {
-    enum { SHORT = 512, LONG = 2048, SET = 1024, WAYS = 8 };
-    const int64_t tall = apart % SET == 0 && kernels->gemm_rows[2] > WAYS ? LONG : SHORT;
+    enum { SHORT = 512, LONG = 2048, SET = 1024 };
+    const int64_t tall = apart % SET == 0 && kernels->gemm_rows[2] > ways ? LONG : SHORT;
     if (channels <= kernels->vec)
         return 1;
     int best = 2;
@@ -57,9 +58,10 @@ struct panels falt_panels_of(const struct kernels *kernels, int64_t channels, in
     return panels;
 }
 
-struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart)
+struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart,
+                          int64_t ways)
 {
-    return falt_panels_of(kernels, channels, choose_vectors(kernels, channels, rows, depth, apart));
+    return falt_panels_of(kernels, channels, choose_vectors(kernels, channels, rows, depth, apart, ways));
 }
 
 double falt_panels_floats(const struct problem *p, const struct panels *panels)

@@ -22,8 +22,10 @@ struct panels {
 /* Panels of `vectors` vectors, or fewer where that is all of a group. */
 struct panels falt_panels_of(const struct kernels *kernels, int64_t channels, int vectors);
 
-/* The width at which `rows` pixels, `apart` floats from each other and each a sum of `depth` products, take the least time. */
-struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart);
+/* The width at which `rows` pixels, `apart` floats from each other and each a sum of `depth` products, take the least time,
+ * where L1 keeps `ways` lines that are 4 KiB apart. */
+struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart,
+                          int64_t ways);
 
 /* Cycles of one k-step of all channels of a group for `rows` pixels in tiles `vectors` wide. */
 double falt_panels_step(const struct kernels *kernels, int64_t channels, int vectors, int64_t rows);

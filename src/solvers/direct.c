@@ -188,7 +188,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
     const int64_t share = divide_up(d->pixels, r->threads);
     const int64_t apart = p->stride[2] * (d->strip ? p->x_group : p->x_channels);
-    d->panels = falt_panels(r->kernels, p->y_group, smaller(share, 64), p->taps * p->x_group, apart);
+    d->panels = falt_panels(r->kernels, p->y_group, smaller(share, 64), p->taps * p->x_group, apart, r->cpu->l1d / 4096);
     if (falt_panels_floats(p, &d->panels) > 1e15) {
         snprintf(reason, SOLVER_REASON, "the packed weights need more memory than can be addressed");
         return false;
