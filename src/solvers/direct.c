@@ -380,11 +380,13 @@ static void fill_strip(const struct job *job, int64_t group, struct place at, in
 {
     const struct problem *p = job->p;
     const struct direct *d = job->d;
-    const int64_t height = (rows - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1,
-                  line = d->strip_width * p->x_group;
+    const int64_t window = (p->kernel[1] - 1) * p->dilation[1] + 1, height = (rows - 1) * p->stride[1] + window;
+    const int64_t line = d->strip_width * p->x_group;
     const float *image = job->operands->x + at.n * job->x.n + group * p->x_group * job->x.c;
     for (int64_t k = 0; k < p->kernel[0]; k++)
         for (int64_t h = 0; h < height; h++) {
+            if (h % p->stride[1] >= window) /* no kernel sees it */
+                continue;
             const int64_t z = falt_pixel(p, 0, at.z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
             const int64_t y = falt_pixel(p, 1, at.y * p->stride[1] - p->pad[1] + h);
             const float *row = z >= 0 && y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
