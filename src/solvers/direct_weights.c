@@ -674,12 +674,11 @@ static void transpose_block(const struct item *item, bool store)
     const struct gradient *g = job->g;
     const int64_t width = g->merged ? p->kernel[2] : 1, lines = length(item->lines);
     const struct range rows = item->block_rows;
-    int64_t runs = 1, each = lines * length(item->block_rows), apart = 0,
-            first; /* pieces of w[o] that are contiguous in both */
+    int64_t runs = 1, each = lines * length(rows), apart = 0, first; /* pieces of w[o] that are contiguous in both */
     if (p->weights_layout == FALT_OHWI) {
-        first = item->lines.begin * g->rows + item->block_rows.begin;
-        if (length(item->block_rows) < g->rows)
-            runs = lines, each = length(item->block_rows), apart = g->rows;
+        first = item->lines.begin * g->rows + rows.begin;
+        if (length(rows) < g->rows)
+            runs = lines, each = length(rows), apart = g->rows;
     } else {
         first = (g->merged ? 0 : rows.begin) * p->taps + item->lines.begin * width;
         if (lines < g->lines)
