@@ -25,7 +25,8 @@ static double panels_calls(const struct kernels *kernels, int64_t channels, int 
  * 0.84 of the FMA peak with 9x3, 0.81 with 6x4, 0.74 with 12x2 (AVX-512). Where they are long, two vectors unless another width
  * is clearly faster: tall tiles read the weights least often, and a wide panel outgrows L2. But pixels a multiple of 4 KiB
  * apart all meet in one set of L1: with 8 ways, 1x1 1024 -> 512 at 14x14 is 6 % faster with 6x4 than with 12x2 (Zen 4); with
- * 12, 2048 -> 320 at 8x8 is 20 % slower (Intel's Xeon).
+ * 12, 2048 -> 320 at 8x8 is 20 % slower (Intel's Xeon). A tile that takes all rows reads the weights once: 1x1 1024 -> 400 of
+ * 7 pixels is 1.3 times faster with 7x2 than with 4x4 and 3x4.
  */
 static int choose_vectors(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart,
                           int64_t ways)
@@ -39,7 +40,8 @@ static int choose_vectors(const struct kernels *kernels, int64_t channels, int64
     for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
         const double step = falt_panels_step(kernels, channels, vectors, rows);
         const double cycles = (double)depth * step + panels_calls(kernels, channels, vectors, rows);
-        const double favour = depth > tall && vectors == 2 ? 0.97 : 1.0;
+        const double tallest = depth > tall && vectors == 2 ? 0.97 : 1.0;
+        const double favour = depth > SHORT && rows <= kernels->gemm_rows[vectors] ? 0.97 * tallest : tallest;
         if (cycles * favour < least) {
             best = vectors;
             least = cycles * favour;

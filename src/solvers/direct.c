@@ -186,7 +186,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
                    (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
     d->flat = !d->strip && !d->edges && is_flat(p);
 
-    const int64_t share = divide_up(d->pixels, r->threads);
+    const int64_t few = r->kernels->gemm_rows[1]; /* are not shared out */
+    const int64_t share = d->pixels <= few ? d->pixels : divide_up(d->pixels, r->threads);
     const int64_t apart = p->stride[2] * (d->strip ? p->x_group : p->x_channels);
     d->panels = falt_panels(r->kernels, p->y_group, smaller(share, 64), p->taps * p->x_group, apart, r->cpu->l1d / 4096);
     if (falt_panels_floats(p, &d->panels) > 1e15) {
