@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../src/cpu.h"
+#include "block.h"
 #include "commands.h"
 #include "copies.h"
 #include "data.h"
@@ -118,7 +119,7 @@ static bool agrees(const struct peer_layer *peer, const struct data *data)
     for (int k = 0; k < data->output_count; k++) {
         const int64_t count = data->outputs[k].count;
         const float *ours = data->outputs[k].values;
-        float *theirs = data_allocate((size_t)count * sizeof *theirs);
+        float *theirs = block_allocate((size_t)count * sizeof *theirs);
         bool good = theirs != NULL && peer_layer_output(peer, k, theirs);
         double squares = 0;
         for (int64_t i = 0; i < count && good; i++)
@@ -126,7 +127,7 @@ static bool agrees(const struct peer_layer *peer, const struct data *data)
         const double rms = sqrt(squares / (double)count);
         for (int64_t i = 0; i < count && good; i++)
             good = fabs((double)ours[i] - theirs[i]) <= 1e-3 * (fabs((double)theirs[i]) + rms);
-        data_release(theirs);
+        block_release(theirs);
         if (!good)
             return false;
     }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "block.h"
 #include "commands.h"
 #include "data.h"
 
@@ -237,8 +238,8 @@ static bool allocate(struct examination *e)
     const struct job *job = e->job;
     bool good = data_init(&e->data, &job->conv, job->pass, e->selection->seed, true);
     for (int k = 0; k < e->data.output_count && good; k++) {
-        e->oracle[k] = data_allocate((size_t)e->data.outputs[k].count * sizeof(float));
-        e->first[k] = data_allocate((size_t)e->data.outputs[k].count * sizeof(float));
+        e->oracle[k] = block_allocate((size_t)e->data.outputs[k].count * sizeof(float));
+        e->first[k] = block_allocate((size_t)e->data.outputs[k].count * sizeof(float));
         good = e->oracle[k] != NULL && e->first[k] != NULL;
     }
     return good;
@@ -293,8 +294,8 @@ static void check_job(struct examination *e, const falt_isa *isas, int isa_count
             check_one(e, (falt_algorithm)algorithm, isas[i], true);
     }
     for (int k = 0; k < MAX_OUTPUTS; k++) {
-        data_release(e->oracle[k]);
-        data_release(e->first[k]);
+        block_release(e->oracle[k]);
+        block_release(e->first[k]);
     }
     data_free(&e->data);
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../src/system.h"
-#include "data.h"
+#include "block.h"
 #include "faltung.h"
 
 /* Copies of less than a page get one each. They then meet in few sets of each cache, so that fewer are needed to be always
@@ -34,8 +34,8 @@ static bool reserve(struct copies *c, size_t size)
 {
     if (size <= c->memory_size)
         return true;
-    data_release(c->memory);
-    c->memory = data_allocate(size);
+    block_release(c->memory);
+    c->memory = block_allocate(size);
     c->memory_size = c->memory != NULL ? size : 0;
     return c->memory != NULL;
 }
@@ -76,6 +76,6 @@ void *copies_next(struct copies *c)
 
 void copies_free(struct copies *c)
 {
-    data_release(c->memory);
+    block_release(c->memory);
     *c = (struct copies){.first = NULL};
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block.h"
+
 enum use { UNUSED, READ, READ_RESIDUAL, WRITTEN };
 
 /* Which tensors each pass reads and writes (forward, backward data, backward weights), and how large they are. */
@@ -22,29 +24,7 @@ static const struct tensor {
     {offsetof(falt_tensors, diff_weights), offsetof(falt_sizes, weights), {UNUSED, UNUSED, WRITTEN}},
     {offsetof(falt_tensors, diff_bias), offsetof(falt_sizes, bias), {UNUSED, UNUSED, WRITTEN}},
 };
-enum { TENSORS = sizeof tensors / sizeof tensors[0], LINE = 64 };
-
-void *data_allocate(size_t size)
-{
-    if (size > SIZE_MAX - 2 * LINE)
-        return NULL;
-    /* By hand, as not every system has aligned_alloc; where malloc's block began is kept in the line before. */
-    char *const begin = malloc(size + 2 * LINE);
-    if (begin == NULL)
-        return NULL;
-    char *const block = begin + 2 * LINE - (uintptr_t)begin % LINE;
-    memcpy(block - sizeof begin, &begin, sizeof begin);
-    return block;
-}
-
-void data_release(void *block)
-{
-    if (block == NULL)
-        return;
-    void *begin;
-    memcpy(&begin, (char *)block - sizeof begin, sizeof begin);
-    free(begin);
-}
+enum { TENSORS = sizeof tensors / sizeof tensors[0] };
 
 /* splitmix64 (Steele, Lea, Flood 2014) */
 static uint64_t random_bits(uint64_t *state)
@@ -73,7 +53,7 @@ bool data_init(struct data *data, const falt_conv *conv, falt_pass pass, uint64_
             continue;
         int64_t count;
         memcpy(&count, (const char *)&sizes + tensors[i].count, sizeof count);
-        float *values = data_allocate((size_t)count * sizeof *values);
+        float *values = block_allocate((size_t)count * sizeof *values);
         if (values == NULL) {
             data_free(data);
             return false;
@@ -93,7 +73,7 @@ void data_free(struct data *data)
     for (int i = 0; i < TENSORS; i++) {
         void *values;
         memcpy(&values, (const char *)&data->tensors + tensors[i].pointer, sizeof values);
-        data_release(values);
+        block_release(values);
     }
     *data = (struct data){.output_count = 0};
 }

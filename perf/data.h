@@ -23,8 +23,4 @@ void data_free(struct data *data);
 /* Fills the outputs with NaN, so that an element that nobody writes is found. */
 void data_poison(struct data *data);
 
-/* 64-byte aligned, never for 0 bytes; NULL when out of memory. */
-void *data_allocate(size_t size);
-void data_release(void *block);
-
 #endif

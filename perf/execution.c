@@ -1,6 +1,7 @@
 #include "execution.h"
 
 #include <stdlib.h>
+#include "block.h"
 
 bool execution_run(void *context)
 {
@@ -19,7 +20,7 @@ bool execution_prepare(struct execution *execution, const struct data *data, int
     const size_t packed = falt_plan_packed_weights_size(execution->plan);
     *tensors = data->tensors;
     if (packed > 0) {
-        execution->packed = data_allocate(packed);
+        execution->packed = block_allocate(packed);
         if (execution->packed == NULL)
             return false;
         execution->refused = falt_pack_weights(execution->plan, tensors->weights, execution->packed, packed) != FALT_OK;
@@ -31,12 +32,12 @@ bool execution_prepare(struct execution *execution, const struct data *data, int
     if (weights != NULL && !copies_make(execution->weights, weights, size, cold))
         return false;
     tensors->workspace_size = falt_plan_workspace_size(execution->plan, 1);
-    tensors->workspace = data_allocate(tensors->workspace_size);
+    tensors->workspace = block_allocate(tensors->workspace_size);
     return tensors->workspace != NULL;
 }
 
 void execution_release(struct execution *execution)
 {
-    data_release(execution->packed);
-    data_release(execution->tensors.workspace);
+    block_release(execution->packed);
+    block_release(execution->tensors.workspace);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "block.h"
 #include "nets.h"
 #include "select.h"
 
@@ -271,6 +272,15 @@ static bool set_weights(struct selection *s, const char *option, const char *val
     return choice < 2;
 }
 
+static bool set_pages(struct selection *s, const char *option, const char *value)
+{
+    static const char *const names[] = {"huge", "small"};
+    const int choice = choose(s, option, value, names, 2);
+    if (choice == 1)
+        block_use_small_pages();
+    return choice < 2;
+}
+
 static bool set_measured(struct selection *s, const char *option, const char *value)
 {
     (void)option, (void)value;
@@ -328,6 +338,8 @@ static const struct option_row {
      "seconds for each layer (default 0.2); up to five times that to become steady"},
     {"weights", "STATE", BENCH | EXPLAIN, set_weights,
      "warm (default): they stay in cache; cold: they come from memory, as in a network"},
+    {"pages", "SIZE", BENCH | EXPLAIN, set_pages,
+     "huge (default): large tensors are in huge pages, where the system grants them; small: they are not"},
     {"versus", "PEER", BENCH, set_versus, "alternate with another library, and compare results: onednn"},
     {"versus-algo", "ALGO", BENCH, set_versus_algorithm,
      "the peer's: best (default; the faster of the others), direct, winograd"},

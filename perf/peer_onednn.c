@@ -7,6 +7,7 @@
 #include <oneapi/dnnl/dnnl_debug.h>
 #include <stdlib.h>
 #include <string.h>
+#include "block.h"
 #include "copies.h"
 #include "measure.h"
 
@@ -322,7 +323,7 @@ static dnnl_status_t add_tensor(struct peer_layer *layer, enum tensor t, const s
     void *values = plain_pointer(data, role);
     dnnl_status_t status = dnnl_success;
     if (role->written || !dnnl_memory_desc_equal(desc, &layer->plain[t])) {
-        layer->buffers[t] = data_allocate(dnnl_memory_desc_get_size(desc));
+        layer->buffers[t] = block_allocate(dnnl_memory_desc_get_size(desc));
         if (layer->buffers[t] == NULL)
             return dnnl_out_of_memory;
         if (!role->written)
@@ -361,7 +362,7 @@ static dnnl_status_t create(struct peer_layer *layer, const falt_conv *conv, boo
     if (status != dnnl_success)
         return status;
     const dnnl_memory_desc_t *scratchpad = dnnl_primitive_desc_query_md(layer->descriptor, dnnl_query_scratchpad_md, 0);
-    layer->buffers[SCRATCHPAD] = data_allocate(dnnl_memory_desc_get_size(scratchpad));
+    layer->buffers[SCRATCHPAD] = block_allocate(dnnl_memory_desc_get_size(scratchpad));
     if (layer->buffers[SCRATCHPAD] == NULL)
         return dnnl_out_of_memory;
     return add_argument(layer, SCRATCHPAD, DNNL_ARG_SCRATCHPAD, scratchpad, layer->buffers[SCRATCHPAD]);
@@ -430,7 +431,7 @@ void peer_layer_destroy(struct peer_layer *layer)
     for (int t = 0; t < ARGUMENTS; t++) {
         if (layer->memories[t] != NULL)
             dnnl_memory_destroy(layer->memories[t]);
-        data_release(layer->buffers[t]);
+        block_release(layer->buffers[t]);
     }
     if (layer->primitive != NULL)
         dnnl_primitive_destroy(layer->primitive);

@@ -127,7 +127,9 @@ escape=$(printf '\033'); return=$(printf '\r')
 if grep -q "[$escape$return]" out; then fail "control characters"; fi
 
 run 0 bench --min-time 0.001 --format csv --weights cold $tiny
+run 0 bench --min-time 0.001 --format csv --pages small $tiny
 [ "$(head -n 1 out)" = $header ] || fail "header"
+wrong "--pages: 'tiny' is not huge or small" bench --pages tiny $tiny
 wrong "--weights: 'frozen' is not warm or cold" bench --weights frozen $tiny
 wrong "--versus: 'itself' is not onednn" bench --versus itself $tiny
 wrong "--versus-algo: 'magic' is not best, direct or winograd" bench --versus-algo magic $tiny
