@@ -20,15 +20,15 @@ void falt_gather(const struct kernels *kernels, const float *from, struct tensor
 void falt_gather_panels(const struct kernels *kernels, const float *from, struct tensor_strides stride, int64_t channels,
                         int64_t pixels, float *to, int64_t width, int64_t panel)
 {
-    enum { MOST = 64 }; /* panels at a time */
-    ptrdiff_t offset[MOST];
+    enum { PIXELS = 8 }; /* at a time: they stay in L1, and no more panels are open than the TLB has entries for stores */
     const int64_t whole = stride.c == 1 ? channels / width : 0;
-    for (int64_t n = 0; n < smaller(whole, MOST); n++)
-        offset[n] = n * width;
-    for (int64_t at = 0; at < whole; at += MOST)
-        for (int64_t i = 0; i < pixels; i++)
-            kernels->collect(from + i * stride.pixel + at * width, offset, smaller(whole - at, MOST), width,
-                             to + at * panel + i * width, panel);
+    ptrdiff_t offset[PIXELS];
+    for (int i = 0; i < PIXELS; i++)
+        offset[i] = i * stride.pixel;
+    for (int64_t i = 0; i < pixels; i += PIXELS)
+        for (int64_t n = 0; n < whole; n++)
+            kernels->collect(from + i * stride.pixel + n * width, offset, smaller(PIXELS, pixels - i), width,
+                             to + n * panel + i * width, width);
     for (int64_t c = whole * width; c < channels; c += width)
         falt_gather(kernels, from + c * stride.c, stride, smaller(width, channels - c), pixels, to + c / width * panel, width);
 }

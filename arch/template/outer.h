@@ -4,11 +4,12 @@
  * Rows of A are neighbours in memory, so a tile's broadcasts are one pointer with constant displacements. Nothing is packed: a
  * narrow tile loads its last vector through a mask, which costs nothing where the hardware has masks.
  *
- * Pixels may lie pages apart, where hardware prefetches nothing: a tile that has the time asks for those OUTER_AHEAD steps
- * ahead, some 400 cycles, the latency of memory. What comes from memory comes to the first tiles that use it only, faster than
- * memory is: the caller names what later tiles will use, and each asks for its share.
+ * Pixels may lie pages apart, where hardware prefetches nothing: a tile that has the time asks for those OUTER_AHEAD
+ * multiply-adds ahead, some 100 cycles: enough for L2 and the nearer L3. More would meet in L1, where pixels lie in few of its
+ * sets. What comes from memory comes to the first tiles that use it only, faster than memory is: the caller names what later
+ * tiles will use, and each asks for its share.
  */
-enum { OUTER_AHEAD = 16 };
+enum { OUTER_AHEAD = 192 };
 
 /* For a row of A or B. */
 INLINE void outer_ask(const float *row, const int floats)
@@ -40,8 +41,8 @@ INLINE void outer_sum(const struct outer_args *args, vec sum[GEMM_MAX_ROWS][GEMM
         const float *a = args->a + segment->a, *b = args->b + segment->b;
         for (int64_t k = segment->length; k > 0; k--, a += a_step, b += b_step) {
             if (rows * vectors >= 8) {
-                outer_ask(a + OUTER_AHEAD * a_step, rows);
-                outer_ask(b + OUTER_AHEAD * b_step, vectors * VEC);
+                outer_ask(a + OUTER_AHEAD / (rows * vectors) * a_step, rows);
+                outer_ask(b + OUTER_AHEAD / (rows * vectors) * b_step, vectors * VEC);
             }
             if (asks) {
                 outer_ask_ahead(&a_ahead, &a_wait, rows);
