@@ -66,7 +66,8 @@ struct gemm_args {
         ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
     } next;
     ptrdiff_t ahead;     /* floats from each row of A to where another comes from memory soon, which is asked for; 0: nowhere */
-    int64_t turn, turns; /* of all tiles that use B one after the other, which the first is, and how many: for prefetching */
+    int64_t turn, share; /* of the tiles that use B one after the other, which the first is, and how many floats of what is
+                          * behind B each asks for; 0: each asks for B itself */
     struct epilogue epilogue;
 };
 

@@ -11,6 +11,7 @@ enum { VEC = 16 };
 #define GEMM_ROWS_3 9
 #define GEMM_ROWS_4 6
 #define GEMM_AHEAD 1024
+#define GEMM_STEPS 1
 #define BURN_CHAINS 24
 #define DEPTHWISE_TALL_ROWS 14
 #define DEPTHWISE_SHORT_ROWS 7

@@ -520,6 +520,8 @@ static const struct shape large_shapes[] = {
     {"1x1, gradient in blocks of rows", 2, .i = 64, .o = 1100, .in = {16, 17}},
     {"depthwise, beyond L2", 2, .i = 49, .o = 49, .groups = 49, .in = {100, 101}, .kernel = {3, 3}, .begin = {1, 1},
      .end = {1, 1}},
+    {"3x3, groups whose weights and tiles outgrow L2", 2, .i = 640, .o = 288, .groups = 2, .in = {13, 49}, .kernel = {3, 3},
+     .begin = {1, 1}, .end = {1, 1}},
     {"3x3, gradient in blocks of rows", 2, .i = 540, .o = 100, .in = {9, 8}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
 };
 

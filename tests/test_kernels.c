@@ -427,7 +427,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .columns = columns,
                                                              .accumulate = at->accumulate,
                                                              .stream = stream,
-                                                             .turns = random_between(random, 0, 1) * TURNS,
+                                                             .share = random_between(random, 0, 1) * taps * depth * nr / TURNS,
                                                              .turn = random_between(random, 0, TURNS - 1),
                                                              .ahead = random_between(random, -1, 1) * 100000,
                                                              .epilogue = *at->epilogue});
@@ -581,7 +581,7 @@ static void test_gemm_same_bits(void **state)
                                                                       .bias = bias,
                                                                       .step = step,
                                                                       .columns = columns,
-                                                                      .turns = choice % 2 * TURNS,
+                                                                      .share = choice % 2 * TAPS * DEPTH * nr / TURNS,
                                                                       .ahead = choice / 2 % 2 * 100000,
                                                                       .epilogue = epilogues[e]});
                     for (int m = 0; m < rows; m++) {
@@ -646,7 +646,7 @@ static void test_gemm_run(void **state)
                         .columns = nr,
                         .tiles = TILES,
                         .next = {.a = shifted ? 0 : TAPS * rows, .a_offset = shifted ? TAPS * rows * DEPTH : 0, .c = size},
-                        .turns = choice & 4 ? TURNS : TILES,
+                        .share = TAPS * DEPTH * nr / (choice & 4 ? TURNS : TILES),
                         .ahead = choice & 2 ? 100000 : 0,
                         .epilogue = epilogues[0]};
                     struct gemm_args single = args;

@@ -196,11 +196,13 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
     const int64_t depth = args->depth;
     const ptrdiff_t offset = args->a_offset, apart = args->b_step * (ptrdiff_t)sizeof(float);
 #ifdef GEMM_STEPS
-    /* One line for each GEMM_STEPS rows: as many tiles as those have lines ask for all that is behind B. Fewer ask for all of B
-     * themselves, in the loop below. */
+    /* One line for each GEMM_STEPS rows: as many tiles as those have lines ask for all that is behind B, each for its share of
+     * it, in order: what comes from L3 comes all the time, not only while the first of them waits for it. Fewer ask for all of
+     * B themselves, in the loop below. */
     enum { LINES = GEMM_STEPS * VEC / LINE };
-    const ptrdiff_t ahead = args->taps * depth * nr + args->turn % (LINES * vectors) * LINE;
-    const int shared = args->turns >= LINES * vectors;
+    const int64_t size = args->taps * depth * nr;
+    const float *coming = b + size + args->turn * args->share;
+    const int shared = args->share > 0 && args->share * LINES * vectors <= size;
 #endif
     for (int64_t t = args->taps; t > 0; t--, a += rows) {
         const float *row[GEMM_MAX_ROWS];
@@ -231,7 +233,8 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
 #endif
 #ifdef GEMM_STEPS
             for (; shared && k <= end - GEMM_STEPS; k += GEMM_STEPS) {
-                __builtin_prefetch(b + ahead, 0, 2);
+                __builtin_prefetch(coming, 0, 2);
+                coming += LINE;
                 UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr) gemm_step(row, k + j, b, sum, rows, vectors);
             }
             for (; k <= end - GEMM_STEPS; k += GEMM_STEPS) {

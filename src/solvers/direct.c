@@ -440,7 +440,7 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
         .bias = o->bias ? o->bias + channel : NULL,
         .columns = smaller(width, p->y_group - from),
         .stream = job->stream && falt_in_lines(o->y, channel | width),
-        .turns = count,
+        .share = (size_t)job->kernels->vec * sizeof(float) < SOLVER_ALIGN ? p->taps * p->x_group * width / count : 0,
         .epilogue = job->epilogue,
     };
     float *const c = args.c;

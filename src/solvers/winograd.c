@@ -8,8 +8,9 @@
  *     M  -- output transform -->     y, with the epilogue
  *
  * so that V and M of a block stay in the core's L2. U, the transformed weights, is packed ahead: [panel][point][depth][x
- * channel][nr]. Threads take a grid of (tile range x panel range) pieces; where panels are split, each transforms the input for
- * itself: cheaper than to share what another core has just written.
+ * channel][nr]. Where a panel of it would push V out, some panels together go through one point after the other: V is read
+ * once for all of them. Threads take a grid of (tile range x panel range) pieces; where panels are split, each transforms the
+ * input for itself: cheaper than to share what another core has just written.
  *
  * Along a dimension of kernel size 1 nothing is transformed (m = alpha = 1), which makes 1x3, 3x1 and 1-D kernels no special
  * case. Channels first: pieces of a tile row pass through channels-last strips in L1, on the way in and on the way out.
@@ -26,15 +27,20 @@
 #include "../strip.h"
 #include "../winograd_tiles.h"
 
+enum { MOST_TOGETHER = 4 }; /* panels */
+
 struct winograd {
     enum winograd_tile tile;
     int mh, mw, ah, aw, points;
     struct panels panels;
     int64_t tiles_h, tiles_w, tiles; /* of one plane, of one plane, of all planes and images */
     int64_t block;                   /* tiles in a block, at most */
+    int64_t together;                /* panels that go through the points side by side */
     bool stream;                     /* the output does not stay in the caches anyway */
+    bool asks;                       /* tiles ask for the weights of the next point or panel */
     int64_t tile_ranges, panel_ranges;
     int64_t v_row, v_point, m_point; /* floats from one tile or point to the next */
+    int64_t m_panel;                 /* and from one panel to the next */
     int64_t segment;                 /* channels first: tiles of one tile row that pass through the strips together */
     int64_t chunk;                   /* and their channels */
     size_t zeros, dump, v, m, a_table, strip, out_strip; /* a thread's workspace, in bytes and in this order */
@@ -83,10 +89,40 @@ static void add_fetch(struct fetch *fetch, const struct resources *r, double byt
     }
 }
 
+/* Bytes of V and of a panel's U and M. */
+static double v_bytes(const struct problem *p, const struct winograd *w, int64_t block)
+{
+    return (double)w->points * (double)block * (double)(p->kernel[0] * w->v_row) * sizeof(float);
+}
+
+static double u_bytes(const struct problem *p, const struct winograd *w)
+{
+    return (double)w->points * (double)(p->kernel[0] * p->x_group * w->panels.nr) * sizeof(float);
+}
+
+static double m_bytes(const struct winograd *w, int64_t block)
+{
+    return (double)w->points * (double)block * (double)w->panels.nr * sizeof(float);
+}
+
+/* Panels that go through the points side by side, with `room` for V and M: one where V stays in L2 beside it (measured: then M
+ * of several only pushes V out), or as many as make V's share small. */
+static int64_t choose_together(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t block,
+                               double room)
+{
+    const double v = v_bytes(p, w, block), m = m_bytes(w, block);
+    int64_t together = smaller(MOST_TOGETHER, w->panels.count);
+    if (v + u_bytes(p, w) + m <= (double)r->cpu->l2)
+        return 1;
+    while (together > 1 && v + (double)together * m > room)
+        together--;
+    return together;
+}
+
 /* Cycles of one piece of the grid: transforms, GEMMs, and the bytes it fetches meanwhile, which mostly hide behind the other.
  */
 static double piece_cycles(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tile_ranges,
-                           int64_t panel_ranges, int64_t block)
+                           int64_t panel_ranges, int64_t block, int64_t together)
 {
     const double tiles = (double)divide_up(w->tiles, tile_ranges),
                  panels = (double)divide_up(p->groups * w->panels.count, panel_ranges);
@@ -101,49 +137,44 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
         tiles * (chunks_out * (cost_winograd_output * w->points + turn * (double)(w->mh * w->mw)) + panels * lost);
     const double gemm = panels * depth * w->points * blocks * panel_step(r->kernels, w, (int64_t)ceil(tiles / blocks));
     const double calls = panels * w->points * cost_rows_calls((int64_t)tiles, r->kernels->gemm_rows[w->panels.vectors]);
-    const double weights = panels * depth * w->points * (double)w->panels.nr * sizeof(float);
-    const double v = (double)block * w->points * (double)(p->kernel[0] * w->v_row) * sizeof(float);
+    const double weights = panels * u_bytes(p, w), v = v_bytes(p, w, block);
     const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
     struct fetch fetch = {0.0, 0.0};
     add_fetch(&fetch, r, weights, weights, 1, !r->warm_weights);
-    add_fetch(&fetch, r, (blocks - 1.0) * weights, weights, 1, false);               /* each block reads the weights */
-    add_fetch(&fetch, r, blocks * panels * v, v, tile_ranges * panel_ranges, false); /* each panel reads V */
+    add_fetch(&fetch, r, (blocks - 1.0) * weights, weights, 1, false); /* each block reads the weights */
+    const double reads = ceil(panels / (double)together);              /* of V, by as many panels */
+    add_fetch(&fetch, r, blocks * reads * v, v, tile_ranges * panel_ranges, false);
     add_fetch(&fetch, r, pixels, pixels, 1, false);
     return input + output + calls + (gemm + fetch.exposed > fetch.all ? gemm + fetch.exposed : fetch.all);
-}
-
-/* Bytes of V and M. */
-static double block_bytes(const struct problem *p, const struct winograd *w, int64_t block)
-{
-    return (double)w->points * (double)block * (double)(p->kernel[0] * w->v_row + w->panels.nr) * sizeof(float);
 }
 
 /* Few blocks read the weights seldom, small ones leave V in L2. About three register tiles are a good compromise (measured:
  * 56x56x64 to 224x224x64), the whole piece where the weights come from memory each time; fewer, where all threads together
  * would need more than 1.8 times the memory of the tensors: strips and padding come on top, and twice is the limit. */
-static int64_t choose_block(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tile_ranges,
-                            int64_t panel_ranges)
+static double choose_block(const struct problem *p, const struct resources *r, struct winograd *w, int64_t tile_ranges,
+                           int64_t panel_ranges)
 {
     static const int multiples[] = {1, 2, 3, 6, 12, 24};
     const int64_t tiles = divide_up(w->tiles, tile_ranges), row = r->kernels->gemm_rows[w->panels.vectors];
     const double tensors = ((double)p->x_count + (double)p->y_count + (double)p->w_count) * sizeof(float);
     const double room = 1.8 * tensors / (double)(tile_ranges * panel_ranges);
-    int64_t best = 1;
     double least = -1.0;
     for (size_t i = 0; i < sizeof multiples / sizeof *multiples; i++) {
         const int64_t block = divide_up(tiles, divide_up(tiles, multiples[i] * row)); /* even blocks */
-        const bool fits = block_bytes(p, w, block) <= room;
-        if (multiples[i] < 3 && block_bytes(p, w, smaller(tiles, 3 * row)) <= room)
+        const int64_t usual = smaller(tiles, 3 * row);
+        if (multiples[i] < 3 && v_bytes(p, w, usual) + m_bytes(w, usual) <= room)
             continue;
-        if (least >= 0.0 && !fits)
+        if (least >= 0.0 && v_bytes(p, w, block) + m_bytes(w, block) > room)
             break;
-        const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block);
+        const int64_t together = choose_together(p, r, w, block, room);
+        const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block, together);
         if (least < 0.0 || cycles < 0.95 * least) {
             least = cycles;
-            best = block;
+            w->block = block;
+            w->together = together;
         }
     }
-    return best;
+    return least;
 }
 
 static double choose_grid(const struct problem *p, const struct resources *r, int most, struct winograd *w)
@@ -153,14 +184,14 @@ static double choose_grid(const struct problem *p, const struct resources *r, in
     for (int64_t threads = 1; threads <= most; threads++) {
         const int64_t tile_ranges = smaller(threads, w->tiles);
         const int64_t panel_ranges = smaller(most / threads, all_panels);
-        const int64_t block = choose_block(p, r, w, tile_ranges, panel_ranges);
+        struct winograd tried = *w;
         const double region = tile_ranges * panel_ranges > 1 ? r->region * cost_hertz : 0.0;
-        const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block) + region;
+        const double cycles = choose_block(p, r, &tried, tile_ranges, panel_ranges) + region;
         if (least < 0.0 || cycles < least) {
             least = cycles;
-            w->tile_ranges = tile_ranges;
-            w->panel_ranges = panel_ranges;
-            w->block = block;
+            tried.tile_ranges = tile_ranges;
+            tried.panel_ranges = panel_ranges;
+            *w = tried;
         }
     }
     return least;
@@ -185,7 +216,8 @@ static void choose_workspace(const struct problem *p, struct winograd *w)
     w->zeros = round_to_lines((size_t)(w->v_row > w->panels.nr ? w->v_row : w->panels.nr) * sizeof(float));
     w->dump = round_to_lines((size_t)w->panels.nr * sizeof(float));
     w->v = round_to_lines((size_t)(slices * w->v_point) * sizeof(float));
-    w->m = round_to_lines((size_t)(w->points * w->m_point) * sizeof(float));
+    w->m_panel = w->points * w->m_point;
+    w->m = round_to_lines((size_t)(w->together * w->m_panel) * sizeof(float));
     w->a_table = round_to_lines((size_t)(p->kernel[0] * w->block) * sizeof(float *));
     if (p->layout == FALT_CHANNELS_FIRST) {
         w->strip = round_to_lines((size_t)(w->ah * (w->segment * w->mw + w->aw) * w->chunk) * sizeof(float));
@@ -243,6 +275,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     choose_workspace(p, w);
     /* A line at once, or its parts go to memory one by one; and in order, not one of each of many planes. */
     w->stream = falt_outgrows(p, r->cpu) && !w->out_strip && (size_t)w->panels.vec * sizeof(float) >= SOLVER_ALIGN;
+    /* What a thread reads again and again does not stay in its L2. */
+    const double panels = (double)divide_up(p->groups * w->panels.count, w->panel_ranges);
+    w->asks = panels * u_bytes(p, w) + v_bytes(p, w, w->block) + m_bytes(w, w->block) > 0.75 * (double)r->cpu->l2;
     const struct winograd_transform *h = winograd_h(w->tile), *v = winograd_w(w->tile);
     c->packed = (size_t)(p->groups * w->panels.padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
@@ -253,8 +288,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->error_terms = (double)(p->kernel[0] * p->x_group) + 4.0 * (w->ah + w->aw);
     snprintf(c->kernel, SOLVER_NOTE, "%s F(%dx%d %dx%d) %dx%d", r->kernels->name, h->m, v->m, h->r, v->r,
              r->kernels->gemm_rows[w->panels.vectors], (int)w->panels.nr);
-    snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges, blocks of %lld tiles%s", (long long)w->tile_ranges,
-             (long long)w->panel_ranges, (long long)w->block, w->strip ? ", strips" : "");
+    snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges, blocks of %lld tiles x %lld panels%s",
+             (long long)w->tile_ranges, (long long)w->panel_ranges, (long long)w->block, (long long)w->together,
+             w->strip ? ", strips" : "");
     return true;
 }
 
@@ -470,13 +506,27 @@ static void transform_input(const struct job *job, const struct thread_space *sp
     }
 }
 
-static void multiply(const struct job *job, const struct thread_space *space, int64_t group, int64_t panel, int64_t count)
+/* M of neighbouring panels: point by point. */
+static void multiply(const struct job *job, const struct thread_space *space, int64_t group, int64_t panel, int64_t panels,
+                     int64_t count)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const int64_t width = falt_panel_width(&w->panels, panel), most = job->kernels->gemm_rows[w->panels.vectors];
-    const float *u = (const float *)job->operands->packed + falt_panel_offset(&w->panels, panel_depth(p, w), group, panel);
+    const int64_t depth = p->kernel[0] * p->x_group;
+    const int64_t turns = divide_up(count, job->kernels->gemm_rows[w->panels.vectors]);
+    const int64_t rows = count / turns, taller = count % turns; /* as many have one row more */
+    struct {
+        const float *u;
+        int64_t width, share;
+        gemm_kernel *const *kernels;
+    } of[MOST_TOGETHER];
     ptrdiff_t row[GEMM_MAX_ROWS];
+    for (int i = 0; i < panels; i++) {
+        of[i].width = falt_panel_width(&w->panels, panel + i);
+        of[i].u = (const float *)job->operands->packed + falt_panel_offset(&w->panels, w->points * depth, group, panel + i);
+        of[i].share = w->asks ? depth * of[i].width / turns : 0;
+        of[i].kernels = job->kernels->gemm[of[i].width / w->panels.vec];
+    }
     for (int m = 0; m < GEMM_MAX_ROWS; m++)
         row[m] = m * w->panels.nr;
     struct gemm_args args = {
@@ -484,25 +534,25 @@ static void multiply(const struct job *job, const struct thread_space *space, in
         .depth = p->x_group,
         .row = row,
         .step = 1,
-        .columns = width,
-        .turns = divide_up(count, most),
         .epilogue = {.lo = -INFINITY, .hi = INFINITY},
     };
-    for (int point = 0; point < w->points; point++, u += p->kernel[0] * p->x_group * width) {
-        args.a_offset = point * w->v_point;
-        args.b = u;
-        args.a = space->a_table;
-        args.c = space->m + point * w->m_point;
-        args.turn = 0;
-        for (int taller = 1; taller >= 0; taller--) { /* the tiles with one row more, and the others */
-            const int64_t rows = count / args.turns + taller;
-            args.tiles = taller ? count % args.turns : args.turns - count % args.turns;
-            args.next.a = rows * p->kernel[0];
-            args.next.c = rows * w->panels.nr;
-            if (args.tiles > 0)
-                job->kernels->gemm[width / w->panels.vec][rows](&args);
+    for (int point = 0; point < w->points; point++)
+        for (int i = 0; i < panels; i++) {
+            args.columns = of[i].width;
+            args.a_offset = point * w->v_point;
+            args.b = of[i].u + point * depth * of[i].width;
+            args.share = of[i].share;
+            args.a = space->a_table;
+            args.c = space->m + i * w->m_panel + point * w->m_point;
+            args.turn = 0;
+            for (int more = 1; more >= 0; more--) {
+                args.tiles = more ? taller : turns - taller;
+                args.next.a = (rows + more) * p->kernel[0];
+                args.next.c = (rows + more) * w->panels.nr;
+                if (args.tiles > 0)
+                    of[i].kernels[rows + more](&args);
+            }
         }
-    }
 }
 
 /* One line of a segment between y (or the residual) and a channels-last strip of nr floats a pixel. */
@@ -512,7 +562,7 @@ static int64_t visible(const struct winograd *w, const struct problem *p, const 
 }
 
 static void finish_segment(const struct job *job, const struct thread_space *space, const struct segment *s, int64_t channel,
-                           int64_t columns)
+                           int64_t columns, const float *m)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
@@ -550,7 +600,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
                                               : strips ? space->residual_strip + in_strip
                                                        : residual_base + offset;
             }
-        args.m = space->m + (s->first + t) * w->panels.nr;
+        args.m = m + (s->first + t) * w->panels.nr;
         job->kernels->winograd[w->tile].output(&args);
     }
     for (int h = 0; strips && h < w->mh && s->y + h < p->out[1]; h++)
@@ -558,24 +608,34 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
                                 job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c);
 }
 
+/* The outputs of a block of tiles in one panel. */
+static void finish_panel(const struct job *job, const struct thread_space *space, int64_t group, int64_t panel, int64_t first,
+                         int64_t count, const float *m)
+{
+    const struct winograd *w = job->w;
+    const int64_t channel = panel * w->panels.nr, columns = smaller(w->panels.nr, job->p->y_group - channel);
+    struct segment s;
+    for (int64_t done = 0; done < count; done += s.count) {
+        s = segment_at(w, job->p, first + done, done, count - done);
+        finish_segment(job, space, &s, group * job->p->y_group + channel, columns, m);
+    }
+}
+
 static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t count, int64_t begin,
                       int64_t end)
 {
     const struct winograd *w = job->w;
     int64_t group = -1;
-    for (int64_t item = begin; item < end; item++) {
+    for (int64_t panels, item = begin; item < end; item += panels) {
         const int64_t panel = item % w->panels.count;
         if (item / w->panels.count != group) {
             group = item / w->panels.count;
             transform_input(job, space, group, first, count);
         }
-        multiply(job, space, group, panel, count);
-        const int64_t columns = smaller(w->panels.nr, job->p->y_group - panel * w->panels.nr);
-        struct segment s;
-        for (int64_t done = 0; done < count; done += s.count) {
-            s = segment_at(w, job->p, first + done, done, count - done);
-            finish_segment(job, space, &s, group * job->p->y_group + panel * w->panels.nr, columns);
-        }
+        panels = smaller(w->together, smaller(end - item, w->panels.count - panel));
+        multiply(job, space, group, panel, panels, count);
+        for (int64_t i = 0; i < panels; i++)
+            finish_panel(job, space, group, panel + i, first, count, space->m + i * w->m_panel);
     }
 }
 
