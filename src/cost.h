@@ -12,7 +12,7 @@
 static const double cost_hertz = 3e9;
 static const double cost_fma_per_cycle = 2.0, cost_loads_per_cycle = 2.0; /* vector instructions */
 static const double cost_fma_latency = 4.5;
-static const double cost_l3_bytes = 16.0;    /* per cycle and core */
+static const double cost_l3_bytes = 12.0;    /* per cycle and core */
 static const double cost_memory_bytes = 5.0; /* per cycle and core */
 static const double cost_shared_bytes = 2.0; /* of what another core has just written */
 /* Two cores that write to neighbouring lines lose some to each other's prefetchers. Cycles (measured on Zen 5) for each row

@@ -43,7 +43,7 @@ struct winograd {
     int64_t m_panel;                 /* and from one panel to the next */
     int64_t segment;                 /* channels first: tiles of one tile row that pass through the strips together */
     int64_t chunk;                   /* and their channels */
-    size_t zeros, dump, v, m, a_table, strip, out_strip; /* a thread's workspace, in bytes and in this order */
+    size_t zeros, dump, v, m, a_table, strip, out_strip, turned; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
 
@@ -148,6 +148,12 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     return input + output + calls + (gemm + fetch.exposed > fetch.all ? gemm + fetch.exposed : fetch.all);
 }
 
+/* Channels first, pieces of rows pass through strips: a block that begins within a row reads some of its lines twice. */
+static int64_t whole_rows(const struct winograd *w, int64_t tiles)
+{
+    return tiles >= w->tiles_w ? tiles - tiles % w->tiles_w : divide_up(w->tiles_w, divide_up(w->tiles_w, tiles));
+}
+
 /* Few blocks read the weights seldom, small ones leave V in L2. About three register tiles are a good compromise (measured:
  * 56x56x64 to 224x224x64), the whole piece where the weights come from memory each time; fewer, where all threads together
  * would need more than 1.8 times the memory of the tensors: strips and padding come on top, and twice is the limit. */
@@ -160,7 +166,8 @@ static double choose_block(const struct problem *p, const struct resources *r, s
     const double room = 1.8 * tensors / (double)(tile_ranges * panel_ranges);
     double least = -1.0;
     for (size_t i = 0; i < sizeof multiples / sizeof *multiples; i++) {
-        const int64_t block = divide_up(tiles, divide_up(tiles, multiples[i] * row)); /* even blocks */
+        const int64_t even = divide_up(tiles, divide_up(tiles, multiples[i] * row));
+        const int64_t block = p->layout == FALT_CHANNELS_FIRST && even * 8 <= tiles ? whole_rows(w, even) : even;
         const int64_t usual = smaller(tiles, 3 * row);
         if (multiples[i] < 3 && v_bytes(p, w, usual) + m_bytes(w, usual) <= room)
             continue;
@@ -223,7 +230,9 @@ static void choose_workspace(const struct problem *p, struct winograd *w)
         w->strip = round_to_lines((size_t)(w->ah * (w->segment * w->mw + w->aw) * w->chunk) * sizeof(float));
         w->out_strip = round_to_lines((size_t)(w->mh * w->segment * w->mw * w->panels.nr) * sizeof(float));
     }
-    w->per_thread = w->zeros + w->dump + w->v + w->m + w->a_table + w->strip + 2 * w->out_strip;
+    if (p->layout == FALT_CHANNELS_FIRST && w->stream)
+        w->turned = round_to_lines((size_t)(w->segment * w->mw * w->panels.nr) * sizeof(float));
+    w->per_thread = w->zeros + w->dump + w->v + w->m + w->a_table + w->strip + 2 * w->out_strip + w->turned;
 }
 
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
@@ -272,9 +281,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     struct winograd *w = (struct winograd *)(void *)c->state;
     *w = best;
     least = choose_grid(p, r, r->threads, w);
+    w->stream = falt_outgrows(p, r->cpu) && (size_t)w->panels.vec * sizeof(float) >= SOLVER_ALIGN; /* whole lines at once */
     choose_workspace(p, w);
-    /* A line at once, or its parts go to memory one by one; and in order, not one of each of many planes. */
-    w->stream = falt_outgrows(p, r->cpu) && !w->out_strip && (size_t)w->panels.vec * sizeof(float) >= SOLVER_ALIGN;
     /* What a thread reads again and again does not stay in its L2. */
     const double panels = (double)divide_up(p->groups * w->panels.count, w->panel_ranges);
     w->asks = panels * u_bytes(p, w) + v_bytes(p, w, w->block) + m_bytes(w, w->block) > 0.75 * (double)r->cpu->l2;
@@ -377,6 +385,7 @@ struct thread_space {
     float *zeros, *dump, *v, *m;
     const float **a_table; /* rows of V at the first point: for each register tile, [depth tap][row] */
     float *strip, *out_strip, *residual_strip;
+    float *turned; /* a line of the out strip: [channel][pixel] */
 };
 
 /* Neighbouring tiles of one tile row. */
@@ -561,6 +570,20 @@ static int64_t visible(const struct winograd *w, const struct problem *p, const 
     return smaller(s->count * w->mw, p->out[2] - s->x);
 }
 
+/* Channels first: a line of the out strip to y. Past the caches in pieces of rows: single lines of many planes take longer. */
+static void store_line(const struct job *job, const struct thread_space *space, const float *strip, int64_t pixels,
+                       int64_t columns, float *y)
+{
+    const int64_t nr = job->w->panels.nr, step = job->p->y.c;
+    if (!job->stream || !falt_in_lines(y, pixels)) {
+        job->kernels->transpose(strip, nr, pixels, columns, y, step);
+        return;
+    }
+    job->kernels->transpose(strip, nr, pixels, columns, space->turned, pixels);
+    for (int64_t n = 0; n < columns; n++)
+        job->kernels->copy_past(space->turned + n * pixels, pixels, y + n * step);
+}
+
 static void finish_segment(const struct job *job, const struct thread_space *space, const struct segment *s, int64_t channel,
                            int64_t columns, const float *m)
 {
@@ -578,7 +601,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         .residual = residual_base ? residual : NULL,
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .channels = columns,
-        .stream = job->stream && columns % w->panels.vec == 0,
+        .stream = job->stream && !strips && columns % w->panels.vec == 0,
         .ahead = strips || job->stream ? 0 : w->mw * p->y.pixel[2],
         .epilogue = job->epilogue,
     };
@@ -604,8 +627,8 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         job->kernels->winograd[w->tile].output(&args);
     }
     for (int h = 0; strips && h < w->mh && s->y + h < p->out[1]; h++)
-        job->kernels->transpose(space->out_strip + h * line, w->panels.nr, visible(w, p, s), columns,
-                                job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c);
+        store_line(job, space, space->out_strip + h * line, visible(w, p, s), columns,
+                   job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x);
 }
 
 /* The outputs of a block of tiles in one panel. */
@@ -643,13 +666,14 @@ static void run_member(const struct job *job, int member, int members)
 {
     const struct winograd *w = job->w;
     char *memory = (char *)job->operands->workspace + w->per_thread * (size_t)member;
-    const size_t sizes[] = {w->zeros, w->dump, w->v, w->m, w->a_table, w->strip, w->out_strip, w->out_strip};
+    const size_t sizes[] = {w->zeros, w->dump, w->v, w->m, w->a_table, w->strip, w->out_strip, w->out_strip, w->turned};
     void *parts[sizeof sizes / sizeof *sizes];
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         parts[i] = memory;
         memory += sizes[i];
     }
-    const struct thread_space space = {parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], parts[6], parts[7]};
+    const struct thread_space space = {parts[0], parts[1], parts[2], parts[3], parts[4],
+                                       parts[5], parts[6], parts[7], parts[8]};
     memset(space.zeros, 0, w->zeros);
 
     for (int64_t piece = member; piece < w->tile_ranges * w->panel_ranges; piece += members) {
@@ -670,7 +694,8 @@ static void run_member(const struct job *job, int member, int members)
 /* Streaming stores need whole vectors at aligned addresses. */
 static bool can_stream(const struct problem *p, const struct winograd *w, const float *y)
 {
-    return w->stream && falt_in_lines(y, p->y.base | p->y.n | p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2] | p->y_group);
+    const int64_t neighbours = w->out_strip > 0 ? p->y.c : p->y.pixel[2] | p->y_group;
+    return w->stream && falt_in_lines(y, p->y.base | p->y.n | p->y.pixel[0] | p->y.pixel[1] | neighbours);
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
