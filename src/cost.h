@@ -12,9 +12,10 @@
 static const double cost_hertz = 3e9;
 static const double cost_fma_per_cycle = 2.0, cost_loads_per_cycle = 2.0; /* vector instructions */
 static const double cost_fma_latency = 4.5;
-static const double cost_l3_bytes = 12.0;    /* per cycle and core */
-static const double cost_memory_bytes = 5.0; /* per cycle and core */
-static const double cost_shared_bytes = 2.0; /* of what another core has just written */
+static const double cost_l3_bytes = 16.0;     /* per cycle and core */
+static const double cost_stream_bytes = 12.0; /* of that, of weights that are read once by the few rows that need them */
+static const double cost_memory_bytes = 5.0;  /* per cycle and core */
+static const double cost_shared_bytes = 2.0;  /* of what another core has just written */
 /* Two cores that write to neighbouring lines lose some to each other's prefetchers. Cycles (measured on Zen 5) for each row
  * that is split between two, times the cache lines of a pixel; for each pixel whose channels are split; and for each column of
  * tiles that is split into an upper and a lower part. */

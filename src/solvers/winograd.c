@@ -84,8 +84,8 @@ static void add_fetch(struct fetch *fetch, const struct resources *r, double byt
         fetch->all += bytes / cost_memory_bytes;
         fetch->exposed += bytes / cost_memory_bytes * (1.0 - hidden_memory);
     } else if (size > (double)r->cpu->l2 / 2.0) {
-        fetch->all += bytes / cost_l3_bytes;
-        fetch->exposed += bytes / cost_l3_bytes * (1.0 - hidden_l3);
+        fetch->all += bytes / cost_stream_bytes;
+        fetch->exposed += bytes / cost_stream_bytes * (1.0 - hidden_l3);
     }
 }
 
