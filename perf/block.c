@@ -16,13 +16,6 @@ struct origin {
     size_t mapped; /* 0: by malloc */
 };
 
-static struct origin origin_of(const void *block)
-{
-    struct origin origin;
-    memcpy(&origin, (const char *)block - sizeof origin, sizeof origin);
-    return origin;
-}
-
 /* A mapping of its own: what malloc gives may have been touched before, as small pages. But around malloc's blocks the address
  * sanitizer has its guards. */
 static void *map(size_t size)
@@ -67,7 +60,8 @@ void block_release(void *block)
 {
     if (block == NULL)
         return;
-    const struct origin origin = origin_of(block);
+    struct origin origin;
+    memcpy(&origin, (const char *)block - sizeof origin, sizeof origin);
 #ifdef __linux__
     if (origin.mapped > 0)
         munmap(origin.begin, origin.mapped);

@@ -126,9 +126,10 @@ says out "named"; says out "total"; silent err
 escape=$(printf '\033'); return=$(printf '\r')
 if grep -q "[$escape$return]" out; then fail "control characters"; fi
 
-run 0 bench --min-time 0.001 --format csv --weights cold $tiny
-run 0 bench --min-time 0.001 --format csv --pages small $tiny
-[ "$(head -n 1 out)" = $header ] || fail "header"
+for state in "--weights cold" "--pages small"; do
+    run 0 bench --min-time 0.001 --format csv $state $tiny
+    [ "$(head -n 1 out)" = $header ] || fail "header"
+done
 wrong "--pages: 'tiny' is not huge or small" bench --pages tiny $tiny
 wrong "--weights: 'frozen' is not warm or cold" bench --weights frozen $tiny
 wrong "--versus: 'itself' is not onednn" bench --versus itself $tiny

@@ -522,6 +522,7 @@ static const struct shape large_shapes[] = {
      .end = {1, 1}},
     {"3x3, groups whose weights and tiles outgrow L2", 2, .i = 640, .o = 288, .groups = 2, .in = {13, 49}, .kernel = {3, 3},
      .begin = {1, 1}, .end = {1, 1}},
+    {"3x3, pixels a page apart", 2, .i = 1024, .o = 100, .in = {3, 19}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
     {"3x3, gradient in blocks of rows", 2, .i = 540, .o = 100, .in = {9, 8}, .kernel = {3, 3}, .begin = {1, 1}, .end = {1, 1}},
 };
 
