@@ -154,6 +154,8 @@ struct winograd_input_args {
     float *v;              /* V[point] is at v + point * v_step */
     ptrdiff_t v_step;
     int64_t channels;
+    int64_t tiles; /* neighbours: all of a tile's pixels are d_tile behind the last one's, its V v_tile behind */
+    ptrdiff_t d_tile, v_tile;
     ptrdiff_t ahead; /* floats from a pixel to the same of the next tile, to be fetched meanwhile; or 0 */
 };
 
@@ -164,6 +166,8 @@ struct winograd_output_args {
     const float *const *residual; /* likewise, or NULL */
     const float *bias;            /* [channels], or NULL */
     int64_t channels;
+    int64_t tiles; /* neighbours: all of a tile's pixels, and the residual's, are y_tile behind the last one's, its M m_tile */
+    ptrdiff_t m_tile, y_tile;
     int stream; /* store past the caches; y is aligned to whole vectors then, and fence() follows before others may read it */
     struct epilogue epilogue;
     ptrdiff_t ahead; /* likewise */

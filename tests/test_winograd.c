@@ -57,6 +57,8 @@ static void nested(const double *left, int rows, const double *right, int column
 /* Two transforms of at most 8 terms, each with coefficients that are rounded. */
 static const double rounding = 2.0 * 3.0 * 8.0 * 0.5 * FLT_EPSILON;
 
+enum { TILES = 3 };
+
 /* Of x, or of the gradient of y. */
 static void check_input(const struct kernels *kernels, int tile, bool gradient, int64_t channels, enum guard_side side,
                         struct random *random)
@@ -64,28 +66,39 @@ static void check_input(const struct kernels *kernels, int tile, bool gradient, 
     const struct shape *s = &shapes[tile];
     const struct winograd_transform *h = transform_of(s->mh, s->ah), *w = transform_of(s->mw, s->aw);
     const int points = s->ah * s->aw, rows = gradient ? s->mh : s->ah, columns = gradient ? s->mw : s->aw;
-    const int64_t row = divide_up(channels, kernels->vec) * kernels->vec;
-    float *d[WINOGRAD_MAX_POINTS], *v = guarded(points * row, side);
+    const int64_t row = divide_up(channels, kernels->vec) * kernels->vec, apart = channels + 5;
+    const float *at[WINOGRAD_MAX_POINTS];
+    float *d[WINOGRAD_MAX_POINTS], *v = guarded(TILES * points * row, side);
     double *expected = calloc((size_t)channels, sizeof(double)), *tolerance = calloc((size_t)channels, sizeof(double));
     assert_true(expected && tolerance);
     for (int i = 0; i < rows * columns; i++) {
-        d[i] = guarded(channels, side);
-        fill_uniform(random, d[i], channels);
+        d[i] = guarded((TILES - 1) * apart + channels, side);
+        fill_uniform(random, d[i], (TILES - 1) * apart + channels);
     }
-    const struct winograd_input_args args = {.d = (const float *const *)d, .v = v, .v_step = row, .channels = channels};
+    const struct winograd_input_args args = {.d = (const float *const *)d,
+                                             .v = v,
+                                             .v_step = row,
+                                             .channels = channels,
+                                             .tiles = TILES,
+                                             .d_tile = apart,
+                                             .v_tile = points * row};
     (gradient ? kernels->winograd[tile].gradient : kernels->winograd[tile].input)(&args);
-    for (int i = 0; i < s->ah; i++)
-        for (int j = 0; j < s->aw; j++) {
+    for (int t = 0; t < TILES; t++)
+        for (int point = 0; point < points; point++) {
+            const int i = point / s->aw, j = point % s->aw;
             double left[WINOGRAD_ALPHA], right[WINOGRAD_ALPHA];
             for (int k = 0; k < rows; k++)
                 left[k] = gradient ? h->a[k][i] : h->b[i][k];
             for (int k = 0; k < columns; k++)
                 right[k] = gradient ? w->a[k][j] : w->b[j][k];
-            nested(left, rows, right, columns, (const float *const *)d, channels, expected, tolerance);
+            for (int k = 0; k < rows * columns; k++)
+                at[k] = d[k] + t * apart;
+            nested(left, rows, right, columns, at, channels, expected, tolerance);
             for (int64_t c = 0; c < channels; c++)
                 tolerance[c] *= rounding;
-            check_within(v + (i * s->aw + j) * row, expected, tolerance, channels, "%s %s %s, point %d %d, %d channels",
-                         kernels->name, s->name, gradient ? "gradient" : "input", i, j, (int)channels);
+            check_within(v + (t * points + point) * row, expected, tolerance, channels,
+                         "%s %s %s, tile %d, point %d %d, %d channels", kernels->name, s->name, gradient ? "gradient" : "input",
+                         t, i, j, (int)channels);
         }
     for (int i = 0; i < rows * columns; i++)
         guarded_free(d[i]);
@@ -150,19 +163,20 @@ static void check_output(const struct kernels *kernels, int tile, int64_t channe
     const struct winograd_transform *h = transform_of(s->mh, s->ah), *w = transform_of(s->mw, s->aw);
     const int points = s->ah * s->aw, outputs = s->mh * s->mw;
     const int64_t row = divide_up(channels, kernels->vec) * kernels->vec;
-    float *m = guarded(points * row, side), *bias = guarded(channels, side);
+    const int64_t apart = row + kernels->vec; /* which keeps to whole vectors, for streams */
+    float *m = guarded(TILES * points * row, side), *bias = guarded(channels, side);
     float *y[WINOGRAD_MAX_OUTPUTS], *residual[WINOGRAD_MAX_OUTPUTS];
     const float *at[WINOGRAD_MAX_POINTS];
     double *expected = calloc((size_t)channels, sizeof(double)), *tolerance = calloc((size_t)channels, sizeof(double));
     assert_true(expected && tolerance);
-    fill_uniform(random, m, points * row);
+    fill_uniform(random, m, TILES * points * row);
     fill_uniform(random, bias, channels);
-    for (int i = 0; i < points; i++)
-        at[i] = m + i * row;
     for (int i = 0; i < outputs; i++) {
-        y[i] = guarded(channels, side);
-        residual[i] = guarded(channels, side);
-        fill_uniform(random, residual[i], channels);
+        y[i] = guarded((TILES - 1) * apart + channels, side);
+        residual[i] = guarded((TILES - 1) * apart + channels, side);
+        fill_uniform(random, residual[i], (TILES - 1) * apart + channels);
+        for (int64_t k = 0; k < (TILES - 1) * apart + channels; k++)
+            y[i][k] = 77.0f;
     }
     kernels->winograd[tile].output(
         &(struct winograd_output_args){.m = m,
@@ -171,15 +185,24 @@ static void check_output(const struct kernels *kernels, int tile, int64_t channe
                                        .residual = ending->residual ? (const float *const *)residual : NULL,
                                        .bias = ending->bias ? bias : NULL,
                                        .channels = channels,
+                                       .tiles = TILES,
+                                       .m_tile = points * row,
+                                       .y_tile = apart,
                                        .stream = ending->stream,
                                        .epilogue = ending->epilogue});
     if (ending->stream)
         kernels->fence();
-    for (int i = 0; i < s->mh; i++)
-        for (int j = 0; j < s->mw; j++) {
+    for (int t = 0; t < TILES; t++)
+        for (int output = 0; output < outputs; output++) {
+            const int i = output / s->mw, j = output % s->mw;
+            const float *y_tile = y[output] + t * apart, *residual_tile = residual[output] + t * apart;
+            for (int k = 0; k < points; k++)
+                at[k] = m + (t * points + k) * row;
             nested(h->a[i], s->ah, w->a[j], s->aw, at, channels, expected, tolerance);
+            for (int64_t c = channels; c < apart && t < TILES - 1; c++)
+                assert_true(y_tile[c] == 77.0f);
             for (int64_t c = 0; c < channels; c++) {
-                const double added = ending->residual ? (double)residual[i * s->mw + j][c] : 0.0;
+                const double added = ending->residual ? (double)residual_tile[c] : 0.0;
                 const double sum = expected[c] + (ending->bias ? (double)bias[c] : 0.0) + added;
                 const double clamped = fmin(fmax(sum, (double)ending->epilogue.lo), (double)ending->epilogue.hi);
                 expected[c] = ending->epilogue.activation == ACTIVATE_LEAKY && clamped < 0.0
@@ -187,9 +210,9 @@ static void check_output(const struct kernels *kernels, int tile, int64_t channe
                                   : clamped;
                 tolerance[c] = rounding * (tolerance[c] + 2.0);
             }
-            check_within(y[i * s->mw + j], expected, tolerance, channels,
-                         "%s %s output %d %d, %d channels, bias %d, residual %d, stream %d, activation %d", kernels->name,
-                         s->name, i, j, (int)channels, ending->bias, ending->residual, ending->stream,
+            check_within(y_tile, expected, tolerance, channels,
+                         "%s %s tile %d output %d %d, %d channels, bias %d, residual %d, stream %d, activation %d",
+                         kernels->name, s->name, t, i, j, (int)channels, ending->bias, ending->residual, ending->stream,
                          ending->epilogue.activation);
         }
     for (int i = 0; i < outputs; i++) {

@@ -115,16 +115,17 @@ INLINE vec winograd_load(const float *p, int64_t n, int whole)
 
 /* A tile of ph x pw pixels. */
 INLINE void winograd_input_chunk(const struct winograd_input_args *args, const float *const *d, const ptrdiff_t *apart,
-                                 int64_t c, int whole, int ph, int ah, int pw, int aw)
+                                 int64_t tile, int64_t c, int whole, int ph, int ah, int pw, int aw)
 {
-    float *to = args->v + c;
+    const ptrdiff_t at = tile * args->d_tile + c;
+    float *to = args->v + tile * args->v_tile + c;
     vec t[ALPHA][ALPHA];
     UNROLL for (int h = 0; h < ph; h++)
     {
         vec x[ALPHA], v[ALPHA];
         UNROLL for (int w = 0; w < pw; w++)
         {
-            const float *pixel = d[h * pw + w] + c;
+            const float *pixel = d[h * pw + w] + at;
             x[w] = winograd_load(pixel, args->channels - c, whole);
             if (FETCHES_AHEAD && whole && args->ahead)
                 __builtin_prefetch(pixel + args->ahead);
@@ -154,20 +155,22 @@ INLINE void winograd_input(const struct winograd_input_args *given, int ph, int 
         if (i < ph * pw)
             few[i] = args->d[i];
     }
-    int64_t c = 0;
-    for (; c <= args->channels - VEC; c += VEC)
-        winograd_input_chunk(args, ph * pw > ALPHA ? args->d : few, apart, c, 1, ph, ah, pw, aw);
-    if (c < args->channels)
-        winograd_input_chunk(args, ph * pw > ALPHA ? args->d : few, apart, c, 0, ph, ah, pw, aw);
+    for (int64_t tile = 0, c; tile < args->tiles; tile++) {
+        for (c = 0; c <= args->channels - VEC; c += VEC)
+            winograd_input_chunk(args, ph * pw > ALPHA ? args->d : few, apart, tile, c, 1, ph, ah, pw, aw);
+        if (c < args->channels)
+            winograd_input_chunk(args, ph * pw > ALPHA ? args->d : few, apart, tile, c, 0, ph, ah, pw, aw);
+    }
 }
 
 INLINE void winograd_output_chunk(const struct winograd_output_args *args, float *const *pixels, const ptrdiff_t *apart,
-                                  int64_t c, int whole, int mh, int ah, int mw, int aw)
+                                  int64_t tile, int64_t c, int whole, int mh, int ah, int mw, int aw)
 {
     const int64_t n = args->channels - c;
+    const ptrdiff_t at = tile * args->y_tile + c;
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
     const vec bias = args->bias ? winograd_load(args->bias + c, n, whole) : vec_zero();
-    const float *from = args->m + c;
+    const float *from = args->m + tile * args->m_tile + c;
     vec t[ALPHA][ALPHA];
     UNROLL for (int w = 0; w < aw; w++)
     {
@@ -187,16 +190,16 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, float
         {
             vec sum = vec_add(y[w], bias);
             if (args->residual)
-                sum = vec_add(sum, winograd_load(args->residual[h * mw + w] + c, n, whole));
+                sum = vec_add(sum, winograd_load(args->residual[h * mw + w] + at, n, whole));
             sum = vec_clamp(sum, lo, hi);
             if (FETCHES_AHEAD && whole && args->ahead)
-                __builtin_prefetch(pixels[h * mw + w] + c + args->ahead, 1);
+                __builtin_prefetch(pixels[h * mw + w] + at + args->ahead, 1);
             if (whole && args->stream)
-                vec_stream(pixels[h * mw + w] + c, sum);
+                vec_stream(pixels[h * mw + w] + at, sum);
             else if (whole)
-                vec_store(pixels[h * mw + w] + c, sum);
+                vec_store(pixels[h * mw + w] + at, sum);
             else
-                vec_store_n(pixels[h * mw + w] + c, sum, n);
+                vec_store_n(pixels[h * mw + w] + at, sum, n);
         }
     }
 }
@@ -212,14 +215,15 @@ INLINE void winograd_output(const struct winograd_output_args *given, int mh, in
         if (i < mh * mw)
             few[i] = args->y[i];
     }
-    int64_t c = 0;
-    for (; c <= args->channels - VEC; c += VEC)
-        winograd_output_chunk(args, mh * mw > ALPHA ? args->y : few, apart, c, 1, mh, ah, mw, aw);
-    if (c < args->channels)
-        winograd_output_chunk(args, mh * mw > ALPHA ? args->y : few, apart, c, 0, mh, ah, mw, aw);
-    if (args->epilogue.activation != ACTIVATE_NONE) {
-        for (int i = 0; i < mh * mw; i++)
-            finish(args->y[i], args->channels, &args->epilogue);
+    for (int64_t tile = 0, c; tile < args->tiles; tile++) {
+        for (c = 0; c <= args->channels - VEC; c += VEC)
+            winograd_output_chunk(args, mh * mw > ALPHA ? args->y : few, apart, tile, c, 1, mh, ah, mw, aw);
+        if (c < args->channels)
+            winograd_output_chunk(args, mh * mw > ALPHA ? args->y : few, apart, tile, c, 0, mh, ah, mw, aw);
+        if (args->epilogue.activation != ACTIVATE_NONE) {
+            for (int i = 0; i < mh * mw; i++)
+                finish(args->y[i] + tile * args->y_tile, args->channels, &args->epilogue);
+        }
     }
 }
 

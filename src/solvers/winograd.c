@@ -41,8 +41,7 @@ struct winograd {
     int64_t tile_ranges, panel_ranges;
     int64_t v_row, v_point, m_point; /* floats from one tile or point to the next */
     int64_t m_panel;                 /* and from one panel to the next */
-    int64_t segment;                 /* channels first: tiles of one tile row that pass through the strips together */
-    int64_t chunk;                   /* and their channels */
+    int64_t chunk;                   /* channels first: channels that pass through the strip together */
     size_t zeros, dump, v, m, a_table, strip, out_strip, turned; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
@@ -148,10 +147,11 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     return input + output + calls + (gemm + fetch.exposed > fetch.all ? gemm + fetch.exposed : fetch.all);
 }
 
-/* Channels first, pieces of rows pass through strips: a block that begins within a row reads some of its lines twice. */
+/* Channels first, a block of whole rows of tiles reads few lines twice: as many as `tiles` is about, or a part of one. */
 static int64_t whole_rows(const struct winograd *w, int64_t tiles)
 {
-    return tiles >= w->tiles_w ? tiles - tiles % w->tiles_w : divide_up(w->tiles_w, divide_up(w->tiles_w, tiles));
+    const int64_t rows = (tiles + w->tiles_w / 3) / w->tiles_w;
+    return rows > 0 ? rows * w->tiles_w : divide_up(w->tiles_w, divide_up(w->tiles_w, tiles));
 }
 
 /* Few blocks read the weights seldom, small ones leave V in L2. About three register tiles are a good compromise (measured:
@@ -167,7 +167,7 @@ static double choose_block(const struct problem *p, const struct resources *r, s
     double least = -1.0;
     for (size_t i = 0; i < sizeof multiples / sizeof *multiples; i++) {
         const int64_t even = divide_up(tiles, divide_up(tiles, multiples[i] * row));
-        const int64_t block = p->layout == FALT_CHANNELS_FIRST && even * 8 <= tiles ? whole_rows(w, even) : even;
+        const int64_t block = p->layout == FALT_CHANNELS_FIRST && even < tiles ? whole_rows(w, even) : even;
         const int64_t usual = smaller(tiles, 3 * row);
         if (multiples[i] < 3 && v_bytes(p, w, usual) + m_bytes(w, usual) <= room)
             continue;
@@ -213,13 +213,11 @@ static void choose_panels(const struct problem *p, const struct kernels *kernels
         w->v_row += kernels->vec;
 }
 
-static void choose_workspace(const struct problem *p, struct winograd *w)
+static void choose_workspace(const struct problem *p, int64_t l1, struct winograd *w)
 {
     const int64_t slices = p->kernel[0] * w->points;
     w->v_point = w->block * w->v_row + w->panels.vec;
     w->m_point = w->block * w->panels.nr + w->panels.vec;
-    w->segment = smaller(w->block, w->tiles_w);
-    w->chunk = smaller(p->x_group, 64);
     w->zeros = round_to_lines((size_t)(w->v_row > w->panels.nr ? w->v_row : w->panels.nr) * sizeof(float));
     w->dump = round_to_lines((size_t)w->panels.nr * sizeof(float));
     w->v = round_to_lines((size_t)(slices * w->v_point) * sizeof(float));
@@ -227,11 +225,14 @@ static void choose_workspace(const struct problem *p, struct winograd *w)
     w->m = round_to_lines((size_t)(w->together * w->m_panel) * sizeof(float));
     w->a_table = round_to_lines((size_t)(p->kernel[0] * w->block) * sizeof(float *));
     if (p->layout == FALT_CHANNELS_FIRST) {
-        w->strip = round_to_lines((size_t)(w->ah * (w->segment * w->mw + w->aw) * w->chunk) * sizeof(float));
-        w->out_strip = round_to_lines((size_t)(w->mh * w->segment * w->mw * w->panels.nr) * sizeof(float));
+        const int64_t pixels = smaller(w->block, w->tiles_w) * w->mw;
+        /* A line of the cache, or as many lines as leave the strip in L1. */
+        const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float), pixel = w->ah * (int64_t)sizeof(float);
+        w->chunk = smaller(larger(l1 / 4 * 3 / (pixel * (pixels + w->aw)) / line, 1) * line, p->x_group);
+        w->strip = round_to_lines((size_t)(w->ah * (pixels + w->aw) * w->chunk) * sizeof(float));
+        w->out_strip = round_to_lines((size_t)(w->mh * pixels * w->panels.nr) * sizeof(float));
+        w->turned = w->stream ? round_to_lines((size_t)(pixels * w->panels.nr) * sizeof(float)) : 0;
     }
-    if (p->layout == FALT_CHANNELS_FIRST && w->stream)
-        w->turned = round_to_lines((size_t)(w->segment * w->mw * w->panels.nr) * sizeof(float));
     w->per_thread = w->zeros + w->dump + w->v + w->m + w->a_table + w->strip + 2 * w->out_strip + w->turned;
 }
 
@@ -282,7 +283,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     *w = best;
     least = choose_grid(p, r, r->threads, w);
     w->stream = falt_outgrows(p, r->cpu) && (size_t)w->panels.vec * sizeof(float) >= SOLVER_ALIGN; /* whole lines at once */
-    choose_workspace(p, w);
+    choose_workspace(p, r->cpu->l1d, w);
     /* What a thread reads again and again does not stay in its L2. */
     const double panels = (double)divide_up(p->groups * w->panels.count, w->panel_ranges);
     w->asks = panels * u_bytes(p, w) + v_bytes(p, w, w->block) + m_bytes(w, w->block) > 0.75 * (double)r->cpu->l2;
@@ -409,13 +410,19 @@ static struct segment segment_at(const struct winograd *w, const struct problem 
     return s;
 }
 
-/* The pixels of a tile whose first input pixel is (y, x) of plane `from`, channels `step` floats a pixel. */
+/* Whether all pixels of a tile are there, whose first one is (y, x). */
+static bool whole_tile(const struct winograd *w, const struct problem *p, int64_t y, int64_t x)
+{
+    return y >= 0 && y + w->ah <= p->in[1] && x >= 0 && x + w->aw <= p->in[2];
+}
+
+/* The pixels of a tile whose first one is (y, x) of plane `from`, channels `step` floats a pixel. */
 static void point_pixels(const struct job *job, const float *from, int64_t step, int64_t y, int64_t x, const float *zeros,
                          const float **d)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const bool whole = y >= 0 && y + w->ah <= p->in[1] && x >= 0 && x + w->aw <= p->in[2];
+    const bool whole = whole_tile(w, p, y, x);
     for (int h = 0; h < w->ah; h++) {
         const bool line = inside(y + h, p->in[1]);
         const float *pixel = from + ((y + h) * p->in[2] + x) * step;
@@ -431,52 +438,92 @@ static void point_pixels(const struct job *job, const float *from, int64_t step,
     }
 }
 
-/* Copies what a segment sees of channels [channel, channel + count) into the strip, channels last, zeros for the padding:
- * [alpha_h][width][count]. */
-static void fill_strip(const struct job *job, const struct segment *s, int64_t z, int64_t channel, int64_t count, int64_t width,
-                       float *strip)
-{
-    const struct problem *p = job->p;
-    const float *image = job->operands->x + s->n * job->x.n + channel * job->x.c;
-    for (int h = 0; h < job->w->ah; h++) {
-        const int64_t y = falt_pixel(p, 1, s->y - p->pad[1] + h);
-        const float *row = y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
-        falt_gather_row(job->kernels, row, p->in[2], job->x, count, p->circular, s->x - p->pad[2], width,
-                        strip + h * width * count, count);
-    }
-}
-
-/* V of a segment for one depth tap. */
+/* V of a segment for one depth tap, channels last. */
 static void transform_segment(const struct job *job, const struct thread_space *space, const struct segment *s, int64_t group,
                               int64_t tap, int64_t z)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const float *d[WINOGRAD_MAX_POINTS];
-    const int64_t channel = group * p->x_group;
+    const float *d[WINOGRAD_MAX_POINTS],
+        *plane = job->operands->x + s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + group * p->x_group;
+    const int64_t y = s->y - p->pad[1], x = s->x - p->pad[2], step = w->mw * job->x.pixel;
     float *v = space->v + tap * w->points * w->v_point + s->first * w->v_row;
-    struct winograd_input_args args = {.d = d, .v_step = w->v_point};
-    if (p->layout == FALT_CHANNELS_LAST) {
-        const float *plane = job->operands->x + s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + channel;
-        args.channels = p->x_group;
-        args.ahead = w->mw * job->x.pixel;
-        for (int64_t t = 0; t < s->count; t++) {
-            point_pixels(job, plane, job->x.pixel, s->y - p->pad[1], s->x - p->pad[2] + t * w->mw, space->zeros, d);
-            args.v = v + t * w->v_row;
-            job->kernels->winograd[w->tile].input(&args);
-        }
-        return;
+    struct winograd_input_args args = {
+        .d = d, .v_step = w->v_point, .channels = p->x_group, .d_tile = step, .v_tile = w->v_row, .ahead = step};
+    for (int64_t t = 0; t < s->count; t += args.tiles) {
+        args.tiles = 1;
+        while (t + args.tiles < s->count && whole_tile(w, p, y, x + t * w->mw) &&
+               whole_tile(w, p, y, x + (t + args.tiles) * w->mw))
+            args.tiles++;
+        point_pixels(job, plane, job->x.pixel, y, x + t * w->mw, space->zeros, d);
+        args.v = v + t * w->v_row;
+        job->kernels->winograd[w->tile].input(&args);
     }
+}
+
+/* Channels first: what a segment sees of some channels, channels last, zeros for the padding: alpha_h lines of `pitch` pixels.
+ * Line h of it is in place (h + turn) % alpha_h. The next segment below needs only its last m_h lines to be filled. */
+struct window {
+    struct segment of;
+    int64_t pitch, z;
+    int turn;
+};
+
+static void move_window(const struct job *job, const struct segment *s, int64_t z, int64_t channel, int64_t count,
+                        struct window *window, float *strip)
+{
+    const struct problem *p = job->p;
+    const struct winograd *w = job->w;
+    const float *image = job->operands->x + s->n * job->x.n + channel * job->x.c;
     const int64_t width = (s->count - 1) * w->mw + w->aw;
-    for (int64_t first = 0; first < p->x_group; first += w->chunk) {
-        args.channels = smaller(w->chunk, p->x_group - first);
-        fill_strip(job, s, z, channel + first, args.channels, width, space->strip);
-        for (int64_t t = 0; t < s->count; t++) {
+    const bool below = window->pitch > 0 && s->n == window->of.n && z == window->z && s->x == window->of.x &&
+                       s->count <= window->of.count && s->y == window->of.y + w->mh;
+    window->of = *s;
+    window->z = z;
+    window->pitch = below ? window->pitch : width;
+    window->turn = below ? (window->turn + w->mh) % w->ah : 0;
+    for (int h = below ? w->ah - w->mh : 0; h < w->ah; h++) {
+        const int64_t y = falt_pixel(p, 1, s->y - p->pad[1] + h);
+        const float *row = y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
+        falt_gather_row(job->kernels, row, p->in[2], job->x, count, p->circular, s->x - p->pad[2], width,
+                        strip + (h + window->turn) % w->ah * window->pitch * count, count);
+    }
+}
+
+static int64_t depth_pixel(const struct problem *p, const struct segment *s, int64_t tap)
+{
+    return falt_pixel(p, 0, s->z * p->stride[0] - p->pad[0] + tap * p->dilation[0]);
+}
+
+/* V of a block for one depth tap, channels first, where it is inside. */
+static void transform_strips(const struct job *job, const struct thread_space *space, int64_t group, int64_t tap, int64_t first,
+                             int64_t tiles)
+{
+    const struct problem *p = job->p;
+    const struct winograd *w = job->w;
+    const float *d[WINOGRAD_MAX_POINTS];
+    for (int64_t channel = 0; channel < p->x_group; channel += w->chunk) {
+        const int64_t count = smaller(w->chunk, p->x_group - channel);
+        struct window window = {.pitch = 0};
+        struct segment s;
+        for (int64_t done = 0; done < tiles; done += s.count) {
+            s = segment_at(w, p, first + done, done, tiles - done);
+            const int64_t z = depth_pixel(p, &s, tap);
+            if (z < 0)
+                continue;
+            move_window(job, &s, z, group * p->x_group + channel, count, &window, space->strip);
             for (int h = 0; h < w->ah; h++)
                 for (int k = 0; k < w->aw; k++)
-                    d[h * w->aw + k] = space->strip + (h * width + t * w->mw + k) * args.channels;
-            args.v = v + t * w->v_row + first;
-            job->kernels->winograd[w->tile].input(&args);
+                    d[h * w->aw + k] = space->strip + ((h + window.turn) % w->ah * window.pitch + k) * count;
+            job->kernels->winograd[w->tile].input(&(struct winograd_input_args){
+                .d = d,
+                .v = space->v + tap * w->points * w->v_point + s.first * w->v_row + channel,
+                .v_step = w->v_point,
+                .channels = count,
+                .tiles = s.count,
+                .d_tile = w->mw * count,
+                .v_tile = w->v_row,
+            });
         }
     }
 }
@@ -495,11 +542,13 @@ static void transform_input(const struct job *job, const struct thread_space *sp
     const struct winograd *w = job->w;
     const int64_t depth = p->kernel[0], most = job->kernels->gemm_rows[w->panels.vectors];
     struct segment s;
+    for (int64_t k = 0; k < depth && w->strip > 0; k++)
+        transform_strips(job, space, group, k, first, count);
     for (int64_t done = 0; done < count; done += s.count) {
         s = segment_at(w, p, first + done, done, count - done);
         for (int64_t k = 0; k < depth; k++) {
-            const int64_t z = falt_pixel(p, 0, s.z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
-            if (z >= 0)
+            const int64_t z = depth_pixel(p, &s, k);
+            if (z >= 0 && w->strip == 0)
                 transform_segment(job, space, &s, group, k, z);
             for (int point = 0; point < w->points && z < 0; point++)
                 memset(space->v + (k * w->points + point) * w->v_point + s.first * w->v_row, 0,
@@ -601,6 +650,8 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         .residual = residual_base ? residual : NULL,
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .channels = columns,
+        .m_tile = w->panels.nr,
+        .y_tile = w->mw * (strips ? w->panels.nr : p->y.pixel[2]),
         .stream = job->stream && !strips && columns % w->panels.vec == 0,
         .ahead = strips || job->stream ? 0 : w->mw * p->y.pixel[2],
         .epilogue = job->epilogue,
@@ -609,7 +660,9 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         for (int h = 0; h < w->mh && s->y + h < p->out[1]; h++)
             job->kernels->transpose(residual_base + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c, columns,
                                     visible(w, p, s), space->residual_strip + h * line, w->panels.nr);
-    for (int64_t t = 0; t < s->count; t++) {
+    const int64_t seen = s->y + w->mh <= p->out[1] ? visible(w, p, s) / w->mw : 0; /* tiles that are whole */
+    for (int64_t t = 0; t < s->count; t += args.tiles) {
+        args.tiles = t < seen ? seen - t : 1;
         for (int h = 0; h < w->mh; h++)
             for (int v = 0; v < w->mw; v++) {
                 const int64_t yy = s->y + h, xx = s->x + t * w->mw + v;
@@ -662,6 +715,14 @@ static void run_block(const struct job *job, const struct thread_space *space, i
     }
 }
 
+/* Where the block that begins at a tile ends: what is left is shared evenly, channels first in whole rows. */
+static int64_t block_end(const struct winograd *w, int64_t from, int64_t last)
+{
+    const int64_t unit = w->strip > 0 && w->block >= w->tiles_w && w->block < last - from ? w->tiles_w : 1;
+    const int64_t begin = from / unit, units = divide_up(last, unit) - begin, most = w->block / unit;
+    return smaller((begin + divide_up(units, divide_up(units, most))) * unit, last);
+}
+
 static void run_member(const struct job *job, int member, int members)
 {
     const struct winograd *w = job->w;
@@ -680,11 +741,9 @@ static void run_member(const struct job *job, int member, int members)
         int64_t first, last, begin, end;
         falt_share(w->tiles, (int)(piece % w->tile_ranges), (int)w->tile_ranges, &first, &last);
         falt_share(job->p->groups * w->panels.count, (int)(piece / w->tile_ranges), (int)w->panel_ranges, &begin, &end);
-        const int64_t blocks = divide_up(last - first, w->block);
-        for (int64_t b = 0; b < blocks; b++) {
-            int64_t from, to;
-            falt_share(last - first, (int)b, (int)blocks, &from, &to);
-            run_block(job, &space, first + from, to - from, begin, end);
+        for (int64_t from = first, to; from < last; from = to) {
+            to = block_end(w, from, last);
+            run_block(job, &space, from, to - from, begin, end);
         }
     }
     if (job->stream)

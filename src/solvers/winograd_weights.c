@@ -324,7 +324,9 @@ static void transform_row(const struct item *item, const struct view *view, cons
     struct range lines = {0, height}, columns = {0, width}; /* of the pixels at `from`, which are pixel_step floats apart */
     const float *from = plane, *d[WINOGRAD_MAX_POINTS];
     int64_t pixel_step = view->stride.pixel;
-    struct winograd_input_args args = {.d = d, .v_step = point, .ahead = g->strip ? 0 : g->mw * view->stride.pixel};
+    struct winograd_input_args args = {
+        .d = d, .v_step = point, .v_tile = pitch, .ahead = g->strip ? 0 : g->mw * view->stride.pixel};
+    const int64_t last = (width - view->width - left) / g->mw; /* that is whole, where any is */
     for (int64_t first = 0; first < channels; first += most) {
         args.channels = smaller(most, channels - first);
         if (g->strip) {
@@ -335,7 +337,10 @@ static void transform_row(const struct item *item, const struct view *view, cons
             if (length(lines) > 0)
                 gather(job->kernels, plane, view, lines, columns, first, args.channels, item->strip);
         }
-        for (int64_t t = 0; t < count; t++) {
+        args.d_tile = g->mw * pixel_step;
+        for (int64_t t = 0; t < count; t += args.tiles) {
+            const bool whole = top >= 0 && top + view->height <= height && left + t * g->mw >= 0 && t < last;
+            args.tiles = whole ? smaller(last + 1, count) - t : 1;
             const float **to = d;
             for (int64_t h = top; h < top + view->height; h++)
                 for (int64_t k = left + t * g->mw; k < left + t * g->mw + view->width; k++)
