@@ -42,6 +42,7 @@ struct winograd {
     int64_t v_row, v_point, m_point; /* floats from one tile or point to the next */
     int64_t m_panel;                 /* and from one panel to the next */
     int64_t chunk;                   /* channels first: channels that pass through the strip together */
+    int64_t piece;                   /* and tiles of a row whose outputs do */
     size_t zeros, dump, v, m, a_table, strip, out_strip, turned; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
@@ -230,8 +231,13 @@ static void choose_workspace(const struct problem *p, int64_t l1, struct winogra
         const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float), pixel = w->ah * (int64_t)sizeof(float);
         w->chunk = smaller(larger(l1 / 4 * 3 / (pixel * (pixels + w->aw)) / line, 1) * line, p->x_group);
         w->strip = round_to_lines((size_t)(w->ah * (pixels + w->aw) * w->chunk) * sizeof(float));
-        w->out_strip = round_to_lines((size_t)(w->mh * pixels * w->panels.nr) * sizeof(float));
-        w->turned = w->stream ? round_to_lines((size_t)(pixels * w->panels.nr) * sizeof(float)) : 0;
+        /* Where they go past the caches, outputs leave in lines while they are in L1: whole rows, or what is half of it. */
+        const int64_t out_pixel = (w->mh + 1) * w->panels.nr * (int64_t)sizeof(float);
+        w->piece = smaller(w->block, w->tiles_w);
+        if (w->stream && w->piece * w->mw * out_pixel > l1 / 4 * 3)
+            w->piece = larger(l1 / 2 / out_pixel / line * line / w->mw, 1);
+        w->out_strip = round_to_lines((size_t)(w->mh * w->piece * w->mw * w->panels.nr) * sizeof(float));
+        w->turned = w->stream ? round_to_lines((size_t)(w->piece * w->mw * w->panels.nr) * sizeof(float)) : 0;
     }
     w->per_thread = w->zeros + w->dump + w->v + w->m + w->a_table + w->strip + 2 * w->out_strip + w->turned;
 }
@@ -282,7 +288,10 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     struct winograd *w = (struct winograd *)(void *)c->state;
     *w = best;
     least = choose_grid(p, r, r->threads, w);
-    w->stream = falt_outgrows(p, r->cpu) && (size_t)w->panels.vec * sizeof(float) >= SOLVER_ALIGN; /* whole lines at once */
+    /* Whole lines at once: vectors of channels, or rows of pixels. */
+    const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float),
+                  run = p->layout == FALT_CHANNELS_LAST ? w->panels.vec : p->out[2];
+    w->stream = falt_outgrows(p, r->cpu) && run % line == 0;
     choose_workspace(p, r->cpu->l1d, w);
     /* What a thread reads again and again does not stay in its L2. */
     const double panels = (double)divide_up(p->groups * w->panels.count, w->panel_ranges);
@@ -692,7 +701,7 @@ static void finish_panel(const struct job *job, const struct thread_space *space
     const int64_t channel = panel * w->panels.nr, columns = smaller(w->panels.nr, job->p->y_group - channel);
     struct segment s;
     for (int64_t done = 0; done < count; done += s.count) {
-        s = segment_at(w, job->p, first + done, done, count - done);
+        s = segment_at(w, job->p, first + done, done, w->strip > 0 ? smaller(count - done, w->piece) : count - done);
         finish_segment(job, space, &s, group * job->p->y_group + channel, columns, m);
     }
 }
