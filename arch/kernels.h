@@ -239,7 +239,7 @@ struct depthwise_args {
     int64_t repeats; /* >= 1: all of it again further down the image; from one to the next, in floats: */
     ptrdiff_t repeat_offset, repeat_c;
     int asks;              /* blocks: for what the next repeat is the first to see, as it comes from memory */
-    int across;            /* units before repeats; vectors that are but part of a cache line always are */
+    int across;            /* all units before repeats; else those of a cache line or two */
     ptrdiff_t down_c;      /* blocks: floats from an output row to the next */
     ptrdiff_t lane_around; /* floats once around the circle, from a lane outside of the image to the same inside of it */
     struct epilogue epilogue;

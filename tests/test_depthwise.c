@@ -108,7 +108,10 @@ static void run_case(const struct sliding *at, struct random *random)
     const int vec = at->kernels->vec, columns = (at->tile - 1) * at->stride + at->width;
     const bool rows = at->kind == DEPTHWISE_ROWS, bias = random_bits(random) & 1, residual = random_between(random, 0, 3) == 0;
     const bool whole = random_bits(random) & 1; /* nothing outside of the image, all of the tile stored */
-    const bool circular = random_between(random, 0, 2) == 0;
+    /* all lines as a padding that keeps the size cuts them */
+    const bool edges = !whole && random_bits(random) & 1;
+    const int32_t half = at->width / 2, first = random_bits(random) & 1 ? half : 0, last = random_bits(random) & 1 ? half : 0;
+    const bool circular = !edges && random_between(random, 0, 2) == 0;
     const int64_t each = rows ? 1 : vec;
     struct depthwise_line lines[MOST_LINES];
     struct line made[MOST_LINES];
@@ -122,11 +125,11 @@ static void run_case(const struct sliding *at, struct random *random)
         .step = vec + random_between(random, 0, 3),
         .index = index,
         .lines = random_between(random, 1, 3),
-        .taps = at->width > 1 && at->down == 1 ? random_between(random, 0, 2) : 0,
+        .taps = at->width > 1 && at->down == 1 && !edges ? random_between(random, 0, 2) : 0,
         .depth = at->kind == DEPTHWISE_GROUPS ? random_between(random, 1, 4) : 1,
         .columns = whole ? vec : random_between(random, 1, vec),
         .rows = whole ? at->tile : (int)random_between(random, 1, at->tile),
-        .units = random_between(random, 1, 3),
+        .units = random_between(random, 0, 3) ? random_between(random, 1, 3) : random_between(random, 4, 20),
         .unit_offset = random_between(random, 0, vec + 2),
         .repeats = random_between(random, 1, 2),
         .across = (int)random_between(random, 0, 1),
@@ -142,11 +145,14 @@ static void run_case(const struct sliding *at, struct random *random)
         const int32_t most = tap ? at->tile : columns;
         struct depthwise_line *line = &lines[l];
         *line = (struct depthwise_line){.end = most, .lane_end = vec};
-        if (!whole && random_bits(random) & 1) {
+        if (edges) {
+            line->begin = first;
+            line->end = most - last;
+        } else if (!whole && random_bits(random) & 1) {
             line->begin = (int32_t)random_between(random, 0, most);
             line->end = (int32_t)random_between(random, line->begin, most);
         }
-        if (!whole && random_bits(random) & 1) {
+        if (!edges && !whole && random_bits(random) & 1) {
             line->lane_begin = rows ? (int32_t)random_between(random, 0, vec) : 0;
             line->lane_end = (int32_t)random_between(random, line->lane_begin + (circular && !rows), vec);
             if (circular && line->lane_begin > 0)

@@ -10,6 +10,7 @@
 
 enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_MAX_DOWN = DEPTHWISE_DOWN };
 enum { DEPTHWISE_TURN = 4 }; /* columns that are loaded from one address, at distances that stay in registers */
+enum { DEPTHWISE_TOGETHER = 128 / (VEC * sizeof(float)) }; /* units of a tile before the tile below: whole cache lines */
 
 /* Constant counts, as in gemm.h. */
 #define EACH_OUTPUT UNROLL for (int m = 0; m < DEPTHWISE_MAX_TILE; m++) if (m < tile)
@@ -147,13 +148,21 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
         return;
     }
     if (bias) {
-        const vec added = kind == DEPTHWISE_ROWS ? vec_broadcast(*bias) : vec_load_n(bias, n);
+        const vec added = kind == DEPTHWISE_ROWS ? vec_broadcast(*bias) : n == VEC ? vec_load(bias) : vec_load_n(bias, n);
         EACH_OUTPUT sum[m] = vec_add(sum[m], added);
     }
     if (args->epilogue.activation != ACTIVATE_NONE || args->residual || args->rows < tile) {
         _Alignas(64) float sums[DEPTHWISE_MAX_TILE * VEC];
         EACH_OUTPUT vec_store(sums + m * VEC, sum[m]);
         depthwise_finish(args, sums, to);
+        return;
+    }
+    if (n == VEC && !args->stream && !epilogue_clamps(&args->epilogue)) {
+        EACH_OUTPUT
+        {
+            vec_store(c, sum[m]);
+            c += step;
+        }
         return;
     }
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
@@ -278,15 +287,14 @@ INLINE void depthwise_units(const struct depthwise_args *args, const int kind, c
                             const int tile, add_taps *taps, const enum extent all, const uint64_t inside)
 {
     const int plain = plain_tile(args, tile);
-    /* With repeats inside, the rows that they share, and the weights, come from L1. A unit that is but part of a cache line has
-     * the next unit inside, which finds the rest of it there. */
-    const int across = VEC * sizeof(float) < 64 || args->across;
-    const int64_t inner = across ? args->units : args->repeats;
-    const int64_t outer = across ? args->repeats : args->units;
-    for (int64_t i = 0; i < outer; i++) {
-        for (int64_t j = 0; j < inner; j++) {
-            const int64_t repeat = across ? i : j, unit = across ? j : i;
-            depthwise_unit(args, repeat, unit, plain, kind, width, stride, tile, taps, all, inside);
+    /* With repeats inside, the rows that they share, and the weights, come from L1. Units that are but part of a cache line go
+     * with those that find the rest of it there. */
+    const int64_t together = args->across ? args->units : DEPTHWISE_TOGETHER;
+    for (int64_t from = 0; from < args->units; from += together) {
+        const int64_t to = from + together < args->units ? from + together : args->units;
+        for (int64_t repeat = 0; repeat < args->repeats; repeat++) {
+            for (int64_t unit = from; unit < to; unit++)
+                depthwise_unit(args, repeat, unit, plain, kind, width, stride, tile, taps, all, inside);
         }
     }
 }
@@ -295,9 +303,20 @@ INLINE void depthwise(const struct depthwise_args *args, const int kind, const i
                       add_taps *taps)
 {
     uint64_t inside = 0;
-    const enum extent all = DEPTHWISE_ALIKE ? extent_of_all(args, (tile - 1) * stride + width, &inside) : NOTHING;
+    /* All columns but those of half a window at an end, as a padding that keeps the size leaves them: known, they need no test
+     * each (AVX2: up to 1.2 times as fast). */
+    const int columns = (tile - 1) * stride + width, half = width / 2;
+    const uint64_t before = ~UINT64_C(0) >> (64 - columns + half), after = before << half;
+    const enum extent all = DEPTHWISE_ALIKE ? extent_of_all(args, columns, &inside) : NOTHING;
+    const int edges = DEPTHWISE_ALIKE > 1 && kind == DEPTHWISE_CHANNELS && (width == 3 || width == 5) && all == SOME_COLUMNS;
     if (all == WHOLE)
         depthwise_units(args, kind, width, stride, tile, taps, WHOLE, inside);
+    else if (edges && inside == after)
+        depthwise_units(args, kind, width, stride, tile, taps, SOME_COLUMNS, after);
+    else if (edges && inside == before)
+        depthwise_units(args, kind, width, stride, tile, taps, SOME_COLUMNS, before);
+    else if (edges && inside == (before & after))
+        depthwise_units(args, kind, width, stride, tile, taps, SOME_COLUMNS, before & after);
     else if (DEPTHWISE_ALIKE > 1 && all == SOME_COLUMNS)
         depthwise_units(args, kind, width, stride, tile, taps, SOME_COLUMNS, inside);
     else if (DEPTHWISE_ALIKE > 1 && all == COLUMNS_AROUND)

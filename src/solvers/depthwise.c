@@ -83,7 +83,7 @@ struct lanes {
 _Static_assert(sizeof(struct depthwise) <= SOLVER_STATE, "the solver's state must fit");
 
 enum {
-    FEW_WAYS = 16,       /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
+    FEW_WAYS = 8,        /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
     STRIP_CHANNELS = 64, /* at once, of pixels that lie in pages of their own */
     APART_WAYS = 32      /* of so few the tiles do not go down unit by unit */
 };
@@ -181,14 +181,22 @@ static bool most_rows_new(const struct problem *p)
     return p->dilation[1] > 1 || 2 * p->stride[1] >= p->kernel[1];
 }
 
+/* Whether a vector is but part of a cache line. */
+static bool part_of_line(const struct depthwise *d)
+{
+    return (size_t)d->vec * sizeof(float) < SOLVER_ALIGN;
+}
+
 /* Whether all units of a tile go before the tile below. Tiles that go down unit by unit find the rows they share in L1, if it
  * keeps a tile's window: of pixels powers of two apart it does not. Where it keeps few of them, loads have the same last twelve
  * bits of their addresses as stores that wait for the cache, and have to wait for them. Where most rows are new to a tile and
- * come from beyond L2, prefetchers that see whole pixels are worth more than the rest. */
+ * come from beyond L2, prefetchers that see whole pixels are worth more than the rest. Vectors that are but part of a line go
+ * down only where the input is in L2 and the output is dense. */
 static bool goes_across(const struct problem *p, const struct depthwise *d, bool beyond)
 {
     const int64_t window = d->lines * ((d->tile - 1) * d->stride + d->width) + d->taps * d->tile;
-    return d->ways <= APART_WAYS || 4 * window > 3 * d->ways || (beyond && most_rows_new(p));
+    return d->ways <= APART_WAYS || 4 * window > 3 * d->ways || (beyond && most_rows_new(p)) ||
+           (part_of_line(d) && (beyond || p->y.pixel[2] != p->y_channels));
 }
 
 /* Vectors of channels, of pixels that are in channels-last order or will be. */
@@ -222,7 +230,7 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     d->across = goes_across(p, d, beyond);
     const bool last = p->layout == FALT_CHANNELS_LAST;
     const bool whole = d->kind == DEPTHWISE_CHANNELS && p->groups % vec == 0 && !p->circular;
-    d->strip = !last || (whole && p->kernel[1] > 1 && d->ways <= FEW_WAYS && (size_t)vec * sizeof(float) < SOLVER_ALIGN);
+    d->strip = !last || (whole && p->kernel[1] > 1 && d->ways <= FEW_WAYS && part_of_line(d));
     d->together = last && d->strip ? smaller(d->units, larger(1, STRIP_CHANNELS / vec)) : 1;
     d->down = 1;
     if (r->kernels->depthwise_block && d->kind == DEPTHWISE_CHANNELS && last && d->width == 3 && d->windows == 1 &&
@@ -261,6 +269,7 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
     d->slide = 1;
     d->kind = DEPTHWISE_ROWS;
     d->depth = d->parts = d->down = 1;
+    d->across = part_of_line(d);
     d->units = p->batch * p->groups;
     d->blocks = divide_up(p->out[2], d->vec);
     d->outer = p->x_group * p->kernel[0] * p->kernel[2];
@@ -1030,6 +1039,7 @@ static void run_rows(const struct job *job, const struct thread_space *space, in
         .unit_c = d->vec,
         .repeat_offset = d->tile * p->stride[1] * p->in[2],
         .repeat_c = d->tile * p->out[2],
+        .across = d->across,
         .stream = job->stream,
         .lane_around = p->circular ? p->in[2] : 0,
         .epilogue = job->epilogue,
