@@ -57,7 +57,7 @@ struct depthwise {
     int64_t tiles;                   /* what a unit is cut into for threads: rows, columns, tiles or blocks of all planes */
     bool strip;                      /* what a block sees is copied into the thread's scratch first */
     int64_t together;                /* units that share a strip; its pixels have so many vectors */
-    bool across;                     /* all units of a tile before the tile below, else all tiles of a unit first */
+    bool across;                     /* all units of a tile before the tile below, else those of a line first */
     bool asks;                       /* x and y are more than the shared cache: blocks ask for the next one's rows */
     bool stream;                     /* the output outgrows the caches, and a vector is a cache line */
     int64_t strip_pitch, strip_rows; /* pixels of a strip's row; rows for each position in kernel depth */
