@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include "../arch/kernels.h"
+#include "arithmetic.h"
 #include "problem.h"
 #include "winograd_tables.h"
 
@@ -35,6 +36,14 @@ static inline const struct winograd_transform *winograd_w(enum winograd_tile til
 static inline bool winograd_fits(const struct problem *p, enum winograd_tile tile)
 {
     return p->kernel[1] == winograd_h(tile)->r && p->kernel[2] == winograd_w(tile)->r;
+}
+
+/* How many of the neighbouring tiles t to count - 1 go to a transform in one call: those whose pixels all lie on a line of
+ * `size` pixels, tile 0's from `left` on, or one. */
+static inline int64_t winograd_alike(int64_t left, int64_t step, int64_t pixels, int64_t size, int64_t t, int64_t count)
+{
+    const int64_t first = left + t * step;
+    return first < 0 || first + pixels > size ? 1 : smaller((size - pixels - left) / step + 1, count) - t;
 }
 
 /* What keeps both of them from a problem, or NULL. */

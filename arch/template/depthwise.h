@@ -105,12 +105,11 @@ INLINE enum extent extent_around(const struct depthwise_line *line, int columns)
     return line->begin != 0 || line->end != columns ? COLUMNS_AROUND : WHOLE;
 }
 
-/* Whether all sums of a tile go to memory as they are. */
+/* Whether all sums of a tile go to memory as they are, but for a bias. */
 INLINE int plain_tile(const struct depthwise_args *args, int tile)
 {
-    return args->rows == tile && args->columns == VEC && !args->bias && !args->residual &&
-           args->epilogue.activation == ACTIVATE_NONE && args->epilogue.lo == -__builtin_inff() &&
-           args->epilogue.hi == __builtin_inff();
+    return args->rows == tile && args->columns == VEC && !args->residual && args->epilogue.activation == ACTIVATE_NONE &&
+           !epilogue_clamps(&args->epilogue);
 }
 
 /* The sums in the tile through the epilogue to C. */
@@ -131,6 +130,10 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
     const int64_t n = args->columns;
     float *c = args->c + to;
     const ptrdiff_t step = args->c_step; /* stores could change what args points to */
+    if (bias) {
+        const vec added = kind == DEPTHWISE_ROWS ? vec_broadcast(*bias) : n == VEC ? vec_load(bias) : vec_load_n(bias, n);
+        EACH_OUTPUT sum[m] = vec_add(sum[m], added);
+    }
     if (plain && args->stream) {
         EACH_OUTPUT
         {
@@ -147,22 +150,10 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
         }
         return;
     }
-    if (bias) {
-        const vec added = kind == DEPTHWISE_ROWS ? vec_broadcast(*bias) : n == VEC ? vec_load(bias) : vec_load_n(bias, n);
-        EACH_OUTPUT sum[m] = vec_add(sum[m], added);
-    }
     if (args->epilogue.activation != ACTIVATE_NONE || args->residual || args->rows < tile) {
         _Alignas(64) float sums[DEPTHWISE_MAX_TILE * VEC];
         EACH_OUTPUT vec_store(sums + m * VEC, sum[m]);
         depthwise_finish(args, sums, to);
-        return;
-    }
-    if (n == VEC && !args->stream && !epilogue_clamps(&args->epilogue)) {
-        EACH_OUTPUT
-        {
-            vec_store(c, sum[m]);
-            c += step;
-        }
         return;
     }
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);

@@ -419,19 +419,13 @@ static struct segment segment_at(const struct winograd *w, const struct problem 
     return s;
 }
 
-/* Whether all pixels of a tile are there, whose first one is (y, x). */
-static bool whole_tile(const struct winograd *w, const struct problem *p, int64_t y, int64_t x)
-{
-    return y >= 0 && y + w->ah <= p->in[1] && x >= 0 && x + w->aw <= p->in[2];
-}
-
-/* The pixels of a tile whose first one is (y, x) of plane `from`, channels `step` floats a pixel. */
+/* The pixels of a tile whose first input pixel is (y, x) of plane `from`, channels `step` floats a pixel. */
 static void point_pixels(const struct job *job, const float *from, int64_t step, int64_t y, int64_t x, const float *zeros,
                          const float **d)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const bool whole = whole_tile(w, p, y, x);
+    const bool whole = y >= 0 && y + w->ah <= p->in[1] && x >= 0 && x + w->aw <= p->in[2];
     for (int h = 0; h < w->ah; h++) {
         const bool line = inside(y + h, p->in[1]);
         const float *pixel = from + ((y + h) * p->in[2] + x) * step;
@@ -457,13 +451,11 @@ static void transform_segment(const struct job *job, const struct thread_space *
         *plane = job->operands->x + s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + group * p->x_group;
     const int64_t y = s->y - p->pad[1], x = s->x - p->pad[2], step = w->mw * job->x.pixel;
     float *v = space->v + tap * w->points * w->v_point + s->first * w->v_row;
+    const bool lines = y >= 0 && y + w->ah <= p->in[1]; /* all of them */
     struct winograd_input_args args = {
         .d = d, .v_step = w->v_point, .channels = p->x_group, .d_tile = step, .v_tile = w->v_row, .ahead = step};
     for (int64_t t = 0; t < s->count; t += args.tiles) {
-        args.tiles = 1;
-        while (t + args.tiles < s->count && whole_tile(w, p, y, x + t * w->mw) &&
-               whole_tile(w, p, y, x + (t + args.tiles) * w->mw))
-            args.tiles++;
+        args.tiles = lines ? winograd_alike(x, w->mw, w->aw, p->in[2], t, s->count) : 1;
         point_pixels(job, plane, job->x.pixel, y, x + t * w->mw, space->zeros, d);
         args.v = v + t * w->v_row;
         job->kernels->winograd[w->tile].input(&args);
@@ -622,7 +614,7 @@ static void multiply(const struct job *job, const struct thread_space *space, in
         }
 }
 
-/* One line of a segment between y (or the residual) and a channels-last strip of nr floats a pixel. */
+/* Pixels of a segment's lines that are there. */
 static int64_t visible(const struct winograd *w, const struct problem *p, const struct segment *s)
 {
     return smaller(s->count * w->mw, p->out[2] - s->x);

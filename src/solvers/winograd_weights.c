@@ -326,7 +326,7 @@ static void transform_row(const struct item *item, const struct view *view, cons
     int64_t pixel_step = view->stride.pixel;
     struct winograd_input_args args = {
         .d = d, .v_step = point, .v_tile = pitch, .ahead = g->strip ? 0 : g->mw * view->stride.pixel};
-    const int64_t last = (width - view->width - left) / g->mw; /* that is whole, where any is */
+    const bool all = top >= 0 && top + view->height <= height; /* lines */
     for (int64_t first = 0; first < channels; first += most) {
         args.channels = smaller(most, channels - first);
         if (g->strip) {
@@ -339,8 +339,7 @@ static void transform_row(const struct item *item, const struct view *view, cons
         }
         args.d_tile = g->mw * pixel_step;
         for (int64_t t = 0; t < count; t += args.tiles) {
-            const bool whole = top >= 0 && top + view->height <= height && left + t * g->mw >= 0 && t < last;
-            args.tiles = whole ? smaller(last + 1, count) - t : 1;
+            args.tiles = all ? winograd_alike(left, g->mw, view->width, width, t, count) : 1;
             const float **to = d;
             for (int64_t h = top; h < top + view->height; h++)
                 for (int64_t k = left + t * g->mw; k < left + t * g->mw + view->width; k++)
