@@ -14,6 +14,7 @@
 #include "template/transpose.h"
 #include "template/collect.h"
 #include "template/gemm.h"
+#include "template/even.h"
 #include "template/outer.h"
 #include "template/winograd.h"
 #include "template/depthwise.h"
@@ -34,6 +35,7 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .vec = VEC,
     .gemm_rows = {0, GEMM_ROWS_1, GEMM_ROWS_2, GEMM_ROWS_3, GEMM_ROWS_4},
     .gemm = {GEMM_TILES(GEMM_ENTRY)},
+    .even = {GEMM_TILES(EVEN_ENTRY)},
     .outer = {GEMM_TILES(OUTER_ENTRY)},
     .winograd = {WINOGRAD_TILES(WINOGRAD_ENTRY)},
     .depthwise_rows = {DEPTHWISE_TALL_ROWS, DEPTHWISE_SHORT_ROWS},

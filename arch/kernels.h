@@ -50,18 +50,19 @@ struct gemm_args {
     const float *const *a; /* [taps][rows] */
     ptrdiff_t a_offset;    /* floats: one table serves all tiles that are alike */
     const float *b;
-    ptrdiff_t b_step;      /* 0: packed */
-    int64_t taps, depth;   /* >= 0 */
-    float *c;              /* C[m][n] is c[row[m] + n * step] */
-    const float *residual; /* likewise, or NULL */
-    const ptrdiff_t *row;  /* [rows] */
-    ptrdiff_t step;        /* 1, or e.g. height*width for NCHW */
-    const float *bias;     /* [columns], or NULL */
-    const float *row_bias; /* [rows], or NULL: where the output channels are in the rows */
-    int64_t columns;       /* 1 ... nr */
-    int accumulate;        /* start from what is in C */
-    int stream;            /* store whole rows past the caches; they are aligned to whole vectors then, see fence() */
-    int64_t tiles;         /* to compute, of as many rows, with the same B; 0 is 1. From each to the next: */
+    ptrdiff_t b_step;              /* 0: packed */
+    int64_t taps, depth;           /* >= 0 */
+    float *c;                      /* C[m][n] is c[row[m] + n * step] */
+    const float *residual;         /* likewise, or NULL */
+    const ptrdiff_t *row;          /* [rows] */
+    ptrdiff_t step;                /* 1, or e.g. height*width for NCHW */
+    const float *bias;             /* [columns], or NULL */
+    const float *row_bias;         /* [rows], or NULL: where the output channels are in the rows */
+    int64_t columns;               /* 1 ... nr */
+    int accumulate;                /* start from what is in C */
+    int stream;                    /* store whole rows past the caches; they are aligned to whole vectors then, see fence() */
+    ptrdiff_t a_row, a_tap, c_row; /* floats, entries of the table, floats; for rows that lie evenly, see below */
+    int64_t tiles;                 /* to compute, of as many rows, with the same B; 0 is 1. From each to the next: */
     struct {
         ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
     } next;
@@ -73,6 +74,15 @@ struct gemm_args {
 
 /* Leaves a, a_offset, c, residual and turn as the tile behind the last one would have them. */
 typedef void gemm_kernel(struct gemm_args *args);
+
+/*
+ * Where rows lie evenly there are kernels that take
+ *
+ *     A[t][m]  at a[t * a_tap] + a_offset + m * a_row,        C[m][n]  at c[m * c_row + n]
+ *
+ * and give the same bits, sooner if sums are short. They do without row and ahead, and are for whole rows: columns = nr, step =
+ * 1, b_step = 0, tiles >= 1, ACTIVATE_NONE, and nothing to add but the bias.
+ */
 
 /*
  * Sum of outer products on the same register tiles, for weight gradients: the reduction runs over pixels.
@@ -289,9 +299,11 @@ struct kernels {
     int vec;          /* floats in a vector */
 
     /* gemm[v][m]: the tile of m rows and v vectors, 1 <= v <= GEMM_MAX_VECTORS, 1 <= m <= gemm_rows[v]. All of a row of this
-     * table run at the same efficiency but for the smallest, so that callers cut work evenly instead of leaving remainders. */
+     * table run at the same efficiency but for the smallest, so that callers cut work evenly instead of leaving remainders.
+     * gemm_rows falls with v: what is cut for a panel can be done with a narrower one, too. */
     int gemm_rows[GEMM_MAX_VECTORS + 1];
     gemm_kernel *gemm[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1];
+    gemm_kernel *even[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1]; /* as many */
     outer_kernel *outer[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1];
 
     struct winograd_kernels winograd[WINOGRAD_COUNT];

@@ -25,6 +25,7 @@
  *     vec_fma_onto(a, b, c)         a * b + c where c was, for sums: unrolled, gcc puts some over a or b, and then moves them
  *     vec_scalar(p)                 *p, for vec_fma_scalar_onto(a, b, c), which is vec_fma_onto with such a b; one lane will do
  *                                   where a multiply-add broadcasts it
+ *     GEMM_POINTERS                 only where general registers are few: rows of a tile whose pointers they have room for
  *     GEMM_STEPS                    only where it pays: k-steps of an unrolled loop of the register tiles
  *     GEMM_AHEAD                    only where it pays: floats ahead of its use that a register tile asks for B
  *     vec_pin(x)                    with GEMM_LANES: x, in a register of its own from now on

@@ -674,6 +674,93 @@ static void test_gemm_run(void **state)
     }
 }
 
+/* Where rows lie evenly, the kernels for that give the same bits, touch nothing else, and leave their arguments alike. */
+static void test_gemm_even(void **state)
+{
+    (void)state;
+    enum { TILES = 3 };
+    static const int64_t depths[] = {0, 1, 3, 4, 9, 33}, taps[] = {0, 1, 2, 5};
+    struct random random = random_stream(9);
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
+            for (int rows = 1; rows <= (*table)->gemm_rows[vectors]; rows++) {
+                for (int choice = 0; choice < 6 * 4 * 4; choice++) {
+                    const int64_t depth = depths[choice % 6], tapped = taps[choice / 6 % 4], nr = vectors * (*table)->vec;
+                    const bool shifted = choice / 24 & 1, stream = choice / 24 & 2;
+                    const enum guard_side side = (enum guard_side)random_between(&random, 0, GUARD_SIDES - 1);
+                    /* The rows of all tiles of a tap follow each other, the taps in falling order. */
+                    const int64_t a_row = depth + random_between(&random, 0, 5), all = TILES * rows;
+                    const int64_t size = tapped > 0 ? (tapped * all - 1) * a_row + depth : 0;
+                    const int64_t c_row = nr + (*table)->vec * random_between(&random, 0, 2), reach = (all - 1) * c_row + nr;
+                    float *a = guarded(size, side), *b = guarded(tapped * depth * nr, side);
+                    float *even = guarded(reach, stream ? AT_BEGIN : side), *odd = guarded(reach, stream ? AT_BEGIN : side);
+                    float bias[GEMM_MAX_VECTORS * 64];
+                    const float *first[TILES * 5], *pointers[5 * GEMM_MAX_ROWS];
+                    ptrdiff_t row[GEMM_MAX_ROWS];
+                    for (int64_t i = 0; i < tapped * all; i++)
+                        fill_uniform(&random, a + i * a_row, depth);
+                    fill_uniform(&random, b, tapped * depth * nr);
+                    fill_uniform(&random, bias, nr);
+                    for (int m = 0; m < rows; m++)
+                        row[m] = m * c_row;
+                    struct gemm_args args = {
+                        .a = first,
+                        .b = b,
+                        .taps = tapped,
+                        .depth = depth,
+                        .c = even,
+                        .bias = random_between(&random, 0, 1) ? bias : NULL,
+                        .step = 1,
+                        .columns = nr,
+                        .stream = stream,
+                        .a_row = a_row,
+                        .a_tap = shifted ? 1 : TILES,
+                        .c_row = c_row,
+                        .tiles = TILES,
+                        .next = {.a = !shifted, .a_offset = shifted ? rows * a_row : 0, .c = rows * c_row},
+                        .share = random_between(&random, 0, 1) * tapped * depth * nr / TURNS,
+                        .turn = random_between(&random, 0, TURNS - TILES),
+                        .epilogue = epilogues[random_between(&random, 0, 2)],
+                    };
+                    assert_int_equal(args.epilogue.activation, ACTIVATE_NONE);
+                    for (int64_t t = 0; t < tapped; t++)
+                        for (int64_t i = 0; i < TILES; i++)
+                            first[t * args.a_tap + (shifted ? 0 : i)] =
+                                a + (tapped - 1 - t) * all * a_row + (shifted ? 0 : i * rows * a_row);
+                    struct gemm_args pointed = args;
+                    pointed.a = pointers;
+                    pointed.c = odd;
+                    pointed.row = row;
+                    pointed.tiles = 1;
+                    for (int tile = 0; tile < TILES; tile++) {
+                        for (int64_t t = 0; t < tapped; t++)
+                            for (int m = 0; m < rows; m++)
+                                pointers[t * rows + m] = a + ((tapped - 1 - t) * all + tile * rows + m) * a_row;
+                        pointed.a = pointers;
+                        pointed.a_offset = 0;
+                        (*table)->gemm[vectors][rows](&pointed);
+                    }
+                    const struct gemm_args before = args;
+                    (*table)->even[vectors][rows](&args);
+                    (*table)->fence();
+                    for (int64_t i = 0; i < all; i++)
+                        check_same(even + i * c_row, odd + i * c_row, nr, "%s %dx%d, choice %d, row %d", (*table)->name, rows,
+                                   vectors, choice, (int)i);
+                    for (int64_t i = 0; i < all - 1; i++)
+                        check_canary(even + i * c_row + nr, c_row - nr, "%s %dx%d, choice %d, behind row %d", (*table)->name,
+                                     rows, vectors, choice, (int)i);
+                    assert_true(args.a == before.a + TILES * before.next.a && args.c == even + TILES * rows * c_row);
+                    assert_true(args.a_offset == TILES * before.next.a_offset && args.turn == before.turn + TILES);
+                    guarded_free(a);
+                    guarded_free(b);
+                    guarded_free(even);
+                    guarded_free(odd);
+                }
+            }
+        }
+    }
+}
+
 /* NaN and infinities go where IEEE arithmetic takes them, and nowhere else; a NaN gets past every clamp. */
 static void test_gemm_special(void **state)
 {
@@ -958,11 +1045,13 @@ static void test_tables(void **state)
         assert_non_null(kernels->name);
         assert_true(kernels->vec >= 1 && kernels->vec <= 64);
         for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
-            assert_in_range(kernels->gemm_rows[vectors], 1, GEMM_MAX_ROWS);
+            assert_in_range(kernels->gemm_rows[vectors], 1, vectors > 1 ? kernels->gemm_rows[vectors - 1] : GEMM_MAX_ROWS);
             for (int rows = 1; rows <= GEMM_MAX_ROWS; rows++)
                 assert_int_equal(kernels->gemm[vectors][rows] != NULL, rows <= kernels->gemm_rows[vectors]);
             for (int rows = 1; rows <= GEMM_MAX_ROWS; rows++)
                 assert_int_equal(kernels->outer[vectors][rows] != NULL, rows <= kernels->gemm_rows[vectors]);
+            for (int rows = 1; rows <= GEMM_MAX_ROWS; rows++)
+                assert_int_equal(kernels->even[vectors][rows] != NULL, rows <= kernels->gemm_rows[vectors]);
         }
         for (int rows = 1; rows <= WINDOW_MAX_ROWS; rows++)
             for (int width = 1; width <= WINDOW_MAX_WIDTH; width++)
@@ -981,9 +1070,10 @@ int main(void)
         cmocka_unit_test(test_copy_past),     cmocka_unit_test(test_transpose),
         cmocka_unit_test(test_burn),          cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_gemm_options),  cmocka_unit_test(test_gemm_same_bits),
-        cmocka_unit_test(test_gemm_run),      cmocka_unit_test(test_gemm_special),
-        cmocka_unit_test(test_outer),         cmocka_unit_test(test_window),
-        cmocka_unit_test(test_collect),       cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_gemm_even),     cmocka_unit_test(test_gemm_run),
+        cmocka_unit_test(test_gemm_special),  cmocka_unit_test(test_outer),
+        cmocka_unit_test(test_window),        cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_sums),
     };
     random_seed();
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);

@@ -160,16 +160,42 @@ INLINE const float *gemm_lanes(const float *const *row, int64_t k, const float *
 }
 #endif
 
-INLINE void gemm_step(const float *const *row, int64_t k, const float *b, vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS],
+/* Pointers to rows beyond these are read from the stack in each step of k, which costs nothing. gcc would keep them in vector
+ * registers, and the way back takes turns with the multiply-adds, and waits for those before it. */
+#ifndef GEMM_POINTERS
+#define GEMM_POINTERS GEMM_MAX_ROWS
+#endif
+
+struct gemm_rows {
+    const float *near[GEMM_MAX_ROWS];
+    const float *volatile far[GEMM_MAX_ROWS];
+};
+
+INLINE void gemm_step(const struct gemm_rows *row, int64_t k, const float *b, vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS],
                       const int rows, const int vectors)
 {
     vec bk[GEMM_MAX_VECTORS];
     EACH_VECTOR bk[v] = vec_load(b + v * VEC);
     EACH_ROW
     {
-        const vec amk = vec_broadcast(row[m][k]);
+        const vec amk = vec_broadcast((m < GEMM_POINTERS ? row->near[m] : row->far[m])[k]);
         EACH_VECTOR sum[m][v] = vec_fma_onto(amk, bk[v], sum[m][v]);
     }
+}
+
+/* One line for each GEMM_STEPS rows of B: as many tiles as those have lines ask for all that is behind B, each for its share of
+ * it, in order: what comes from L3 comes all the time, not only while the first of them waits for it. Fewer ask for all of B
+ * themselves. */
+INLINE int gemm_shares(const struct gemm_args *args, const int vectors)
+{
+#ifdef GEMM_STEPS
+    enum { LINES = GEMM_STEPS * VEC / LINE };
+    return args->share > 0 && args->share * LINES * vectors <= args->taps * args->depth * vectors * VEC;
+#else
+    (void)args;
+    (void)vectors;
+    return 0;
+#endif
 }
 
 /* asks: for what args->ahead says, a line of each row in LINE steps of k. */
@@ -196,58 +222,58 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
     const int64_t depth = args->depth;
     const ptrdiff_t offset = args->a_offset, apart = args->b_step * (ptrdiff_t)sizeof(float);
 #ifdef GEMM_STEPS
-    /* One line for each GEMM_STEPS rows: as many tiles as those have lines ask for all that is behind B, each for its share of
-     * it, in order: what comes from L3 comes all the time, not only while the first of them waits for it. Fewer ask for all of
-     * B themselves, in the loop below. */
-    enum { LINES = GEMM_STEPS * VEC / LINE };
-    const int64_t size = args->taps * depth * nr;
-    const float *coming = b + size + args->turn * args->share;
-    const int shared = args->share > 0 && args->share * LINES * vectors <= size;
+    const float *coming = b + args->taps * depth * nr + args->turn * args->share;
+    const int shared = gemm_shares(args, vectors);
 #endif
     for (int64_t t = args->taps; t > 0; t--, a += rows) {
-        const float *row[GEMM_MAX_ROWS];
-        EACH_ROW row[m] = a[m] + offset;
+        struct gemm_rows row;
+        EACH_ROW
+        {
+            row.near[m] = a[m] + offset;
+            if (m >= GEMM_POINTERS)
+                row.far[m] = row.near[m];
+        }
         int64_t k = 0;
         if (apart) {
 #ifdef GEMM_LANES
-            EACH_ROW FORGET_VALUE(row[m]);
+            EACH_ROW FORGET_VALUE(row.near[m]);
             for (; k <= depth - GEMM_LANES; k += GEMM_LANES)
-                b = gemm_lanes(row, k, b, apart, sum, rows, vectors);
+                b = gemm_lanes(row.near, k, b, apart, sum, rows, vectors);
 #endif
             for (; k < depth; k++, b = floats_behind(b, apart)) {
                 fetch_apart(b, apart, vectors);
-                gemm_step(row, k, b, sum, rows, vectors);
+                gemm_step(&row, k, b, sum, rows, vectors);
             }
             continue;
         }
 #ifdef GEMM_LANES
-        EACH_ROW FORGET_VALUE(row[m]); /* or clang adds the offset again in each step */
+        EACH_ROW FORGET_VALUE(row.near[m]); /* or clang adds the offset again in each step */
 #endif
         while (k < depth) {
             const int64_t end = asks && depth - k > LINE ? k + LINE : depth;
             if (asks)
-                EACH_ROW __builtin_prefetch(row[m] + k + args->ahead);
+                EACH_ROW __builtin_prefetch(row.near[m] + k + args->ahead);
 #ifdef GEMM_LANES
             for (; k <= end - GEMM_LANES; k += GEMM_LANES)
-                b = gemm_lanes(row, k, b, nr * (ptrdiff_t)sizeof(float), sum, rows, vectors);
+                b = gemm_lanes(row.near, k, b, nr * (ptrdiff_t)sizeof(float), sum, rows, vectors);
 #endif
 #ifdef GEMM_STEPS
             for (; shared && k <= end - GEMM_STEPS; k += GEMM_STEPS) {
                 __builtin_prefetch(coming, 0, 2);
                 coming += LINE;
-                UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr) gemm_step(row, k + j, b, sum, rows, vectors);
+                UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr) gemm_step(&row, k + j, b, sum, rows, vectors);
             }
             for (; k <= end - GEMM_STEPS; k += GEMM_STEPS) {
                 UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr)
                 {
                     fetch_ahead(b, vectors);
-                    gemm_step(row, k + j, b, sum, rows, vectors);
+                    gemm_step(&row, k + j, b, sum, rows, vectors);
                 }
             }
 #endif
             for (; k < end; k++, b += nr) {
                 fetch_ahead(b, vectors);
-                gemm_step(row, k, b, sum, rows, vectors);
+                gemm_step(&row, k, b, sum, rows, vectors);
             }
         }
     }

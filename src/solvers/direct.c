@@ -51,6 +51,8 @@ struct tile {
     int64_t rows;
     int64_t alike; /* this and those behind it that are cut in the same way, so that one call computes them all */
     ptrdiff_t output[GEMM_MAX_ROWS]; /* floats from the block's first output pixel */
+    bool even;                       /* windows, none of them at an edge, and outputs are equally far apart: */
+    ptrdiff_t window_step, output_step;
 };
 
 _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must fit");
@@ -345,6 +347,12 @@ static void point(const struct job *job, const struct view *view, const float *z
             begin[m + i][2] = x + i * p->stride[2];
         }
     }
+    tile->window_step = tile->rows > 1 ? window[1] - window[0] : 0;
+    tile->output_step = tile->rows > 1 ? tile->output[1] - tile->output[0] : 0;
+    tile->even = whole;
+    for (int64_t m = 0; m < tile->rows && tile->even; m++)
+        tile->even =
+            window[m] - window[0] == m * tile->window_step && tile->output[m] - tile->output[0] == m * tile->output_step;
     const bool runs = whole && view->runs;
     const int64_t width = runs ? 1 : p->kernel[2], rows = tile->rows;
     const float **entry = tile->table;
@@ -431,7 +439,6 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
     const struct operands *o = job->operands;
     const struct panels *panels = &job->d->panels;
     const int64_t from = panel * panels->nr, channel = group * p->y_group + from, width = falt_panel_width(panels, panel);
-    gemm_kernel *const *kernels = job->kernels->gemm[width / panels->vec];
     struct gemm_args args = {
         .b = (const float *)o->packed + falt_panel_offset(panels, p->taps * p->x_group, group, panel),
         .c = o->y + origin + channel * p->y.c,
@@ -446,28 +453,32 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
      * to 1.0 times as fast). */
     if ((size_t)job->kernels->vec * sizeof(float) < SOLVER_ALIGN)
         args.share = p->taps * p->x_group * width / count;
+    const bool plain = p->y.c == 1 && args.columns == width && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
     float *const c = args.c;
     const float *const residual = args.residual;
     for (int64_t t = 0; t < count; t += args.tiles) {
-        const struct tile *tile = &tiles[t];
+        const int64_t tall = pixels % count;
+        const struct tile *tile = job->d->flat ? &tiles[t < tall] : &tiles[t];
+        args.ahead = first && job->d->asks ? tile->rows * p->stride[2] * job->x.pixel : 0;
+        const bool even = plain && tile->even && args.ahead == 0;
         if (job->d->flat) { /* the first stands for all of them, and what the call before advanced goes on */
-            const int64_t tall = pixels % count;
-            tile = &tiles[t < tall];
             args.tiles = t < tall ? tall : count - tall;
             args.next.a_offset = tile->rows * job->x.pixel;
         } else {
             args.tiles = tile->alike;
             args.next.a = tile->rows * p->taps;
-            args.c = c;
+            args.c = c + (even ? tile->output[0] : 0);
             args.residual = residual;
         }
         args.next.c = tile->rows * p->y.pixel[2];
-        args.ahead = first && job->d->asks ? tile->rows * p->stride[2] * job->x.pixel : 0;
         args.a = tile->table;
         args.taps = tile->taps;
         args.depth = tile->depth;
         args.row = tile->output;
-        kernels[tile->rows](&args);
+        args.a_row = tile->window_step;
+        args.a_tap = tile->rows;
+        args.c_row = tile->output_step;
+        (even ? job->kernels->even : job->kernels->gemm)[width / panels->vec][tile->rows](&args);
     }
 }
 
@@ -475,7 +486,8 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
 static bool goes_on(const struct tile *tile, ptrdiff_t pixel)
 {
     const struct tile *next = tile + 1;
-    bool same = next->rows == tile->rows && next->taps == tile->taps && next->depth == tile->depth;
+    bool same = next->rows == tile->rows && next->taps == tile->taps && next->depth == tile->depth &&
+                next->even == tile->even && next->window_step == tile->window_step;
     for (int64_t m = 0; m < tile->rows && same; m++)
         same = next->output[m] - tile->output[m] == tile->rows * pixel;
     return same;

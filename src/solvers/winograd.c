@@ -43,7 +43,7 @@ struct winograd {
     int64_t m_panel;                 /* and from one panel to the next */
     int64_t chunk;                   /* channels first: channels that pass through the strip together */
     int64_t piece;                   /* and tiles of a row whose outputs do */
-    size_t zeros, dump, v, m, a_table, strip, out_strip, turned; /* a thread's workspace, in bytes and in this order */
+    size_t zeros, dump, v, m, taps, strip, out_strip, turned; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
 
@@ -224,7 +224,7 @@ static void choose_workspace(const struct problem *p, int64_t l1, struct winogra
     w->v = round_to_lines((size_t)(slices * w->v_point) * sizeof(float));
     w->m_panel = w->points * w->m_point;
     w->m = round_to_lines((size_t)(w->together * w->m_panel) * sizeof(float));
-    w->a_table = round_to_lines((size_t)(p->kernel[0] * w->block) * sizeof(float *));
+    w->taps = round_to_lines((size_t)p->kernel[0] * sizeof(float *));
     if (p->layout == FALT_CHANNELS_FIRST) {
         const int64_t pixels = smaller(w->block, w->tiles_w) * w->mw;
         /* A line of the cache, or as many lines as leave the strip in L1. */
@@ -239,7 +239,7 @@ static void choose_workspace(const struct problem *p, int64_t l1, struct winogra
         w->out_strip = round_to_lines((size_t)(w->mh * w->piece * w->mw * w->panels.nr) * sizeof(float));
         w->turned = w->stream ? round_to_lines((size_t)(w->piece * w->mw * w->panels.nr) * sizeof(float)) : 0;
     }
-    w->per_thread = w->zeros + w->dump + w->v + w->m + w->a_table + w->strip + 2 * w->out_strip + w->turned;
+    w->per_thread = w->zeros + w->dump + w->v + w->m + w->taps + w->strip + 2 * w->out_strip + w->turned;
 }
 
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
@@ -393,7 +393,7 @@ struct job {
 
 struct thread_space {
     float *zeros, *dump, *v, *m;
-    const float **a_table; /* rows of V at the first point: for each register tile, [depth tap][row] */
+    const float **taps; /* V at the first point, for each depth tap */
     float *strip, *out_strip, *residual_strip;
     float *turned; /* a line of the out strip: [channel][pixel] */
 };
@@ -529,19 +529,13 @@ static void transform_strips(const struct job *job, const struct thread_space *s
     }
 }
 
-/* A block's tiles are the rows of register tiles: even ones. How many rows the one that begins at `from` has. */
-static int64_t register_tile(int64_t from, int64_t count, int64_t most)
-{
-    return divide_up(count - from, divide_up(count - from, most));
-}
-
-/* V of a block of one group, and the pointers that the GEMMs take it by. */
+/* V of a block of one group. */
 static void transform_input(const struct job *job, const struct thread_space *space, int64_t group, int64_t first,
                             int64_t count)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const int64_t depth = p->kernel[0], most = job->kernels->gemm_rows[w->panels.vectors];
+    const int64_t depth = p->kernel[0];
     struct segment s;
     for (int64_t k = 0; k < depth && w->strip > 0; k++)
         transform_strips(job, space, group, k, first, count);
@@ -556,13 +550,6 @@ static void transform_input(const struct job *job, const struct thread_space *sp
                        (size_t)(s.count * w->v_row) * sizeof(float));
         }
     }
-    const float **a = space->a_table;
-    for (int64_t from = 0, rows; from < count; from += rows) {
-        rows = register_tile(from, count, most);
-        for (int64_t k = 0; k < depth; k++)
-            for (int64_t m = 0; m < rows; m++)
-                *a++ = space->v + k * w->points * w->v_point + (from + m) * w->v_row;
-    }
 }
 
 /* M of neighbouring panels: point by point. */
@@ -572,44 +559,35 @@ static void multiply(const struct job *job, const struct thread_space *space, in
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     const int64_t depth = p->kernel[0] * p->x_group;
-    const int64_t turns = divide_up(count, job->kernels->gemm_rows[w->panels.vectors]);
-    const int64_t rows = count / turns, taller = count % turns; /* as many have one row more */
-    struct {
-        const float *u;
-        int64_t width, share;
-        gemm_kernel *const *kernels;
-    } of[MOST_TOGETHER];
-    ptrdiff_t row[GEMM_MAX_ROWS];
-    for (int i = 0; i < panels; i++) {
-        of[i].width = falt_panel_width(&w->panels, panel + i);
-        of[i].u = (const float *)job->operands->packed + falt_panel_offset(&w->panels, w->points * depth, group, panel + i);
-        of[i].share = w->asks ? depth * of[i].width / turns : 0;
-        of[i].kernels = job->kernels->gemm[of[i].width / w->panels.vec];
-    }
-    for (int m = 0; m < GEMM_MAX_ROWS; m++)
-        row[m] = m * w->panels.nr;
+    const int64_t turns = divide_up(count, job->kernels->gemm_rows[w->panels.vectors]); /* register tiles, even ones */
+    const int64_t rows = count / turns, taller = count % turns;                         /* as many have one row more */
     struct gemm_args args = {
         .taps = p->kernel[0],
         .depth = p->x_group,
-        .row = row,
         .step = 1,
+        .a_row = w->v_row,
+        .a_tap = 1,
+        .c_row = w->panels.nr,
         .epilogue = {.lo = -INFINITY, .hi = INFINITY},
     };
     for (int point = 0; point < w->points; point++)
         for (int i = 0; i < panels; i++) {
-            args.columns = of[i].width;
+            const int64_t width = falt_panel_width(&w->panels, panel + i);
+            gemm_kernel *const *kernels = job->kernels->even[width / w->panels.vec];
+            args.a = space->taps;
             args.a_offset = point * w->v_point;
-            args.b = of[i].u + point * depth * of[i].width;
-            args.share = of[i].share;
-            args.a = space->a_table;
+            args.b = (const float *)job->operands->packed + falt_panel_offset(&w->panels, w->points * depth, group, panel + i) +
+                     point * depth * width;
             args.c = space->m + i * w->m_panel + point * w->m_point;
+            args.columns = width;
+            args.share = w->asks ? depth * width / turns : 0;
             args.turn = 0;
             for (int more = 1; more >= 0; more--) {
                 args.tiles = more ? taller : turns - taller;
-                args.next.a = (rows + more) * p->kernel[0];
+                args.next.a_offset = (rows + more) * w->v_row;
                 args.next.c = (rows + more) * w->panels.nr;
                 if (args.tiles > 0)
-                    of[i].kernels[rows + more](&args);
+                    kernels[rows + more](&args);
             }
         }
 }
@@ -728,7 +706,7 @@ static void run_member(const struct job *job, int member, int members)
 {
     const struct winograd *w = job->w;
     char *memory = (char *)job->operands->workspace + w->per_thread * (size_t)member;
-    const size_t sizes[] = {w->zeros, w->dump, w->v, w->m, w->a_table, w->strip, w->out_strip, w->out_strip, w->turned};
+    const size_t sizes[] = {w->zeros, w->dump, w->v, w->m, w->taps, w->strip, w->out_strip, w->out_strip, w->turned};
     void *parts[sizeof sizes / sizeof *sizes];
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         parts[i] = memory;
@@ -737,6 +715,8 @@ static void run_member(const struct job *job, int member, int members)
     const struct thread_space space = {parts[0], parts[1], parts[2], parts[3], parts[4],
                                        parts[5], parts[6], parts[7], parts[8]};
     memset(space.zeros, 0, w->zeros);
+    for (int64_t k = 0; k < job->p->kernel[0]; k++)
+        space.taps[k] = space.v + k * w->points * w->v_point;
 
     for (int64_t piece = member; piece < w->tile_ranges * w->panel_ranges; piece += members) {
         int64_t first, last, begin, end;
