@@ -3,48 +3,40 @@
 #include <math.h>
 #include "cost.h"
 
-double falt_panels_step(const struct kernels *kernels, int64_t channels, int vectors, int64_t rows)
+double falt_panels_step(const struct panels *panels, int64_t channels, int64_t rows)
 {
-    const int64_t all = divide_up(channels, kernels->vec);
-    const int64_t most = kernels->gemm_rows[vectors];
-    const int last = (int)(all % vectors);
-    const double cycles = (double)(all / vectors) * cost_rows_step(rows, most, vectors);
-    return last ? cycles + cost_rows_step(rows, most, last) : cycles;
-}
-
-static double panels_calls(const struct kernels *kernels, int64_t channels, int vectors, int64_t rows)
-{
-    const int64_t all = divide_up(channels, kernels->vec);
-    const int last = (int)(all % vectors);
-    const double cycles = (double)(all / vectors) * cost_rows_calls(rows, kernels->gemm_rows[vectors]);
-    return last ? cycles + cost_rows_calls(rows, kernels->gemm_rows[last]) : cycles;
+    const int64_t all = divide_up(channels, panels->vec);
+    const int last = (int)(all % panels->vectors);
+    const double cycles = (double)(all / panels->vectors) * cost_rows_step(rows, panels->rows, panels->vectors);
+    return last ? cycles + cost_rows_step(rows, panels->rows, last) : cycles;
 }
 
 /*
  * Where sums are short, what a tile's rows cost beside them decides, and wide tiles have few: 1x1 24 -> 144 at 56x56 runs at
  * 0.84 of the FMA peak with 9x3, 0.81 with 6x4, 0.74 with 12x2 (AVX-512). Where they are long, two vectors unless another width
  * is clearly faster: tall tiles read the weights least often, and a wide panel outgrows L2. But pixels a multiple of 4 KiB
- * apart all meet in one set of L1: with 8 ways, 1x1 1024 -> 512 at 14x14 is 6 % faster with 6x4 than with 12x2 (Zen 4); with
- * 12, 2048 -> 320 at 8x8 is 20 % slower (Intel's Xeon). A tile that takes all rows reads the weights once: 1x1 1024 -> 400 of
- * 7 pixels is 1.3 times faster with 7x2 than with 4x4 and 3x4.
+ * apart all meet in one set of L1, and a tile has no more rows than that has ways: with 8, 1x1 1024 -> 512 at 14x14 is 6 %
+ * faster with 6x4 than with 12x2 (Zen 4); with 12, 2048 -> 320 at 8x8 is 20 % slower (Intel's Xeon). A tile that takes all rows
+ * reads the weights once: 1x1 1024 -> 400 of 7 pixels is 1.3 times faster with 7x2 than with 4x4 and 3x4.
  */
-static int choose_vectors(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart,
+struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart,
                           int64_t ways)
 {
-    enum { SHORT = 512, LONG = 2048, SET = 1024 };
-    const int64_t tall = apart % SET == 0 && kernels->gemm_rows[2] > ways ? LONG : SHORT;
-    if (channels <= kernels->vec)
-        return 1;
-    int best = 2;
+    enum { SHORT = 512, SET = 1024 };
+    struct panels best;
     double least = INFINITY;
     for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
-        const double step = falt_panels_step(kernels, channels, vectors, rows);
-        const double cycles = (double)depth * step + panels_calls(kernels, channels, vectors, rows);
-        const double tallest = depth > tall && vectors == 2 ? 0.97 : 1.0;
-        const double favour = depth > SHORT && rows <= kernels->gemm_rows[vectors] ? 0.97 * tallest : tallest;
-        if (cycles * favour < least) {
-            best = vectors;
-            least = cycles * favour;
+        struct panels panels = falt_panels_of(kernels, channels, vectors);
+        if (apart % SET == 0 && ways > 0)
+            panels.rows = (int)smaller(panels.rows, ways);
+        const double step = falt_panels_step(&panels, channels, rows);
+        const double calls = (double)panels.count * cost_rows_calls(rows, panels.rows);
+        const double tallest = depth > SHORT && vectors == 2 ? 0.97 : 1.0;
+        const double favour = depth > SHORT && rows <= panels.rows ? 0.97 * tallest : tallest;
+        const double cycles = ((double)depth * step + calls) * favour;
+        if (cycles < least) {
+            best = panels;
+            least = cycles;
         }
     }
     return best;
@@ -54,16 +46,11 @@ struct panels falt_panels_of(const struct kernels *kernels, int64_t channels, in
 {
     struct panels panels = {.vec = kernels->vec};
     panels.vectors = (int)smaller(vectors, divide_up(channels, kernels->vec));
+    panels.rows = kernels->gemm_rows[panels.vectors];
     panels.nr = (int64_t)panels.vectors * panels.vec;
     panels.count = divide_up(channels, panels.nr);
     panels.padded = divide_up(channels, panels.vec) * panels.vec;
     return panels;
-}
-
-struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart,
-                          int64_t ways)
-{
-    return falt_panels_of(kernels, channels, choose_vectors(kernels, channels, rows, depth, apart, ways));
 }
 
 double falt_panels_floats(const struct problem *p, const struct panels *panels)

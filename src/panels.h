@@ -14,6 +14,7 @@
 
 struct panels {
     int vectors, vec; /* of a full panel; floats in a vector */
+    int rows;         /* of the tallest tile */
     int64_t nr;       /* channels of a full panel */
     int64_t count;    /* panels of one group */
     int64_t padded;   /* channels of one group, rounded up to whole vectors */
@@ -27,8 +28,8 @@ struct panels falt_panels_of(const struct kernels *kernels, int64_t channels, in
 struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart,
                           int64_t ways);
 
-/* Cycles of one k-step of all channels of a group for `rows` pixels in tiles `vectors` wide. */
-double falt_panels_step(const struct kernels *kernels, int64_t channels, int vectors, int64_t rows);
+/* Cycles of one k-step of all channels of a group for `rows` pixels. */
+double falt_panels_step(const struct panels *panels, int64_t channels, int64_t rows);
 
 /* Floats of all packed weights; may be too large for an int64_t. */
 double falt_panels_floats(const struct problem *problem, const struct panels *panels);

@@ -67,13 +67,13 @@ static double copy_cycles(const struct problem *p, const struct direct *d)
 
 /* Cycles beside the k-steps of `panels` panels for `rows` pixels: pointers, strips, calls, and stores where channels are apart.
  */
-static double overhead(const struct problem *p, const struct resources *r, const struct direct *d, double rows, double panels)
+static double overhead(const struct problem *p, const struct direct *d, double rows, double panels)
 {
     const double groups = panels > (double)d->panels.count ? panels / (double)d->panels.count : 1.0;
     const double columns = (double)p->y_group / (double)d->panels.count; /* of a panel, on average */
     const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
     const double seen = d->strip ? (double)p->in_pixels / (double)p->out_pixels * (double)(p->kernel[0] * p->x_group) : 0.0;
-    const int most = r->kernels->gemm_rows[d->panels.vectors];
+    const int most = d->panels.rows;
     const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
            groups * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy_cycles(p, d);
@@ -91,11 +91,11 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const int64_t panel_ranges = smaller(r->threads / threads, all_panels);
         const int64_t rows = divide_up(units, pixel_ranges) * d->unit;
         const double panels = (double)divide_up(all_panels, panel_ranges);
-        const double step = falt_panels_step(r->kernels, p->y_group, d->panels.vectors, rows) / (double)d->panels.count;
+        const double step = falt_panels_step(&d->panels, p->y_group, rows) / (double)d->panels.count;
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
         const double weights = panels / (double)all_panels * (double)p->w_count * sizeof(float);
         const double region = pixel_ranges * panel_ranges > 1 ? r->region * cost_hertz : 0.0;
-        const double cycles = panels * depth * step + overhead(p, r, d, (double)rows, panels) + input / cost_l3_bytes +
+        const double cycles = panels * depth * step + overhead(p, d, (double)rows, panels) + input / cost_l3_bytes +
                               weights / weights_rate + region;
         if (least < 0.0 || cycles < least) {
             least = cycles;
@@ -125,7 +125,7 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const double reach = area < (double)p->taps ? area : (double)p->taps;
     const double unit_bytes = (double)d->unit * (reach * (double)p->x_group * 4.0 + (double)p->taps * 8.0);
     const int64_t most = (int64_t)((double)r->cpu->l2 / 2.0 / (unit_bytes + 1.0));
-    const int64_t least = divide_up(4 * r->kernels->gemm_rows[d->panels.vectors], d->unit);
+    const int64_t least = divide_up(4 * d->panels.rows, d->unit);
     d->block = smaller(units, most > least ? most : least);
     d->block = divide_up(units, divide_up(units, d->block)); /* even blocks */
     if (!d->strip)
@@ -153,7 +153,7 @@ static bool is_flat(const struct problem *p)
     return p->taps == 1 && (p->batch == 1 || p->y.n == pixels * p->y.pixel[2]);
 }
 
-static bool choose_workspace(const struct problem *p, const struct resources *r, struct direct *d)
+static bool choose_workspace(const struct problem *p, struct direct *d)
 {
     double strip = 0.0;
     if (d->strip) {
@@ -165,11 +165,10 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
     const double most_strip = 8.0 * image + (1 << 20); /* beyond, it is all padding and skipped pixels */
     if (strip > most_strip || rows * (double)p->taps > 1e15)
         return false;
-    const int64_t most = r->kernels->gemm_rows[d->panels.vectors];
     d->zeros = round_to_lines((size_t)p->x_group * sizeof(float));
     d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
     d->table = round_to_lines((size_t)rows * (size_t)p->taps * sizeof(float *));
-    d->tiles = round_to_lines((size_t)divide_up((int64_t)rows, most) * sizeof(struct tile));
+    d->tiles = round_to_lines((size_t)divide_up((int64_t)rows, d->panels.rows) * sizeof(struct tile));
     d->per_thread = d->zeros + d->strip_bytes + d->table + d->tiles;
     return true;
 }
@@ -204,7 +203,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         cycles = choose_grid(p, r, d);
         choose_block(p, r, d);
     }
-    if (!choose_workspace(p, r, d)) {
+    if (!choose_workspace(p, d)) {
         snprintf(reason, SOLVER_REASON, "a row of the input with its padding is out of all proportion to the image");
         return false;
     }
@@ -217,7 +216,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     c->error_terms = (double)(p->taps * p->x_group);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d", r->kernels->name, r->kernels->gemm_rows[d->panels.vectors], (int)d->panels.nr);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d", r->kernels->name, d->panels.rows, (int)d->panels.nr);
     snprintf(c->schedule, SOLVER_NOTE, "%lld pixel x %lld channel ranges, blocks of %lld pixels%s", (long long)d->pixel_ranges,
              (long long)d->panel_ranges, (long long)(d->block * d->unit), d->strip ? ", input strips" : "");
     return true;
@@ -522,7 +521,7 @@ static void point_tiles(const struct job *job, struct thread_space *space, const
 static void run_block(const struct job *job, struct thread_space *space, int64_t first, int64_t pixels, int64_t begin,
                       int64_t end)
 {
-    const int64_t panels = job->d->panels.count, tiles = divide_up(pixels, job->kernels->gemm_rows[job->d->panels.vectors]);
+    const int64_t panels = job->d->panels.count, tiles = divide_up(pixels, job->d->panels.rows);
     const struct place start = place_of(job->p, first);
     for (int64_t group = begin / panels; group * panels < end; group++) {
         const struct view view = look(job, group, start, pixels, space->strip);

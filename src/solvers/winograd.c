@@ -65,9 +65,9 @@ static void set_tile(const struct problem *p, struct winograd *w, enum winograd_
     w->tiles = p->batch * p->out[0] * w->tiles_h * w->tiles_w;
 }
 
-static double panel_step(const struct kernels *kernels, const struct winograd *w, int64_t rows)
+static double panel_step(const struct winograd *w, int64_t rows)
 {
-    return cost_rows_step(rows, kernels->gemm_rows[w->panels.vectors], w->panels.vectors);
+    return cost_rows_step(rows, w->panels.rows, w->panels.vectors);
 }
 
 /* Cycles to fetch bytes, and how many of them do not hide behind arithmetic (measured: streams from L3 hide well). */
@@ -135,8 +135,8 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double input = tiles * chunks_in * (cost_winograd_input * w->points + turn * (double)(w->ah * w->mw));
     const double output =
         tiles * (chunks_out * (cost_winograd_output * w->points + turn * (double)(w->mh * w->mw)) + panels * lost);
-    const double gemm = panels * depth * w->points * blocks * panel_step(r->kernels, w, (int64_t)ceil(tiles / blocks));
-    const double calls = panels * w->points * cost_rows_calls((int64_t)tiles, r->kernels->gemm_rows[w->panels.vectors]);
+    const double gemm = panels * depth * w->points * blocks * panel_step(w, (int64_t)ceil(tiles / blocks));
+    const double calls = panels * w->points * cost_rows_calls((int64_t)tiles, w->panels.rows);
     const double weights = panels * u_bytes(p, w), v = v_bytes(p, w, block);
     const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
     struct fetch fetch = {0.0, 0.0};
@@ -162,7 +162,7 @@ static double choose_block(const struct problem *p, const struct resources *r, s
                            int64_t panel_ranges)
 {
     static const int multiples[] = {1, 2, 3, 6, 12, 24};
-    const int64_t tiles = divide_up(w->tiles, tile_ranges), row = r->kernels->gemm_rows[w->panels.vectors];
+    const int64_t tiles = divide_up(w->tiles, tile_ranges), row = w->panels.rows;
     const double tensors = ((double)p->x_count + (double)p->y_count + (double)p->w_count) * sizeof(float);
     const double room = 1.8 * tensors / (double)(tile_ranges * panel_ranges);
     double least = -1.0;
@@ -304,8 +304,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->accuracy = winograd_kinds[w->tile].accuracy;
     c->error_growth = h->growth * v->growth;
     c->error_terms = (double)(p->kernel[0] * p->x_group) + 4.0 * (w->ah + w->aw);
-    snprintf(c->kernel, SOLVER_NOTE, "%s F(%dx%d %dx%d) %dx%d", r->kernels->name, h->m, v->m, h->r, v->r,
-             r->kernels->gemm_rows[w->panels.vectors], (int)w->panels.nr);
+    snprintf(c->kernel, SOLVER_NOTE, "%s F(%dx%d %dx%d) %dx%d", r->kernels->name, h->m, v->m, h->r, v->r, w->panels.rows,
+             (int)w->panels.nr);
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges, blocks of %lld tiles x %lld panels%s",
              (long long)w->tile_ranges, (long long)w->panel_ranges, (long long)w->block, (long long)w->together,
              w->strip ? ", strips" : "");
@@ -559,8 +559,8 @@ static void multiply(const struct job *job, const struct thread_space *space, in
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     const int64_t depth = p->kernel[0] * p->x_group;
-    const int64_t turns = divide_up(count, job->kernels->gemm_rows[w->panels.vectors]); /* register tiles, even ones */
-    const int64_t rows = count / turns, taller = count % turns;                         /* as many have one row more */
+    const int64_t turns = divide_up(count, w->panels.rows);     /* register tiles, even ones */
+    const int64_t rows = count / turns, taller = count % turns; /* as many have one row more */
     struct gemm_args args = {
         .taps = p->kernel[0],
         .depth = p->x_group,
