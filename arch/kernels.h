@@ -80,8 +80,8 @@ typedef void gemm_kernel(struct gemm_args *args);
  *
  *     A[t][m]  at a[t * a_tap] + a_offset + m * a_row,        C[m][n]  at c[m * c_row + n]
  *
- * and give the same bits, sooner if sums are short. They do without row and ahead, and are for whole rows: columns = nr, step =
- * 1, b_step = 0, tiles >= 1, ACTIVATE_NONE, and nothing to add but the bias.
+ * and give the same bits, sooner if sums are short. They do without row and ahead, and are for whole rows: columns = nr,
+ * step = 1, b_step = 0, tiles >= 1, ACTIVATE_NONE, and nothing to add but biases.
  */
 
 /*

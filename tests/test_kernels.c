@@ -700,7 +700,7 @@ static void test_gemm_even(void **state)
                     for (int64_t i = 0; i < tapped * all; i++)
                         fill_uniform(&random, a + i * a_row, depth);
                     fill_uniform(&random, b, tapped * depth * nr);
-                    fill_uniform(&random, bias, nr);
+                    fill_uniform(&random, bias, GEMM_MAX_VECTORS * 64);
                     for (int m = 0; m < rows; m++)
                         row[m] = m * c_row;
                     struct gemm_args args = {
@@ -710,6 +710,7 @@ static void test_gemm_even(void **state)
                         .depth = depth,
                         .c = even,
                         .bias = random_between(&random, 0, 1) ? bias : NULL,
+                        .row_bias = random_between(&random, 0, 1) ? bias : NULL,
                         .step = 1,
                         .columns = nr,
                         .stream = stream,

@@ -81,6 +81,8 @@ INLINE void even_tile(const struct gemm_args *args, const int shared, const int 
             EACH_ROW sum[m][v] = vec_add(sum[m][v], bias);
         }
     }
+    if (args->row_bias)
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], vec_broadcast(args->row_bias[m]));
     if (epilogue_clamps(&args->epilogue)) {
         const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
         EACH_ROW EACH_VECTOR sum[m][v] = vec_clamp(sum[m][v], lo, hi);

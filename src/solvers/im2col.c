@@ -444,19 +444,24 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         .b_step = b_step,
         .taps = 1,
         .depth = d->depth,
-        .c = c + offset,
         .residual = o->residual ? o->residual + offset : NULL,
         .step = p->y.pixel[2],
         .stream = job->stream && falt_in_lines(o->y, length | offset),
         .columns = length,
         .epilogue = job->epilogue,
+        .a_row = d->row,
+        .c_row = job->staged ? d->stage_pixels : p->y.c,
+        .tiles = 1,
     };
+    const bool even =
+        b_step == 0 && p->y.pixel[2] == 1 && length % d->vec == 0 && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
     for (int64_t tile = 0; tile < tiles; tile++) {
         const int64_t rows = channels / tiles + (tile < channels % tiles);
         args.a = space->weights + channel;
         args.row = space->outputs + channel;
+        args.c = c + offset + (even ? *args.row : 0);
         args.row_bias = o->bias ? o->bias + channel : NULL;
-        job->kernels->gemm[vectors][rows](&args);
+        (even ? job->kernels->even : job->kernels->gemm)[vectors][rows](&args);
         channel += rows;
     }
 }
