@@ -101,10 +101,7 @@ INLINE void even_tiles(struct gemm_args *args, const int shared, const int rows,
     int64_t tiles = args->tiles;
     do {
         even_tile(args, shared, rows, vectors);
-        args->a += args->next.a;
-        args->a_offset += args->next.a_offset;
-        args->c += args->next.c;
-        args->turn++;
+        gemm_next(args);
     } while (--tiles > 0);
 }
 

@@ -327,17 +327,22 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
     }
 }
 
+INLINE void gemm_next(struct gemm_args *args)
+{
+    args->a += args->next.a;
+    args->a_offset += args->next.a_offset;
+    args->c += args->next.c;
+    if (args->residual)
+        args->residual += args->next.c;
+    args->turn++;
+}
+
 INLINE void gemm_tiles(struct gemm_args *args, const int rows, const int vectors, const int asks)
 {
     int64_t tiles = args->tiles;
     do {
         gemm_tile(args, rows, vectors, asks);
-        args->a += args->next.a;
-        args->a_offset += args->next.a_offset;
-        args->c += args->next.c;
-        if (args->residual)
-            args->residual += args->next.c;
-        args->turn++;
+        gemm_next(args);
     } while (--tiles > 0);
 }
 
