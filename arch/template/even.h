@@ -26,7 +26,6 @@ INLINE void even_step(const float *const *at, ptrdiff_t apart, const float *b, v
 INLINE void even_tile(const struct gemm_args *args, const int shared, const int rows, const int vectors)
 {
     const struct gemm_args *volatile kept = args; /* as in gemm.h */
-    const ptrdiff_t apart = args->a_row * (ptrdiff_t)sizeof(float);
     const float *b = args->b, *const *a = args->a;
     const ptrdiff_t offset = args->a_offset;
 #ifdef GEMM_STEPS
@@ -37,6 +36,7 @@ INLINE void even_tile(const struct gemm_args *args, const int shared, const int 
     for (int64_t t = args->taps; t > 0; t--, a += args->a_tap) {
         int64_t k = args->depth;
 #ifdef GEMM_LANES
+        (void)shared; /* it asks for nothing */
         struct gemm_rows row;
         EACH_ROW
         {
@@ -49,6 +49,7 @@ INLINE void even_tile(const struct gemm_args *args, const int shared, const int 
         for (; k > 0; k--, done++, b += vectors * VEC)
             gemm_step(&row, done, b, sum, rows, vectors);
 #else
+        const ptrdiff_t apart = args->a_row * (ptrdiff_t)sizeof(float);
         const float *at[EVEN_POINTERS];
         EACH_POINTER at[i] = *a + offset + i * NEIGHBOURS * args->a_row;
 #ifdef GEMM_STEPS
