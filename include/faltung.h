@@ -257,7 +257,9 @@ typedef struct falt_tensors {
 } falt_tensors;
 
 /* Runs the plan. Returns FALT_OK, FALT_INVALID_ARGUMENT (a needed tensor is NULL), FALT_WORKSPACE (too small, or foreign packed
- * weights), FALT_OUT_OF_MEMORY (only with workspace == NULL). Any number of threads may execute one plan at once. */
+ * weights), FALT_OUT_OF_MEMORY (only with workspace == NULL). Any number of threads may execute one plan at once.
+ * Numbers below 2^-126 count as zeros where x86 and AArch64 would take long over them; FALT_ALGO_REFERENCE keeps them. On
+ * return each thread rounds and treats such numbers as it did before. */
 FALT_API falt_status falt_execute(const falt_plan *plan, const falt_tensors *tensors);
 
 /* The largest possible difference between any element of the result and its exact value, for the inputs in tensors (the same
@@ -265,7 +267,7 @@ FALT_API falt_status falt_execute(const falt_plan *plan, const falt_tensors *ten
  * analysis (Higham, "Accuracy and Stability of Numerical Algorithms", ch. 3): with n terms a sum in any order obeys
  *     |computed - exact| <= gamma(n + 1) * sum |x| |w|,   gamma(n) = n u / (1 - n u),   u = 2^-24,
  * and sum |x| |w| <= max|x| * max over outputs of sum |w|. Fast algorithms multiply it by the growth of their transforms.
- * Overflow and gradual underflow excepted. Returns FALT_OK or FALT_INVALID_ARGUMENT. Costs one pass over the inputs. */
+ * Overflow and underflow excepted. Returns FALT_OK or FALT_INVALID_ARGUMENT. Costs one pass over the inputs. */
 FALT_API falt_status falt_plan_error_bound(const falt_plan *plan, const falt_tensors *tensors, double *bound);
 
 typedef enum falt_format { FALT_TEXT = 0, FALT_JSON = 1 } falt_format;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../arch/denormals.h"
 #include "adjoint.h"
 #include "allocator.h"
 #include "arithmetic.h"
@@ -361,6 +362,8 @@ static void execute_member(void *context, int member, int members)
 {
     const struct execution *e = context;
     const falt_plan *plan = e->plan;
+    const bool exact = plan->step[plan->main].chosen.solver->algorithm == FALT_ALGO_REFERENCE;
+    const uint64_t before = exact ? DENORMALS : denormals_to_zero(); /* DENORMALS: nothing to restore */
     for (int64_t i = 0; i < plan->steps && (plan->problem.pass != FALT_BACKWARD_WEIGHTS || e->operands->w); i++) {
         const struct step *step = &plan->step[i];
         struct operands own = *e->operands;
@@ -376,6 +379,7 @@ static void execute_member(void *context, int member, int members)
     }
     if (e->diff_bias && !(e->operands->w && plan->step[0].chosen.sums_bias))
         falt_bias_gradient(&plan->problem, plan->resources.kernels, e->diff_dst, e->diff_bias, member, members);
+    denormals_restore(before);
 }
 
 static falt_status run(const falt_plan *plan, const falt_tensors *t, struct operands *operands, void *workspace)

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "../arch/denormals.h"
 #include "faltung.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
@@ -1273,6 +1274,77 @@ static void test_last_error_per_thread(void **state)
     assert_string_not_equal(theirs, "a new thread already has a reason");
 }
 
+static void fill(float *x, int64_t count, float value)
+{
+    for (int64_t i = 0; i < count; i++)
+        x[i] = value;
+}
+
+/* Whether all results are zeros, or (not: whether) all are anything else. */
+static bool all_zeros(const float *x, int64_t count, bool zeros)
+{
+    for (int64_t i = 0; i < count; i++)
+        if ((x[i] == 0.0f) != zeros)
+            return false;
+    return true;
+}
+
+static bool denormals_live(void)
+{
+    volatile float least = 0x1p-126f;
+    return least * 0.5f > 0.0f;
+}
+
+/* Plans take them for zeros, those that are read as well as those that would come out; only the reference does not. mine: the
+ * calling thread keeps them otherwise. Its mode is the same after the call. */
+static void check_denormals(const falt_conv *conv, falt_pass pass, falt_algorithm algorithm, float a, float b, bool mine)
+{
+    falt_options options = FALT_OPTIONS_INIT;
+    options.algorithm = algorithm;
+    options.threads = algorithm == FALT_ALGO_REFERENCE ? 1 : 4; /* threads inherit the mode of who makes them */
+    falt_plan *plan = NULL;
+    if (falt_plan_create(&plan, conv, pass, &options) != FALT_OK)
+        return;
+    struct data d = data_of(conv);
+    const bool weights = pass == FALT_BACKWARD_WEIGHTS;
+    fill(pass == FALT_BACKWARD_DATA ? d.dst : d.src, pass == FALT_BACKWARD_DATA ? d.sizes.dst : d.sizes.src, a);
+    fill(weights ? d.dst : d.weights, weights ? d.sizes.dst : d.sizes.weights, b);
+    falt_tensors tensors = tensors_of(&d, pass);
+    tensors.bias = NULL;
+    tensors.diff_bias = NULL;
+    const uint64_t before = mine ? denormals_state() : denormals_to_zero();
+    const falt_status status = falt_execute(plan, &tensors);
+    const bool live = denormals_live();
+    denormals_restore(mine ? before & DENORMALS : before);
+    assert_int_equal(status, FALT_OK);
+    assert_true(live == (mine || DENORMALS == 0));
+    const float *result = weights ? tensors.diff_weights : pass == FALT_FORWARD ? tensors.dst : tensors.diff_src;
+    const int64_t count = weights ? d.sizes.weights : pass == FALT_FORWARD ? d.sizes.dst : d.sizes.src;
+    const bool reference = algorithm == FALT_ALGO_REFERENCE; /* does as its thread does */
+    if ((mine || !reference) && !all_zeros(result, count, DENORMALS != 0 && !reference))
+        fail_msg("%s, pass %d: %g times %g", falt_algorithm_name(algorithm), (int)pass, (double)a, (double)b);
+    falt_plan_destroy(plan);
+    data_free(&d);
+}
+
+static void test_denormals(void **state)
+{
+    (void)state;
+    static const float factors[][2] = {{1e-40f, 1.0f}, {1.0f, 1e-40f}, {1e-25f, 1e-15f}};
+    falt_conv conv = FALT_CONV_INIT;
+    conv.in_channels = conv.out_channels = 32;
+    conv.in[0] = conv.in[1] = 12;
+    conv.kernel[0] = conv.kernel[1] = 3;
+    for (int grouped = 0; grouped < 2; grouped++) {
+        conv.groups = grouped ? 32 : 1;
+        for (falt_pass pass = FALT_FORWARD; pass <= FALT_BACKWARD_WEIGHTS; pass++)
+            for (falt_algorithm a = FALT_ALGO_REFERENCE; a < FALT_ALGO_COUNT; a++)
+                for (size_t i = 0; i < LENGTH(factors); i++)
+                    for (int mine = 0; mine < 2; mine++)
+                        check_denormals(&conv, pass, a, factors[i][0], factors[i][1], mine);
+    }
+}
+
 enum { RUNNERS = 4, ROUNDS = 4 };
 
 struct runner {
@@ -1423,6 +1495,7 @@ int main(void)
         cmocka_unit_test(test_plan_of_huge_image),
         cmocka_unit_test(test_plan_beyond_memory),
         cmocka_unit_test(test_last_error_per_thread),
+        cmocka_unit_test(test_denormals),
         cmocka_unit_test(test_concurrent_execution),
         cmocka_unit_test(test_absurd_threads),
     };
