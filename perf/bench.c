@@ -6,6 +6,7 @@
 #include "../src/cpu.h"
 #include "block.h"
 #include "commands.h"
+#include "comparison.h"
 #include "copies.h"
 #include "data.h"
 #include "execution.h"
@@ -32,6 +33,9 @@ enum {
     SPREAD,
     STEADY,
     WORKSPACE,
+    L2_ERROR,
+    DIRECT_L2_ERROR,
+    TIMES_DIRECT,
     PEER,
     PEER_KERNEL,
     PEER_MIN_MS,
@@ -61,6 +65,10 @@ static const struct column bench_columns[COLUMNS] = {
     [SPREAD] = {"spread", "", IN_JSON, 4, 0},
     [STEADY] = {"steady", "", IN_JSON, 0, 0},
     [WORKSPACE] = {"workspace_bytes", "", IN_CSV | IN_JSON, 0, 0},
+    /* only with --error */
+    [L2_ERROR] = {"l2_error", "L2 error", IN_ALL, EXPONENT, 8},
+    [DIRECT_L2_ERROR] = {"direct_l2_error", "", IN_CSV | IN_JSON, EXPONENT, 0},
+    [TIMES_DIRECT] = {"", "x direct", IN_TABLE, 2, 8},
     /* only with --versus; a kernel in parentheses is the reason why there is none */
     [PEER] = {"peer", "", IN_CSV | IN_JSON, TEXT, 0},
     [PEER_KERNEL] = {"peer_kernel", "peer's kernel", IN_ALL, TEXT, 20},
@@ -134,6 +142,41 @@ static bool agrees(const struct peer_layer *peer, const struct data *data)
     return true;
 }
 
+/* What an algorithm finds is in data.outputs then. False if it does not apply, or out of memory. */
+static bool find(const struct selection *s, const struct job *job, falt_algorithm algorithm, const struct data *data)
+{
+    falt_options options = s->options;
+    falt_plan *plan;
+    options.algorithm = algorithm;
+    options.workspace_limit = -1;
+    if (falt_plan_create(&plan, &job->conv, job->pass, &options) != FALT_OK)
+        return false;
+    const bool good = falt_execute(plan, &data->tensors) == FALT_OK;
+    falt_plan_destroy(plan);
+    return good;
+}
+
+/* The relative L2 errors of the result, which is in data.outputs[0], and of the direct algorithm's (NaN: it does not apply),
+ * against sums in double precision. False when out of memory. */
+static bool find_errors(const struct selection *s, const struct job *job, const struct data *data, double *ours, double *direct)
+{
+    const size_t size = (size_t)data->outputs[0].count * sizeof(float);
+    const int64_t count = data->outputs[0].count;
+    float *const output = data->outputs[0].values, *result = block_allocate(size), *oracle = block_allocate(size);
+    bool good = result != NULL && oracle != NULL;
+    if (good)
+        memcpy(result, output, size);
+    good = good && find(s, job, FALT_ALGO_REFERENCE, data);
+    if (good) {
+        memcpy(oracle, output, size);
+        *ours = compare(result, oracle, count).l2_error;
+        *direct = find(s, job, FALT_ALGO_DIRECT, data) ? compare(output, oracle, count).l2_error : (double)NAN;
+    }
+    block_release(result);
+    block_release(oracle);
+    return good;
+}
+
 static void add_ratio(struct ratios *ratios, const struct job *job, double ratio)
 {
     ratios->last_job = job;
@@ -178,6 +221,8 @@ static const char *bench_plan(struct bench *bench, const struct job *job, falt_p
     const bool settle = peer != NULL && !s->cold_weights;
     const struct runner runners[MAX_RUNNERS] = {{execution_run, &execution, settle}, {peer_layer_run, peer, settle}};
     good = good && measure(&probe, runners, peer != NULL ? 2 : 1, work, s->min_time, m);
+    double error = NAN, direct_error = NAN;
+    good = good && (!s->error || find_errors(s, job, &data, &error, &direct_error));
     if (good) {
         const double repeats = (double)job->layer->repeats, ratio = peer != NULL ? m[1].ratio : (double)NAN;
         const bool steady = m[0].steady && (peer == NULL || m[1].steady);
@@ -204,6 +249,9 @@ static const char *bench_plan(struct bench *bench, const struct job *job, falt_p
                                       [SPREAD] = {.number = m[0].spread},
                                       [STEADY] = {.number = steady},
                                       [WORKSPACE] = {.number = (double)execution.tensors.workspace_size},
+                                      [L2_ERROR] = {.number = error},
+                                      [DIRECT_L2_ERROR] = {.number = direct_error},
+                                      [TIMES_DIRECT] = {.number = error / direct_error},
                                       [PEER] = {.text = s->versus != NULL ? s->versus : ""},
                                       [PEER_KERNEL] = {.text = peer_kernel},
                                       [PEER_MIN_MS] = {.number = peer != NULL ? 1e3 * m[1].min_seconds : (double)NAN},
@@ -253,6 +301,8 @@ static void print_total(struct bench *bench)
                                   [GFLOPS] = {.number = 1e-9 * total.work / total.seconds},
                                   [PERCENT] = {.number = 100 * total.peak_seconds / total.seconds},
                                   [MARK] = {.text = ""},
+                                  [L2_ERROR] = {.number = NAN},
+                                  [TIMES_DIRECT] = {.number = NAN},
                                   [PEER_KERNEL] = {.text = ""},
                                   [PEER_MEDIAN_MS] = {.number = 1e3 * total.peer_seconds},
                                   [RATIO] = {.number = NAN},
@@ -325,7 +375,11 @@ int run_bench(const struct selection *s)
     if (s->name_width == 0)
         columns[NAME].formats = IN_JSON;
     for (int i = 0; i < COLUMNS; i++)
-        columns[i].formats = i >= PEER && s->versus == NULL ? 0 : columns[i].formats | BLANK_NAN;
+        columns[i].formats |= BLANK_NAN;
+    for (int i = L2_ERROR; i <= TIMES_DIRECT && !s->error; i++)
+        columns[i].formats = 0;
+    for (int i = PEER; i < COLUMNS && s->versus == NULL; i++)
+        columns[i].formats = 0;
 
     if (!open_peer(&bench))
         return 1;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "block.h"
 #include "commands.h"
+#include "comparison.h"
 #include "data.h"
 
 static const double unit_roundoff = 0x1p-24;
@@ -76,29 +77,6 @@ static void count_terms(const falt_conv *conv, falt_pass pass, double terms[MAX_
 }
 
 /* --------------------------------------------------------------------------------------------------------------- comparison */
-
-struct comparison {
-    double max_error, largest, l2_error;
-};
-
-/* A NaN anywhere makes both errors NaN. */
-static struct comparison compare(const float *result, const float *oracle, int64_t count)
-{
-    struct comparison c = {0, 0, 0};
-    double errors = 0, values = 0;
-    for (int64_t i = 0; i < count; i++) {
-        const double expected = oracle[i], error = fabs(result[i] - expected);
-        if (!(error <= c.max_error))
-            c.max_error = error;
-        c.largest = fmax(c.largest, fabs(expected));
-        errors += error * error;
-        values += expected * expected;
-    }
-    if (isnan(errors))
-        c.max_error = NAN;
-    c.l2_error = errors == 0 ? 0 : sqrt(errors / values);
-    return c;
-}
 
 static bool run(struct examination *e, falt_plan *plan)
 {

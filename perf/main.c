@@ -47,9 +47,12 @@ static const struct {
       "Tensors, weights and workspaces of 512 KiB and more, of both sides, are in huge pages where the system grants\n"
       "them (Linux: transparent_hugepage 'always' or 'madvise'). With --pages small no memory is: speeds then also\n"
       "depend on which pages the system happens to have at hand.\n"
+      "--error measures the relative L2 error of the result against sums in double precision, and that of the direct\n"
+      "algorithm on the same data: uniform in [-1, 1).\n"
       "\n"
       "csv: problem,pass,layout,algo,kernel,isa,threads,plan_us,min_ms,median_ms,gflops,peak_gflops,percent_of_peak,\n"
       "     workspace_bytes. plan_us is the median time to create and destroy a plan, without packing weights.\n"
+      "     With --error also l2_error,direct_l2_error.\n"
       "     With --versus also peer,peer_kernel,peer_min_ms,peer_median_ms,ratio, and after each network or file a row\n"
       "     with problem 'geomean ...' that has its ratio only.\n"
       EXIT_STATUS,

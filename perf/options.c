@@ -289,6 +289,13 @@ static bool set_measured(struct selection *s, const char *option, const char *va
     return true;
 }
 
+static bool set_error(struct selection *s, const char *option, const char *value)
+{
+    (void)option, (void)value;
+    s->error = true;
+    return true;
+}
+
 static bool set_transposed(struct selection *s, const char *option, const char *value)
 {
     (void)option, (void)value;
@@ -340,6 +347,7 @@ static const struct option_row {
      "warm (default): they stay in cache; cold: they come from memory, as in a network"},
     {"pages", "SIZE", BENCH | EXPLAIN, set_pages,
      "huge (default): large tensors are in huge pages, where the system grants them; small: they are not"},
+    {"error", NULL, BENCH, set_error, "measure the error of the result, too, against double precision"},
     {"versus", "PEER", BENCH, set_versus, "alternate with another library, and compare results: onednn"},
     {"versus-algo", "ALGO", BENCH, set_versus_algorithm,
      "the peer's: best (default; the faster of the others), direct, winograd"},

@@ -56,6 +56,7 @@ struct selection {
     struct peer_options peer;
     bool cold_weights;
     bool measured; /* explain: with measured times */
+    bool error;    /* bench: with measured errors */
 
     struct {
         falt_boundary boundary;

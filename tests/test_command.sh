@@ -130,6 +130,11 @@ for state in "--weights cold" "--pages small"; do
     run 0 bench --min-time 0.001 --format csv $state $tiny
     [ "$(head -n 1 out)" = $header ] || fail "header"
 done
+run 0 bench --min-time 0.001 --error --format csv --pass all --algo direct --batch good
+[ "$(head -n 1 out)" = $header,l2_error,direct_l2_error ] || fail "header"
+awk -F, 'NF != 16 || (NR > 1 && ($15 != $16 || $15 > 1e-6)) { exit 1 }' out || fail "fields"
+run 0 bench --min-time 0.001 --error --batch good
+says out "x direct"; says out "1.00"; silent err
 wrong "--pages: 'tiny' is not huge or small" bench --pages tiny $tiny
 wrong "--weights: 'frozen' is not warm or cold" bench --weights frozen $tiny
 wrong "--versus: 'itself' is not onednn" bench --versus itself $tiny
