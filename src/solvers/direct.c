@@ -76,7 +76,7 @@ static double overhead(const struct problem *p, const struct direct *d, double r
     const int most = d->panels.rows;
     const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
-           groups * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy_cycles(p, d);
+           rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy_cycles(p, d);
 }
 
 /* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
@@ -165,7 +165,7 @@ static bool choose_workspace(const struct problem *p, struct direct *d)
     const double most_strip = 8.0 * image + (1 << 20); /* beyond, it is all padding and skipped pixels */
     if (strip > most_strip || rows * (double)p->taps > 1e15)
         return false;
-    d->zeros = round_to_lines((size_t)p->x_group * sizeof(float));
+    d->zeros = round_to_lines((size_t)(d->strip ? p->x_group : p->x_channels) * sizeof(float));
     d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
     d->table = round_to_lines((size_t)rows * (size_t)p->taps * sizeof(float *));
     d->tiles = round_to_lines((size_t)divide_up((int64_t)rows, d->panels.rows) * sizeof(struct tile));
@@ -420,7 +420,7 @@ static struct view look(const struct job *job, int64_t group, struct place at, i
     }
     const int64_t line = x->pixel * p->in[2], plane = line * p->in[1];
     return (struct view){
-        .base = job->operands->x + group * p->x_group - p->pad[0] * plane - p->pad[1] * line - p->pad[2] * x->pixel,
+        .base = job->operands->x - p->pad[0] * plane - p->pad[1] * line - p->pad[2] * x->pixel,
         .image = x->n,
         .plane = p->stride[0] * plane,
         .row = p->stride[1] * line,
@@ -439,6 +439,7 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
     const struct panels *panels = &job->d->panels;
     const int64_t from = panel * panels->nr, channel = group * p->y_group + from, width = falt_panel_width(panels, panel);
     struct gemm_args args = {
+        .a_offset = job->d->strip ? 0 : group * p->x_group,
         .b = (const float *)o->packed + falt_panel_offset(panels, p->taps * p->x_group, group, panel),
         .c = o->y + origin + channel * p->y.c,
         .residual = o->residual ? o->residual + origin + channel * p->y.c : NULL,
@@ -524,8 +525,10 @@ static void run_block(const struct job *job, struct thread_space *space, int64_t
     const int64_t panels = job->d->panels.count, tiles = divide_up(pixels, job->d->panels.rows);
     const struct place start = place_of(job->p, first);
     for (int64_t group = begin / panels; group * panels < end; group++) {
-        const struct view view = look(job, group, start, pixels, space->strip);
-        point_tiles(job, space, &view, start, pixels, tiles);
+        if (group == begin / panels || job->d->strip) {
+            const struct view view = look(job, group, start, pixels, space->strip);
+            point_tiles(job, space, &view, start, pixels, tiles);
+        }
         const int64_t from = larger(begin - group * panels, 0), to = smaller(end - group * panels, panels);
         for (int64_t panel = from; panel < to; panel++)
             run_panel(job, space->tiles, tiles, pixels, output_of(job->p, start), group, panel, panel == from);
