@@ -647,6 +647,62 @@ static void test_widths(void **state)
     }
 }
 
+static void set_activation(falt_conv *conv, falt_activation activation)
+{
+    conv->activation = activation;
+    conv->alpha = activation == FALT_ACT_CLAMP ? -3.0f : 0.125f; /* a power of 2: leaky stays exact */
+    conv->beta = 6.0f;
+}
+
+/* Few channels and rows so long that whole windows are read in place and edges go apart. */
+static falt_conv thin_conv(struct random *random)
+{
+    falt_conv conv = FALT_CONV_INIT;
+    conv.layout = FALT_NHWC;
+    conv.weights_layout = random_between(random, 0, 1) ? FALT_OHWI : FALT_OIHW;
+    conv.spatial_dims = (int32_t)random_between(random, 1, 3);
+    conv.batch = random_between(random, 1, 2);
+    conv.in_channels = random_between(random, 3, 15);
+    conv.out_channels = random_between(random, 1, 40);
+    set_activation(&conv, (falt_activation)random_between(random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+    for (int d = 0; d < conv.spatial_dims; d++) {
+        const bool row = d == conv.spatial_dims - 1;
+        conv.in[d] = row ? random_between(random, 100, 300) : random_between(random, 6, 12);
+        conv.kernel[d] = random_between(random, row ? 2 : 1, 4);
+        conv.stride[d] = random_between(random, 1, 3);
+        conv.pad_begin[d] = random_between(random, 0, conv.kernel[d] - 1) * random_between(random, 0, 1);
+        conv.pad_end[d] = random_between(random, 0, conv.kernel[d] - 1) * random_between(random, 0, 1);
+    }
+    return conv;
+}
+
+static void test_thin(void **state)
+{
+    (void)state;
+    struct random random = random_stream(9);
+    int apart = 0;
+    for (int done = 0; done < (quick() ? 10 : 80);) {
+        const falt_conv conv = thin_conv(&random);
+        falt_sizes sizes;
+        if (falt_conv_sizes(&conv, &sizes) != FALT_OK || sizes.multiply_adds > 3e6)
+            continue;
+        struct trial trial = trial_of(&conv);
+        trial.residual = random_between(&random, 0, 3) == 0;
+        trial.whole = random_between(&random, 0, 1);
+        try(&random, &trial);
+        falt_options options = FALT_OPTIONS_INIT;
+        char text[4096];
+        falt_plan *plan = NULL;
+        options.algorithm = FALT_ALGO_DIRECT;
+        assert_int_equal(falt_plan_create(&plan, &conv, FALT_FORWARD, &options), FALT_OK);
+        falt_plan_describe(plan, FALT_TEXT, text, sizeof text);
+        apart += strstr(text, "strips") == NULL;
+        falt_plan_destroy(plan);
+        done++;
+    }
+    assert_true(apart > 0);
+}
+
 /* Every number of channels around the vector lengths, on both sides. */
 static void test_channels(void **state)
 {
@@ -668,13 +724,6 @@ static void test_channels(void **state)
             try(&random, &trial);
         }
     }
-}
-
-static void set_activation(falt_conv *conv, falt_activation activation)
-{
-    conv->activation = activation;
-    conv->alpha = activation == FALT_ACT_CLAMP ? -3.0f : 0.125f; /* a power of 2: leaky stays exact */
-    conv->beta = 6.0f;
 }
 
 static void test_epilogues(void **state)
@@ -945,9 +994,10 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),    cmocka_unit_test(test_random),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),    cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_shapes),  cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_thin),    cmocka_unit_test(test_channels),     cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_random),  cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

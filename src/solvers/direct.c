@@ -16,11 +16,15 @@
  * Where the channels of a pixel are not contiguous (channels first), or too few to feed the inner loop, the block's input is
  * first copied into a channels-last strip with its padding. Then, and wherever a tile touches no padding, the taps of a kernel
  * row are contiguous in memory and are summed as one run of width * channels.
+ *
+ * With few channels, channels last, most windows are whole ones (`inner`): those of an output row are all alike, and two tiles
+ * stand for all of them. What is left at the edges is collected into tiles of its own.
  */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "../../arch/compiler.h"
 #include "../arithmetic.h"
 #include "../cost.h"
 #include "../panels.h"
@@ -38,7 +42,9 @@ struct direct {
     bool stream; /* the output outgrows the caches, and the channels of its pixels are neighbours */
     bool asks;   /* the input is in memory, and hardware finds no pages to go along in it: tiles ask for the next one's */
     bool flat;   /* all pixels are evenly spaced, over the ends of rows, too: tiles are alike */
+    bool inner;  /* whole windows, pixels [inner_begin, inner_end) of most rows, and edges go apart */
     bool edges;  /* some windows reach out of the image, and no strip has the padding for them */
+    int64_t inner_begin, inner_end;
     int64_t strip_width, strip_height;       /* pixels of one depth slice of the strip */
     size_t zeros, strip_bytes, table, tiles; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;                       /* their sum */
@@ -65,6 +71,13 @@ static double copy_cycles(const struct problem *p, const struct direct *d)
     return p->layout == FALT_CHANNELS_FIRST ? cost_transpose(d->panels.vec) / d->panels.vec : cost_copy;
 }
 
+/* Floats into a strip for each output pixel. */
+static double copied(const struct problem *p)
+{
+    const double seen = fmin((double)p->in_pixels / (double)p->out_pixels, (double)(p->stride[1] * p->stride[2]));
+    return seen * (double)(p->kernel[0] * p->x_group);
+}
+
 /* Cycles beside the k-steps of `panels` panels for `rows` pixels: pointers, strips, calls, and stores where channels are apart.
  */
 static double overhead(const struct problem *p, const struct direct *d, double rows, double panels)
@@ -72,11 +85,12 @@ static double overhead(const struct problem *p, const struct direct *d, double r
     const double groups = panels > (double)d->panels.count ? panels / (double)d->panels.count : 1.0;
     const double columns = (double)p->y_group / (double)d->panels.count; /* of a panel, on average */
     const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
-    const double seen = d->strip ? (double)p->in_pixels / (double)p->out_pixels * (double)(p->kernel[0] * p->x_group) : 0.0;
+    const double pointed = d->inner ? 1.0 - (double)(d->inner_end - d->inner_begin) / (double)p->out[2] : 1.0;
+    const double seen = d->strip ? copied(p) : 0.0;
     const int most = d->panels.rows;
     const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
-           rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy_cycles(p, d);
+           pointed * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy_cycles(p, d);
 }
 
 /* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
@@ -153,6 +167,32 @@ static bool is_flat(const struct problem *p)
     return p->taps == 1 && (p->batch == 1 || p->y.n == pixels * p->y.pixel[2]);
 }
 
+static bool window_inside(const struct problem *p, int dimension, int64_t begin)
+{
+    return begin >= 0 && begin + (p->kernel[dimension] - 1) * p->dilation[dimension] < p->in[dimension];
+}
+
+/* Whether the windows of most pixels are whole, and what their rows cost is less than the way through a strip: tiles that are
+ * not full, two calls for each panel, and pointers to the edges. */
+static bool find_inner(const struct problem *p, struct direct *d)
+{
+    double share = 1.0;
+    for (int i = 0; i < 3; i++) {
+        const int64_t reach = (p->kernel[i] - 1) * p->dilation[i] + 1, last = p->in[i] + p->pad[i] - reach;
+        d->inner_begin = smaller(divide_up(larger(p->pad[i], 0), p->stride[i]), p->out[i]);
+        d->inner_end = last < 0 ? d->inner_begin : larger(smaller(last / p->stride[i] + 1, p->out[i]), d->inner_begin);
+        share *= (double)(d->inner_end - d->inner_begin) / (double)larger(p->out[i], 1);
+    }
+    const int64_t inner = d->inner_end - d->inner_begin, rows = d->panels.rows;
+    if (p->groups > 1 || p->circular || share < 0.75)
+        return false;
+    const double full = falt_panels_step(&d->panels, p->y_group, rows) / (double)rows;
+    const double wasted = falt_panels_step(&d->panels, p->y_group, inner) - (double)inner * full;
+    const double row = (double)(p->taps * p->x_group) * wasted + 2.0 * cost_call * (double)d->panels.count +
+                       (double)((p->out[2] - inner) * p->taps) * cost_pointer;
+    return row <= (double)p->out[2] * copied(p) / d->panels.vec * cost_copy;
+}
+
 static bool choose_workspace(const struct problem *p, struct direct *d)
 {
     double strip = 0.0;
@@ -161,7 +201,8 @@ static bool choose_workspace(const struct problem *p, struct direct *d)
         d->strip_height = (d->block - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
         strip = (double)p->kernel[0] * (double)d->strip_height * (double)d->strip_width * (double)p->x_group;
     }
-    const double rows = (double)d->block * (double)d->unit, image = (double)p->x_group * (double)p->in_pixels;
+    const double rows = d->inner ? 3.0 * d->panels.rows : (double)d->block * (double)d->unit;
+    const double image = (double)p->x_group * (double)p->in_pixels;
     const double most_strip = 8.0 * image + (1 << 20); /* beyond, it is all padding and skipped pixels */
     if (strip > most_strip || rows * (double)p->taps > 1e15)
         return false;
@@ -177,16 +218,10 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 {
     struct direct *d = (struct direct *)(void *)c->state;
     d->pixels = p->batch * p->out_pixels;
-    /* A run of few channels leaves the inner loop no time to amortise its pointers: strips make it kernel width times as long.
-     */
-    d->strip =
-        p->taps > 0 && (p->layout == FALT_CHANNELS_FIRST || (p->x_group < 16 && p->kernel[2] > 1 && p->dilation[2] == 1));
-    d->unit = d->strip && d->pixels ? p->out[2] : 1;
-    for (int i = 0; i < 3 && !d->strip; i++)
-        d->edges = d->edges || p->pad[i] > 0 ||
-                   (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
-    d->flat = !d->strip && !d->edges && is_flat(p);
-
+    /* A run of few channels leaves the inner loop no time to amortise its pointers: whole windows, or strips, make it kernel
+     * width times as long. */
+    const bool thin = p->x_group < 16 && p->kernel[2] > 1 && p->dilation[2] == 1;
+    d->strip = p->taps > 0 && (p->layout == FALT_CHANNELS_FIRST || thin);
     const int64_t few = r->kernels->gemm_rows[1]; /* are not shared out */
     const int64_t share = d->pixels <= few ? d->pixels : divide_up(d->pixels, r->threads);
     const int64_t apart = p->stride[2] * (d->strip ? p->x_group : p->x_channels);
@@ -196,6 +231,14 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         return false;
     }
     c->packed = (size_t)falt_panels_floats(p, &d->panels) * sizeof(float);
+
+    d->inner = d->strip && p->layout == FALT_CHANNELS_LAST && find_inner(p, d);
+    d->strip = d->strip && !d->inner;
+    d->unit = (d->strip || d->inner) && d->pixels ? p->out[2] : 1;
+    for (int i = 0; i < 3 && !d->strip; i++)
+        d->edges = d->edges || p->pad[i] > 0 ||
+                   (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
+    d->flat = !d->strip && !d->edges && is_flat(p);
 
     double cycles = 0.0;
     d->pixel_ranges = d->panel_ranges = d->block = 1;
@@ -209,7 +252,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     /* A pixel's channels all go the same way: a line here and there past the caches is slow. */
     d->stream = falt_outgrows(p, r->cpu) && p->y.c == 1 && d->panels.nr % (SOLVER_ALIGN / (int64_t)sizeof(float)) == 0;
-    d->asks = falt_outgrows(p, r->cpu) && !d->strip && p->x_channels * (int64_t)sizeof(float) < 4096;
+    d->asks = falt_outgrows(p, r->cpu) && !d->strip && !d->inner && p->x_channels * (int64_t)sizeof(float) < 4096;
     c->threads = (int)(d->pixel_ranges * d->panel_ranges);
     c->workspace = d->per_thread * (size_t)c->threads;
     c->seconds = cycles / cost_hertz;
@@ -295,9 +338,25 @@ static void advance(const struct problem *p, struct place *place, int64_t count)
     place->n++;
 }
 
-static bool window_inside(const struct problem *p, int dimension, int64_t begin)
+/* Whether an output row has inner pixels. */
+static bool row_inside(const struct problem *p, const struct place *at)
 {
-    return begin >= 0 && begin + (p->kernel[dimension] - 1) * p->dilation[dimension] < p->in[dimension];
+    return window_inside(p, 0, at->z * p->stride[0] - p->pad[0]) && window_inside(p, 1, at->y * p->stride[1] - p->pad[1]);
+}
+
+/* Past the inner pixels, if it is at some. */
+static void skip_inner(const struct job *job, struct place *place)
+{
+    const struct direct *d = job->d;
+    while (place->n < job->p->batch && place->x >= d->inner_begin && place->x < d->inner_end && row_inside(job->p, place))
+        advance(job->p, place, d->inner_end - place->x);
+}
+
+/* Neighbours from a pixel on, in its row, that are not inner ones if it is none. */
+static int64_t neighbours(const struct job *job, const struct place *at)
+{
+    const bool before = at->x < job->d->inner_begin && row_inside(job->p, at);
+    return (before ? job->d->inner_begin : job->p->out[2]) - at->x;
 }
 
 /* A tile's pointers where the image goes around in a circle: all of them find a pixel. */
@@ -318,38 +377,43 @@ static void point_around(const struct job *job, const struct view *view, const f
 }
 
 /* Fills in a tile from `at` on, and its pointers: [tap][row], or [kernel row][row] where all taps of a kernel row are one run.
- */
-static void point(const struct job *job, const struct view *view, const float *zeros, int64_t origin, struct place *at,
-                  struct tile *tile)
+ * inner: its windows are known to be whole. Inlined: where sums are short a call costs 4 % of a tile. */
+INLINE void point(const struct job *job, const struct view *view, const float *zeros, int64_t origin, struct place *at,
+                  bool inner, struct tile *tile)
 {
     const struct problem *p = job->p;
     const float *window[GEMM_MAX_ROWS];
     int64_t begin[GEMM_MAX_ROWS][3];
-    bool whole = true;
-    for (int64_t m = 0, count; m < tile->rows; m += count, advance(p, at, count)) { /* the pixels of one output row */
-        count = smaller(tile->rows - m, p->out[2] - at->x);
+    const bool edges = job->d->edges && !inner, apart = job->d->inner && !inner;
+    bool whole = true, straight = true;                      /* all of them are neighbours */
+    for (int64_t m = 0, count; m < tile->rows; m += count) { /* neighbours in an output row */
+        count = smaller(tile->rows - m, apart ? neighbours(job, at) : p->out[2] - at->x);
+        straight = count == tile->rows;
         const float *first = view->base + at->n * view->image + at->z * view->plane + at->y * view->row + at->x * view->pixel;
         const int64_t output = output_of(p, *at) - origin;
         for (int64_t i = 0; i < count; i++) {
             window[m + i] = first + i * view->pixel;
             tile->output[m + i] = output + i * p->y.pixel[2];
         }
-        if (!job->d->edges)
-            continue;
-        const int64_t z = at->z * p->stride[0] - p->pad[0], y = at->y * p->stride[1] - p->pad[1];
-        const int64_t x = at->x * p->stride[2] - p->pad[2];
-        whole = whole && window_inside(p, 0, z) && window_inside(p, 1, y) && window_inside(p, 2, x) &&
-                window_inside(p, 2, x + (count - 1) * p->stride[2]);
-        for (int64_t i = 0; i < count; i++) {
-            begin[m + i][0] = z;
-            begin[m + i][1] = y;
-            begin[m + i][2] = x + i * p->stride[2];
+        if (edges) {
+            const int64_t z = at->z * p->stride[0] - p->pad[0], y = at->y * p->stride[1] - p->pad[1];
+            const int64_t x = at->x * p->stride[2] - p->pad[2];
+            whole = whole && window_inside(p, 0, z) && window_inside(p, 1, y) && window_inside(p, 2, x) &&
+                    window_inside(p, 2, x + (count - 1) * p->stride[2]);
+            for (int64_t i = 0; i < count; i++) {
+                begin[m + i][0] = z;
+                begin[m + i][1] = y;
+                begin[m + i][2] = x + i * p->stride[2];
+            }
         }
+        advance(p, at, count);
+        if (apart)
+            skip_inner(job, at);
     }
     tile->window_step = tile->rows > 1 ? window[1] - window[0] : 0;
     tile->output_step = tile->rows > 1 ? tile->output[1] - tile->output[0] : 0;
     tile->even = whole;
-    for (int64_t m = 0; m < tile->rows && tile->even; m++)
+    for (int64_t m = 0; m < tile->rows && tile->even && !straight; m++)
         tile->even =
             window[m] - window[0] == m * tile->window_step && tile->output[m] - tile->output[0] == m * tile->output_step;
     const bool runs = whole && view->runs;
@@ -430,16 +494,27 @@ static struct view look(const struct job *job, int64_t group, struct place at, i
     };
 }
 
+/* Tiles that are computed together. */
+struct run {
+    const struct tile *tiles;
+    int64_t count, pixels;
+    bool flat;        /* the first two, of which one is a row taller, stand for all of them */
+    ptrdiff_t offset; /* floats from where their pointers point to their input */
+    int64_t origin;   /* floats from y to their first output pixel */
+};
+
 /* first: no panel has seen these pixels before. */
-static void run_panel(const struct job *job, const struct tile *tiles, int64_t count, int64_t pixels, int64_t origin,
-                      int64_t group, int64_t panel, bool first)
+static void run_panel(const struct job *job, const struct run *run, int64_t group, int64_t panel, bool first)
 {
     const struct problem *p = job->p;
     const struct operands *o = job->operands;
     const struct panels *panels = &job->d->panels;
+    const struct tile *const tiles = run->tiles; /* calls could change what run points to */
+    const int64_t count = run->count, tall = run->pixels % count, origin = run->origin;
+    const bool flat = run->flat;
     const int64_t from = panel * panels->nr, channel = group * p->y_group + from, width = falt_panel_width(panels, panel);
     struct gemm_args args = {
-        .a_offset = job->d->strip ? 0 : group * p->x_group,
+        .a_offset = run->offset + (job->d->strip ? 0 : group * p->x_group),
         .b = (const float *)o->packed + falt_panel_offset(panels, p->taps * p->x_group, group, panel),
         .c = o->y + origin + channel * p->y.c,
         .residual = o->residual ? o->residual + origin + channel * p->y.c : NULL,
@@ -457,13 +532,12 @@ static void run_panel(const struct job *job, const struct tile *tiles, int64_t c
     float *const c = args.c;
     const float *const residual = args.residual;
     for (int64_t t = 0; t < count; t += args.tiles) {
-        const int64_t tall = pixels % count;
-        const struct tile *tile = job->d->flat ? &tiles[t < tall] : &tiles[t];
+        const struct tile *tile = &tiles[flat ? t < tall : t];
         args.ahead = first && job->d->asks ? tile->rows * p->stride[2] * job->x.pixel : 0;
         const bool even = plain && tile->even && args.ahead == 0;
-        if (job->d->flat) { /* the first stands for all of them, and what the call before advanced goes on */
+        if (flat) { /* what the call before advanced goes on */
             args.tiles = t < tall ? tall : count - tall;
-            args.next.a_offset = tile->rows * job->x.pixel;
+            args.next.a_offset = tile->rows * p->stride[2] * job->x.pixel;
         } else {
             args.tiles = tile->alike;
             args.next.a = tile->rows * p->taps;
@@ -510,7 +584,7 @@ static void point_tiles(const struct job *job, struct thread_space *space, const
         table += tile->rows * job->p->taps;
         if (flat)
             at = start;
-        point(job, view, space->zeros, output_of(job->p, start), &at, tile);
+        point(job, view, space->zeros, output_of(job->p, start), &at, false, tile);
     }
     for (int64_t t = tiles - 1; t >= 0 && !flat; t--)
         space->tiles[t].alike =
@@ -531,7 +605,61 @@ static void run_block(const struct job *job, struct thread_space *space, int64_t
         }
         const int64_t from = larger(begin - group * panels, 0), to = smaller(end - group * panels, panels);
         for (int64_t panel = from; panel < to; panel++)
-            run_panel(job, space->tiles, tiles, pixels, output_of(job->p, start), group, panel, panel == from);
+            run_panel(job,
+                      &(struct run){.tiles = space->tiles,
+                                    .count = tiles,
+                                    .pixels = pixels,
+                                    .flat = job->d->flat,
+                                    .origin = output_of(job->p, start)},
+                      group, panel, panel == from);
+    }
+}
+
+/* The same where whole windows and edges go apart. */
+static void run_rows(const struct job *job, struct thread_space *space, int64_t first, int64_t pixels, int64_t begin,
+                     int64_t end)
+{
+    const struct problem *p = job->p;
+    const struct direct *d = job->d;
+    const struct view view = look(job, 0, (struct place){0}, pixels, NULL);
+    const int64_t inner = d->inner_end - d->inner_begin, count = divide_up(inner, d->panels.rows);
+    const struct place corner = {.x = d->inner_begin};
+    const float **table = space->table;
+    for (int taller = 0; taller < 2; taller++) {
+        struct tile *tile = &space->tiles[taller];
+        struct place at = corner;
+        tile->rows = smaller(inner / count + taller, d->panels.rows);
+        tile->table = table;
+        table += tile->rows * p->taps;
+        point(job, &view, space->zeros, output_of(p, corner), &at, true, tile);
+    }
+    int64_t edges = pixels;
+    for (int64_t row = first; row < first + pixels; row += p->out[2]) {
+        struct place at = place_of(p, row);
+        if (!row_inside(p, &at))
+            continue;
+        at.x = d->inner_begin;
+        for (int64_t panel = begin; panel < end; panel++)
+            run_panel(job,
+                      &(struct run){.tiles = space->tiles,
+                                    .count = count,
+                                    .pixels = inner,
+                                    .flat = true,
+                                    .offset = at.n * view.image + at.z * view.plane + at.y * view.row,
+                                    .origin = output_of(p, at)},
+                      0, panel, panel == begin);
+        edges -= inner;
+    }
+    struct place at = place_of(p, first);
+    skip_inner(job, &at);
+    for (struct tile *tile = &space->tiles[2]; edges > 0; edges -= tile->rows) {
+        const int64_t origin = output_of(p, at);
+        tile->rows = smaller(edges, d->panels.rows);
+        tile->alike = 1;
+        tile->table = table;
+        point(job, &view, space->zeros, origin, &at, false, tile);
+        for (int64_t panel = begin; panel < end; panel++)
+            run_panel(job, &(struct run){.tiles = tile, .count = 1, .pixels = tile->rows, .origin = origin}, 0, panel, false);
     }
 }
 
@@ -545,7 +673,7 @@ static void run_piece(const struct job *job, struct thread_space *space, int64_t
         int64_t units = smaller(d->block, last - first);
         if (d->strip) /* units are output rows: stay within one plane */
             units = smaller(units, job->p->out[1] - first % job->p->out[1]);
-        run_block(job, space, first * d->unit, units * d->unit, begin, end);
+        (d->inner ? run_rows : run_block)(job, space, first * d->unit, units * d->unit, begin, end);
         first += units;
     }
 }
