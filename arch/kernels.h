@@ -66,13 +66,14 @@ struct gemm_args {
     struct {
         ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
     } next;
-    ptrdiff_t ahead;     /* floats from each row of A to where another comes from memory soon, which is asked for; 0: nowhere */
-    int64_t turn, share; /* of the tiles that use B one after the other, which the first is, and how many floats of what is
-                          * behind B each asks for; 0: each asks for B itself */
+    ptrdiff_t ahead; /* floats from each row of A to where another comes from memory soon, which is asked for; 0: nowhere */
+    const float
+        *coming;   /* what will be needed after this tile: each asks for `share` floats of it, and the next one for those */
+    int64_t share; /* behind; 0: each asks for B itself */
     struct epilogue epilogue;
 };
 
-/* Leaves a, a_offset, c, residual and turn as the tile behind the last one would have them. */
+/* Leaves a, a_offset, c, residual and coming as the tile behind the last one would have them. */
 typedef void gemm_kernel(struct gemm_args *args);
 
 /*

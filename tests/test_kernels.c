@@ -428,7 +428,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .accumulate = at->accumulate,
                                                              .stream = stream,
                                                              .share = random_between(random, 0, 1) * taps * depth * nr / TURNS,
-                                                             .turn = random_between(random, 0, TURNS - 1),
+                                                             .coming = a,
                                                              .ahead = random_between(random, -1, 1) * 100000,
                                                              .epilogue = *at->epilogue});
     at->kernels->fence();
@@ -581,6 +581,7 @@ static void test_gemm_same_bits(void **state)
                                                                       .bias = bias,
                                                                       .step = step,
                                                                       .columns = columns,
+                                                                      .coming = &a[0][0][0],
                                                                       .share = choice % 2 * TAPS * DEPTH * nr / TURNS,
                                                                       .ahead = choice / 2 % 2 * 100000,
                                                                       .epilogue = epilogues[e]});
@@ -646,6 +647,7 @@ static void test_gemm_run(void **state)
                         .columns = nr,
                         .tiles = TILES,
                         .next = {.a = shifted ? 0 : TAPS * rows, .a_offset = shifted ? TAPS * rows * DEPTH : 0, .c = size},
+                        .coming = a,
                         .share = TAPS * DEPTH * nr / (choice & 4 ? TURNS : TILES),
                         .ahead = choice & 2 ? 100000 : 0,
                         .epilogue = epilogues[0]};
@@ -660,7 +662,8 @@ static void test_gemm_run(void **state)
                         (*table)->gemm[vectors][rows](&single);
                     }
                     check_same(run, one, TILES * size, "%s %dx%d, choice %d", (*table)->name, rows, vectors, choice);
-                    assert_true(args.a == pointers + (shifted ? 0 : TILES * TAPS * rows) && args.turn == TILES);
+                    assert_true(args.a == pointers + (shifted ? 0 : TILES * TAPS * rows) &&
+                                args.coming == a + TILES * args.share);
                     assert_true(args.a_offset == (shifted ? TILES * TAPS * rows * DEPTH : 0) && args.c == run + TILES * size);
                     assert_true(args.residual == (added ? residual + TILES * size : NULL));
                 }
@@ -720,7 +723,7 @@ static void test_gemm_even(void **state)
                         .tiles = TILES,
                         .next = {.a = !shifted, .a_offset = shifted ? rows * a_row : 0, .c = rows * c_row},
                         .share = random_between(&random, 0, 1) * tapped * depth * nr / TURNS,
-                        .turn = random_between(&random, 0, TURNS - TILES),
+                        .coming = a,
                         .epilogue = epilogues[random_between(&random, 0, 2)],
                     };
                     assert_int_equal(args.epilogue.activation, ACTIVATE_NONE);
@@ -751,7 +754,7 @@ static void test_gemm_even(void **state)
                         check_canary(even + i * c_row + nr, c_row - nr, "%s %dx%d, choice %d, behind row %d", (*table)->name,
                                      rows, vectors, choice, (int)i);
                     assert_true(args.a == before.a + TILES * before.next.a && args.c == even + TILES * rows * c_row);
-                    assert_true(args.a_offset == TILES * before.next.a_offset && args.turn == before.turn + TILES);
+                    assert_true(args.a_offset == TILES * before.next.a_offset && args.coming == a + TILES * args.share);
                     guarded_free(a);
                     guarded_free(b);
                     guarded_free(even);

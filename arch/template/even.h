@@ -29,7 +29,8 @@ INLINE void even_tile(const struct gemm_args *args, const int shared, const int 
     const float *b = args->b, *const *a = args->a;
     const ptrdiff_t offset = args->a_offset;
 #ifdef GEMM_STEPS
-    const float *coming = b + args->taps * args->depth * vectors * VEC + args->turn * args->share;
+    const float *coming = args->coming;
+    int64_t lines = args->share / LINE; /* still to be asked for */
 #endif
     vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
     EACH_ROW EACH_VECTOR sum[m][v] = vec_zero();
@@ -53,10 +54,17 @@ INLINE void even_tile(const struct gemm_args *args, const int shared, const int 
         const float *at[EVEN_POINTERS];
         EACH_POINTER at[i] = *a + offset + i * NEIGHBOURS * args->a_row;
 #ifdef GEMM_STEPS
+        const int64_t rest = lines * GEMM_STEPS < k ? k - lines * GEMM_STEPS : 0;
+        lines -= (k - rest) / GEMM_STEPS;
+        for (; shared && k >= rest + GEMM_STEPS; k -= GEMM_STEPS, coming += LINE) {
+            __builtin_prefetch(coming, 0, 2);
+            UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += vectors * VEC)
+            {
+                even_step(at, apart, b, sum, rows, vectors);
+                EACH_POINTER at[i]++;
+            }
+        }
         for (; k >= GEMM_STEPS; k -= GEMM_STEPS) {
-            if (shared)
-                __builtin_prefetch(coming, 0, 2);
-            coming += shared ? LINE : 0;
             UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += vectors * VEC)
             {
                 if (!shared)

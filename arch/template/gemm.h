@@ -183,9 +183,9 @@ INLINE void gemm_step(const struct gemm_rows *row, int64_t k, const float *b, ve
     }
 }
 
-/* One line for each GEMM_STEPS rows of B: as many tiles as those have lines ask for all that is behind B, each for its share of
- * it, in order: what comes from L3 comes all the time, not only while the first of them waits for it. Fewer ask for all of B
- * themselves. */
+/* Whether tiles ask for what is coming, a line with each GEMM_STEPS rows of B until they have their share: in order, as the
+ * hardware's own prefetcher likes it, and all the time, not only while one waits for it. With more than that to ask for, which
+ * few tiles have, each asks for its own B. */
 INLINE int gemm_shares(const struct gemm_args *args, const int vectors)
 {
 #ifdef GEMM_STEPS
@@ -222,8 +222,11 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
     const int64_t depth = args->depth;
     const ptrdiff_t offset = args->a_offset, apart = args->b_step * (ptrdiff_t)sizeof(float);
 #ifdef GEMM_STEPS
-    const float *coming = b + args->taps * depth * nr + args->turn * args->share;
+    const float *coming = args->coming;
     const int shared = gemm_shares(args, vectors);
+    int64_t lines = args->share / LINE; /* still to be asked for */
+#else
+    const int shared = 0;
 #endif
     for (int64_t t = args->taps; t > 0; t--, a += rows) {
         struct gemm_rows row;
@@ -258,7 +261,7 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
                 b = gemm_lanes(row.near, k, b, nr * (ptrdiff_t)sizeof(float), sum, rows, vectors);
 #endif
 #ifdef GEMM_STEPS
-            for (; shared && k <= end - GEMM_STEPS; k += GEMM_STEPS) {
+            for (; shared && lines > 0 && k <= end - GEMM_STEPS; k += GEMM_STEPS, lines--) {
                 __builtin_prefetch(coming, 0, 2);
                 coming += LINE;
                 UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr) gemm_step(&row, k + j, b, sum, rows, vectors);
@@ -266,13 +269,15 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
             for (; k <= end - GEMM_STEPS; k += GEMM_STEPS) {
                 UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr)
                 {
-                    fetch_ahead(b, vectors);
+                    if (!shared)
+                        fetch_ahead(b, vectors);
                     gemm_step(&row, k + j, b, sum, rows, vectors);
                 }
             }
 #endif
             for (; k < end; k++, b += nr) {
-                fetch_ahead(b, vectors);
+                if (!shared)
+                    fetch_ahead(b, vectors);
                 gemm_step(&row, k, b, sum, rows, vectors);
             }
         }
@@ -334,7 +339,8 @@ INLINE void gemm_next(struct gemm_args *args)
     args->c += args->next.c;
     if (args->residual)
         args->residual += args->next.c;
-    args->turn++;
+    if (args->share > 0)
+        args->coming += args->share;
 }
 
 INLINE void gemm_tiles(struct gemm_args *args, const int rows, const int vectors, const int asks)

@@ -526,14 +526,22 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     };
     /* Where vectors are whole lines, each of so many tiles would ask for far more than its share (measured with AVX-512: 0.91
      * to 1.0 times as fast). */
-    if ((size_t)job->kernels->vec * sizeof(float) < SOLVER_ALIGN)
+    const bool lines = (size_t)job->kernels->vec * sizeof(float) >= SOLVER_ALIGN, asks = first && job->d->asks;
+    if (!lines)
         args.share = p->taps * p->x_group * width / count;
+    args.coming = args.b + p->taps * p->x_group * width;
     const bool plain = p->y.c == 1 && args.columns == width && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
     float *const c = args.c;
     const float *const residual = args.residual;
     for (int64_t t = 0; t < count; t += args.tiles) {
         const struct tile *tile = &tiles[flat ? t < tall : t];
-        args.ahead = first && job->d->asks ? tile->rows * p->stride[2] * job->x.pixel : 0;
+        const int64_t next = tile->rows * p->stride[2] * job->x.pixel; /* floats from its pixels to those of the next one */
+        const bool in_order = asks && lines && tile->taps == 1 && next <= tile->depth * job->kernels->vec;
+        args.ahead = asks && !in_order ? next : 0;
+        if (in_order)
+            args.coming = tile->table[0] + args.a_offset + next;
+        if (lines)
+            args.share = in_order ? next : 0;
         const bool even = plain && tile->even && args.ahead == 0;
         if (flat) { /* what the call before advanced goes on */
             args.tiles = t < tall ? tall : count - tall;

@@ -581,7 +581,7 @@ static void multiply(const struct job *job, const struct thread_space *space, in
             args.c = space->m + i * w->m_panel + point * w->m_point;
             args.columns = width;
             args.share = w->asks ? depth * width / turns : 0;
-            args.turn = 0;
+            args.coming = args.b + depth * width;
             for (int more = 1; more >= 0; more--) {
                 args.tiles = more ? taller : turns - taller;
                 args.next.a_offset = (rows + more) * w->v_row;
