@@ -66,10 +66,9 @@ struct gemm_args {
     struct {
         ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
     } next;
-    ptrdiff_t ahead; /* floats from each row of A to where another comes from memory soon, which is asked for; 0: nowhere */
-    const float
-        *coming;   /* what will be needed after this tile: each asks for `share` floats of it, and the next one for those */
-    int64_t share; /* behind; 0: each asks for B itself */
+    ptrdiff_t ahead;     /* floats from each row of A to where another comes from memory soon, which is asked for; 0: nowhere */
+    const float *coming; /* what will be needed later: each tile asks for `share` floats of it, one after the other */
+    int64_t share;       /* 0: each asks for B itself */
     struct epilogue epilogue;
 };
 

@@ -258,8 +258,8 @@ typedef struct falt_tensors {
 
 /* Runs the plan. Returns FALT_OK, FALT_INVALID_ARGUMENT (a needed tensor is NULL), FALT_WORKSPACE (too small, or foreign packed
  * weights), FALT_OUT_OF_MEMORY (only with workspace == NULL). Any number of threads may execute one plan at once.
- * Numbers below 2^-126 count as zeros where x86 and AArch64 would take long over them; FALT_ALGO_REFERENCE keeps them. On
- * return each thread rounds and treats such numbers as it did before. */
+ * On x86, which would take a hundred times as long over them, and alike on AArch64, numbers below 2^-126 count as zeros, but
+ * for FALT_ALGO_REFERENCE. On return each thread treats them as it did before. */
 FALT_API falt_status falt_execute(const falt_plan *plan, const falt_tensors *tensors);
 
 /* The largest possible difference between any element of the result and its exact value, for the inputs in tensors (the same

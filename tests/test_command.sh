@@ -133,6 +133,7 @@ done
 run 0 bench --min-time 0.001 --error --format csv --pass all --algo direct --batch good
 [ "$(head -n 1 out)" = $header,l2_error,direct_l2_error ] || fail "header"
 awk -F, 'NF != 16 || (NR > 1 && ($15 != $16 || $15 > 1e-6)) { exit 1 }' out || fail "fields"
+awk -F, '{ sum += $15 } END { exit !(sum > 0) }' out || fail "no errors at all"
 run 0 bench --min-time 0.001 --error --batch good
 says out "x direct"; says out "1.00"; silent err
 wrong "--pages: 'tiny' is not huge or small" bench --pages tiny $tiny
