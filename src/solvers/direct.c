@@ -7,7 +7,8 @@
  *     pixel    0  +---------+---------+---
  *            ...  |  tile   |  tile   |            a tile's rows find their input through a table of pointers, one for each
  *           rows  +---------+---------+---         (tap, row); pixels in the padding point to zeros. Any stride, dilation,
- *            ...  |         |         |            padding and rank is a matter of this table.
+ *            ...  |         |         |            padding and rank is a matter of this table. First and last taps
+ *                                                  through which a tile sees nothing but padding are left out.
  *
  * A block of pixels keeps its input in L2 while all panels pass over it; a panel stays in L1 or L2 while all tiles of the
  * block pass over it. Work is cut into a grid of (pixel range x panel range) pieces, one a thread. Each output is one chain of
@@ -54,6 +55,7 @@ struct direct {
 struct tile {
     const float **table;
     int64_t taps, depth; /* of the table */
+    int64_t skipped;     /* taps before those: all its pixels see padding through them */
     int64_t rows;
     int64_t alike; /* this and those behind it that are cut in the same way, so that one call computes them all */
     ptrdiff_t output[GEMM_MAX_ROWS]; /* floats from the block's first output pixel */
@@ -93,11 +95,39 @@ static double overhead(const struct problem *p, const struct direct *d, double r
            pointed * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy_cycles(p, d);
 }
 
+/* The share of taps that tiles do not leave out, at most: those before the first and behind the last that see the image. So the
+ * outermost dimension in which the kernel is longer than 1 decides, and where there is none, all of them. */
+static double seen_share(const struct problem *p, const struct direct *d)
+{
+    double share = 1.0;
+    if (!d->edges || p->circular)
+        return 1.0;
+    int64_t apart = 1; /* pixels from one to the next in this dimension */
+    double shares[3];
+    for (int i = 2; i >= 0; apart *= p->out[i--]) {
+        const int64_t together = divide_up(d->panels.rows, apart); /* of a tile */
+        int64_t seen = 0;
+        for (int64_t k = 0; k < p->kernel[i]; k++) {
+            const int64_t from = p->pad[i] - k * p->dilation[i], to = from + p->in[i];
+            const int64_t begin = from > 0 ? divide_up(from, p->stride[i]) : 0;
+            const int64_t count = to > 0 ? smaller(divide_up(to, p->stride[i]), p->out[i]) - begin : 0;
+            seen += count > 0 ? smaller(count + together - 1, p->out[i]) : 0;
+        }
+        shares[i] = (double)seen / (double)(p->out[i] * p->kernel[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        share *= shares[i];
+        if (p->kernel[i] > 1)
+            break;
+    }
+    return share;
+}
+
 /* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
 static double choose_grid(const struct problem *p, const struct resources *r, struct direct *d)
 {
     const int64_t units = d->pixels / d->unit, all_panels = p->groups * d->panels.count;
-    const double depth = (double)(p->taps * p->x_group);
+    const double taps = seen_share(p, d), depth = (double)(p->taps * p->x_group) * taps;
     const double weights_rate = r->warm_weights ? cost_l3_bytes : cost_memory_bytes;
     double least = -1.0;
     for (int64_t threads = 1; threads <= r->threads; threads++) {
@@ -107,7 +137,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const double panels = (double)divide_up(all_panels, panel_ranges);
         const double step = falt_panels_step(&d->panels, p->y_group, rows) / (double)d->panels.count;
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
-        const double weights = panels / (double)all_panels * (double)p->w_count * sizeof(float);
+        const double weights = panels / (double)all_panels * (double)p->w_count * taps * sizeof(float);
         const double region = pixel_ranges * panel_ranges > 1 ? r->region * cost_hertz : 0.0;
         const double cycles = panels * depth * step + overhead(p, d, (double)rows, panels) + input / cost_l3_bytes +
                               weights / weights_rate + region;
@@ -376,6 +406,52 @@ static void point_around(const struct job *job, const struct view *view, const f
                 }
 }
 
+/* Taps of a kernel row that see the image from a window that begins at `x`. */
+static struct range seen_taps(const struct problem *p, int64_t x)
+{
+    const int64_t width = p->kernel[2], step = p->dilation[2], in = p->in[2];
+    const int64_t begin = x < 0 ? smaller(divide_up(-x, step), width) : 0;
+    const int64_t end = x + (width - 1) * step < in ? width : x < in ? divide_up(in - x, step) : 0;
+    return begin < end ? (struct range){begin, end} : (struct range){width, 0};
+}
+
+/* A tile's pointers where some windows reach out of the image. Taps through which all of them do are left out, before the first
+ * and behind the last that see something. */
+static void point_edges(const struct job *job, const struct view *view, const float *zeros, const float *const *window,
+                        int64_t (*begin)[3], struct tile *tile)
+{
+    const struct problem *p = job->p;
+    const int64_t rows = tile->rows, width = p->kernel[2];
+    const float **entry = tile->table;
+    struct range taps[GEMM_MAX_ROWS];
+    for (int64_t m = 0; m < rows; m++)
+        taps[m] = seen_taps(p, begin[m][2]);
+    int64_t skipped = 0, seen = 0; /* up to the last */
+    for (int64_t d = 0, tap = 0; d < p->kernel[0]; d++)
+        for (int64_t r = 0; r < p->kernel[1]; r++, tap += width) {
+            int64_t size[GEMM_MAX_ROWS]; /* of the line */
+            struct range any = {width, 0};
+            for (int64_t m = 0; m < rows; m++) {
+                size[m] = 0;
+                if (!inside(begin[m][0] + d * p->dilation[0], p->in[0]) || !inside(begin[m][1] + r * p->dilation[1], p->in[1]))
+                    continue;
+                size[m] = p->in[2];
+                any.begin = smaller(any.begin, taps[m].begin);
+                any.end = larger(any.end, taps[m].end);
+            }
+            const int64_t from = seen ? 0 : any.begin;
+            skipped += from;
+            seen = any.begin < width ? tap + any.end : seen;
+            for (int64_t s = from; s < width; s++, entry += rows) {
+                const int64_t offset = d * view->tap[0] + r * view->tap[1] + s * view->tap[2];
+                for (int64_t m = 0; m < rows; m++) /* without branches */
+                    entry[m] = inside(begin[m][2] + s * p->dilation[2], size[m]) ? window[m] + offset : zeros;
+            }
+        }
+    tile->skipped = skipped;
+    tile->taps = seen ? seen - skipped : 0;
+}
+
 /* Fills in a tile from `at` on, and its pointers: [tap][row], or [kernel row][row] where all taps of a kernel row are one run.
  * inner: its windows are known to be whole. Inlined: where sums are short a call costs 4 % of a tile. */
 INLINE void point(const struct job *job, const struct view *view, const float *zeros, int64_t origin, struct place *at,
@@ -421,29 +497,22 @@ INLINE void point(const struct job *job, const struct view *view, const float *z
     const float **entry = tile->table;
     tile->taps = p->kernel[0] * p->kernel[1] * width;
     tile->depth = p->x_group * (runs ? p->kernel[2] : 1);
+    tile->skipped = 0;
     if (p->circular && !whole) {
         point_around(job, view, window, begin, tile);
         return;
     }
+    if (!whole) {
+        point_edges(job, view, zeros, window, begin, tile);
+        return;
+    }
     for (int64_t d = 0; d < p->kernel[0]; d++)
-        for (int64_t r = 0; r < p->kernel[1]; r++) {
-            const int64_t offset = d * view->tap[0] + r * view->tap[1];
-            bool line[GEMM_MAX_ROWS];
-            for (int64_t m = 0; m < rows && !whole; m++)
-                line[m] =
-                    inside(begin[m][0] + d * p->dilation[0], p->in[0]) && inside(begin[m][1] + r * p->dilation[1], p->in[1]);
+        for (int64_t r = 0; r < p->kernel[1]; r++)
             for (int64_t s = 0; s < width; s++, entry += rows) {
-                if (whole) {
-                    for (int64_t m = 0; m < rows; m++)
-                        entry[m] = window[m] + offset + s * view->tap[2];
-                } else {
-                    for (int64_t m = 0; m < rows; m++)
-                        entry[m] = line[m] && inside(begin[m][2] + s * p->dilation[2], p->in[2])
-                                       ? window[m] + offset + s * view->tap[2]
-                                       : zeros;
-                }
+                const int64_t offset = d * view->tap[0] + r * view->tap[1] + s * view->tap[2];
+                for (int64_t m = 0; m < rows; m++)
+                    entry[m] = window[m] + offset;
             }
-        }
 }
 
 /* Copies what output rows [first, first + rows) of plane (n, z) see of a group into the strip, channels last, with its padding:
@@ -529,7 +598,8 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     const bool lines = (size_t)job->kernels->vec * sizeof(float) >= SOLVER_ALIGN, asks = first && job->d->asks;
     if (!lines)
         args.share = p->taps * p->x_group * width / count;
-    args.coming = args.b + p->taps * p->x_group * width;
+    const float *const b = args.b;
+    args.coming = b + p->taps * p->x_group * width;
     const bool plain = p->y.c == 1 && args.columns == width && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
     float *const c = args.c;
     const float *const residual = args.residual;
@@ -554,6 +624,7 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
         }
         args.next.c = tile->rows * p->y.pixel[2];
         args.a = tile->table;
+        args.b = b + tile->skipped * p->x_group * width;
         args.taps = tile->taps;
         args.depth = tile->depth;
         args.row = tile->output;
@@ -569,7 +640,7 @@ static bool goes_on(const struct tile *tile, ptrdiff_t pixel)
 {
     const struct tile *next = tile + 1;
     bool same = next->rows == tile->rows && next->taps == tile->taps && next->depth == tile->depth &&
-                next->even == tile->even && next->window_step == tile->window_step;
+                next->skipped == tile->skipped && next->even == tile->even && next->window_step == tile->window_step;
     for (int64_t m = 0; m < tile->rows && same; m++)
         same = next->output[m] - tile->output[m] == tile->rows * pixel;
     return same;

@@ -127,7 +127,8 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double tiles = (double)divide_up(w->tiles, tile_ranges),
                  panels = (double)divide_up(p->groups * w->panels.count, panel_ranges);
     const double groups = ceil(panels / (double)w->panels.count), depth = (double)(p->kernel[0] * p->x_group);
-    const double chunks_in = ceil(depth / w->panels.vec) * groups, chunks_out = panels * w->panels.vectors;
+    const double chunks_in = (double)(p->kernel[0] * divide_up(p->x_group, w->panels.vec)) * groups,
+                 chunks_out = panels * w->panels.vectors;
     const double blocks = ceil(tiles / (double)block);
     const double turn = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(w->panels.vec) / w->panels.vec : 0.0;
     const double lost =
