@@ -30,6 +30,7 @@ struct step {
 };
 
 struct falt_plan {
+    struct problem asked; /* as the caller sees it */
     struct problem problem;
     struct resources resources;
     struct verdict verdicts[PLANNER_SOLVERS]; /* on all steps */
@@ -138,7 +139,7 @@ static uint64_t hash(uint64_t h, const void *data, size_t size)
  * are not in it: plans that differ only there share packed weights, if they chose the same kernel. */
 static uint64_t packed_key(const falt_plan *plan)
 {
-    const struct problem *p = &plan->problem;
+    const struct problem *p = &plan->asked;
     const int64_t numbers[] = {p->pass, p->groups, p->x_group, p->y_group, (int64_t)plan->packed};
     uint64_t h = hash(UINT64_C(0xcbf29ce484222325), numbers, sizeof numbers);
     h = hash(h, p->kernel, sizeof p->kernel);
@@ -171,6 +172,9 @@ static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular
     if (status != FALT_OK)
         return status;
     problem.circular = circular;
+    const struct problem asked = problem;
+    if (options->algorithm != FALT_ALGO_REFERENCE)
+        falt_problem_squeeze(&problem);
 
     struct resources resources = {
         .kernels = falt_kernels(options->isa),
@@ -193,6 +197,7 @@ static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular
     if (!made)
         return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a plan of %zu bytes", size);
     memset(made, 0, size);
+    made->asked = asked;
     made->problem = problem;
     made->resources = resources;
     made->resources.region = steps > 1 ? cost_barrier_seconds : cost_region_seconds;
@@ -651,7 +656,7 @@ size_t falt_plan_describe(const falt_plan *plan, falt_format format, char *buffe
     if (!plan || (format != FALT_TEXT && format != FALT_JSON))
         return 0;
     char problem[256];
-    falt_problem_print(&plan->problem, problem, sizeof problem);
+    falt_problem_print(&plan->asked, problem, sizeof problem);
     if (format == FALT_JSON)
         describe_json(plan, problem, &text);
     else

@@ -231,6 +231,26 @@ falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, fa
     return FALT_OK;
 }
 
+static bool nothing_happens(const struct problem *p, int dimension)
+{
+    return p->in[dimension] == 1 && p->out[dimension] == 1 && p->kernel[dimension] == 1 && p->pad[dimension] == 0;
+}
+
+void falt_problem_squeeze(struct problem *p)
+{
+    int64_t *const of_dimensions[] = {p->in, p->out, p->kernel, p->stride, p->dilation, p->pad};
+    for (int last = 2, i = 2; i >= 0; i--) {
+        if (nothing_happens(p, i))
+            continue;
+        for (int k = 0; k < 6 && i < last; k++) { /* what it leaves behind is a dimension in which nothing happens */
+            of_dimensions[k][last] = of_dimensions[k][i];
+            of_dimensions[k][i] = k < 5;
+        }
+        last--;
+    }
+    falt_dense_views(p, p);
+}
+
 falt_status falt_conv_sizes(const falt_conv *conv, falt_sizes *sizes)
 {
     if (!sizes)

@@ -56,6 +56,10 @@ struct problem {
 /* Validates everything, with a reason for each refusal. options may be NULL and has been validated if not. */
 falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, falt_pass pass, const falt_options *options);
 
+/* Moves dimensions in which nothing happens to the front, as if the tensors had none of them: solvers expect neighbours in the
+ * last one. */
+void falt_problem_squeeze(struct problem *problem);
+
 /* Where pixel i of x lies in that dimension: beyond a border around the circle, or nowhere (-1), which counts as zero. */
 static inline int64_t falt_pixel(const struct problem *problem, int dimension, int64_t i)
 {

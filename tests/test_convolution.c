@@ -704,6 +704,46 @@ static void test_thin(void **state)
 }
 
 /* Every number of channels around the vector lengths, on both sides. */
+/* Padding far beyond the kernel, and dimensions in which nothing happens: taps through which tiles see nothing are left out. */
+static falt_conv padded_conv(struct random *random)
+{
+    falt_conv conv = FALT_CONV_INIT;
+    conv.layout = random_between(random, 0, 2) ? FALT_NHWC : FALT_NCHW;
+    conv.spatial_dims = (int32_t)random_between(random, 1, 3);
+    conv.groups = random_between(random, 0, 3) ? 1 : random_between(random, 2, 3);
+    conv.in_channels = conv.groups * random_between(random, 14, 20);
+    conv.out_channels = conv.groups * random_between(random, 1, 40);
+    set_activation(&conv, (falt_activation)random_between(random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+    for (int d = 0; d < conv.spatial_dims; d++) {
+        if (random_between(random, 0, 3) == 0)
+            continue;
+        conv.in[d] = random_between(random, 1, conv.spatial_dims == 1 ? 40 : 6);
+        conv.kernel[d] = random_between(random, 1, conv.spatial_dims == 1 ? 20 : 5);
+        conv.stride[d] = random_between(random, 1, 3);
+        conv.dilation[d] = random_between(random, 1, 3);
+        conv.pad_begin[d] = random_between(random, 0, 12);
+        conv.pad_end[d] = random_between(random, 0, 12);
+    }
+    return conv;
+}
+
+static void test_padding(void **state)
+{
+    (void)state;
+    struct random random = random_stream(11);
+    for (int done = 0; done < (quick() ? 20 : 200);) {
+        const falt_conv conv = padded_conv(&random);
+        falt_sizes sizes;
+        if (falt_conv_sizes(&conv, &sizes) != FALT_OK || sizes.multiply_adds > 1e6)
+            continue;
+        struct trial trial = trial_of(&conv);
+        trial.residual = random_between(&random, 0, 3) == 0;
+        trial.whole = random_between(&random, 0, 1);
+        try(&random, &trial);
+        done++;
+    }
+}
+
 static void test_channels(void **state)
 {
     (void)state;
@@ -994,10 +1034,10 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),  cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_thin),    cmocka_unit_test(test_channels),     cmocka_unit_test(test_epilogues),
-        cmocka_unit_test(test_random),  cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_streaming),
-        cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_thin),      cmocka_unit_test(test_padding),      cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_epilogues), cmocka_unit_test(test_random),       cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_streaming), cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

@@ -455,6 +455,48 @@ static void test_normal_form_of_transposed(void **state)
     }
 }
 
+static void test_squeeze(void **state)
+{
+    (void)state;
+    for (int first = 0; first < 2; first++) { /* the dimension in which nothing happens, or the last */
+        struct problem p, dense;
+        falt_conv conv = odd_layer();
+        conv.spatial_dims = 3;
+        for (int d = 2; d > 0 && first; d--) {
+            conv.in[d] = conv.in[d - 1];
+            conv.kernel[d] = conv.kernel[d - 1];
+            conv.stride[d] = conv.stride[d - 1];
+            conv.dilation[d] = conv.dilation[d - 1];
+            conv.pad_begin[d] = conv.pad_begin[d - 1];
+            conv.pad_end[d] = conv.pad_end[d - 1];
+        }
+        const int d = first ? 0 : 2;
+        conv.in[d] = conv.kernel[d] = conv.stride[d] = conv.dilation[d] = 1;
+        conv.pad_begin[d] = conv.pad_end[d] = 0;
+        assert_int_equal(falt_problem_init(&p, &conv, FALT_FORWARD, NULL), FALT_OK);
+        falt_problem_squeeze(&p);
+        assert_three(p.in, 1, 9, 13);
+        assert_three(p.out, 1, 4, 4);
+        assert_three(p.kernel, 1, 3, 4);
+        assert_three(p.stride, 1, 2, 3);
+        assert_three(p.dilation, 1, 2, 1);
+        assert_three(p.pad, 0, 1, 0);
+        dense = p;
+        falt_dense_views(&p, &dense);
+        assert_memory_equal(&p, &dense, sizeof p);
+        conv.pad_begin[d] = conv.pad_end[d] = 1; /* that is something */
+        assert_int_equal(falt_problem_init(&p, &conv, FALT_FORWARD, NULL), FALT_OK);
+        const struct problem before = p;
+        falt_problem_squeeze(&p);
+        assert_memory_equal(&p, &before, sizeof p);
+    }
+    struct problem p;
+    assert_int_equal(falt_problem_init(&p, &initial, FALT_FORWARD, NULL), FALT_OK);
+    falt_problem_squeeze(&p);
+    assert_three(p.in, 1, 1, 1);
+    assert_three(p.pad, 0, 0, 0);
+}
+
 static void test_dimensions(void **state)
 {
     (void)state;
@@ -698,6 +740,7 @@ int main(void)
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_normal_form),
         cmocka_unit_test(test_normal_form_of_transposed),
+        cmocka_unit_test(test_squeeze),
         cmocka_unit_test(test_dimensions),
         cmocka_unit_test(test_empty_batch),
         cmocka_unit_test(test_strides),
