@@ -99,7 +99,7 @@ static double tile_cycles(const struct depthwise *d, int tile)
     const double columns = (double)((tile - 1) * d->stride + d->width), width = (double)d->width;
     const double loads = (columns + width) / cost_loads_per_cycle;
     const double fma = (double)tile * width / cost_fma_per_cycle, permutes = d->kind == DEPTHWISE_GROUPS ? columns : 0.0;
-    double line = fma > loads ? fma : loads;
+    double line = fma + permutes / 2.0 > loads ? fma + permutes / 2.0 : loads; /* they share a port with multiply-adds */
     line = line > permutes ? line : permutes;
     line = line > cost_fma_latency * width ? line : cost_fma_latency * width;
     if (d->kind == DEPTHWISE_GROUPS && columns > (double)d->ways) /* read again from L2 for each of its channels */

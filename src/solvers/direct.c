@@ -87,7 +87,8 @@ static double overhead(const struct problem *p, const struct direct *d, double r
     const double groups = panels > (double)d->panels.count ? panels / (double)d->panels.count : 1.0;
     const double columns = (double)p->y_group / (double)d->panels.count; /* of a panel, on average */
     const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
-    const double pointed = d->inner ? 1.0 - (double)(d->inner_end - d->inner_begin) / (double)p->out[2] : 1.0;
+    /* Blocks of strips share their pointers. */
+    const double pointed = d->strip ? 0.0 : d->inner ? 1.0 - (double)(d->inner_end - d->inner_begin) / (double)p->out[2] : 1.0;
     const double seen = d->strip ? copied(p) : 0.0;
     const int most = d->panels.rows;
     const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
