@@ -41,6 +41,7 @@ struct direct {
     int64_t pixel_ranges, panel_ranges;
     bool strip;
     bool stream; /* the output outgrows the caches, and the channels of its pixels are neighbours */
+    bool beyond; /* the input comes from beyond L2: tiles ask for the next one's in order, where they can */
     bool asks;   /* the input is in memory, and hardware finds no pages to go along in it: tiles ask for the next one's */
     bool flat;   /* all pixels are evenly spaced, over the ends of rows, too: tiles are alike */
     bool inner;  /* whole windows, pixels [inner_begin, inner_end) of most rows, and edges go apart */
@@ -283,7 +284,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     /* A pixel's channels all go the same way: a line here and there past the caches is slow. */
     d->stream = falt_outgrows(p, r->cpu) && p->y.c == 1 && d->panels.nr % (SOLVER_ALIGN / (int64_t)sizeof(float)) == 0;
-    d->asks = falt_outgrows(p, r->cpu) && !d->strip && !d->inner && p->x_channels * (int64_t)sizeof(float) < 4096;
+    const bool there = !d->strip && !d->inner;
+    d->beyond = there && falt_tensor_bytes(p) > 0.4 * (double)r->cpu->l2 * (double)r->threads;
+    d->asks = there && falt_outgrows(p, r->cpu) && p->x_channels * (int64_t)sizeof(float) < 4096;
     c->threads = (int)(d->pixel_ranges * d->panel_ranges);
     c->workspace = d->per_thread * (size_t)c->threads;
     c->seconds = cycles / cost_hertz;
@@ -597,6 +600,7 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     /* Where vectors are whole lines, each of so many tiles would ask for far more than its share (measured with AVX-512: 0.91
      * to 1.0 times as fast). */
     const bool lines = (size_t)job->kernels->vec * sizeof(float) >= SOLVER_ALIGN, asks = first && job->d->asks;
+    const bool beyond = first && lines && job->d->beyond;
     if (!lines)
         args.share = p->taps * p->x_group * width / count;
     const float *const b = args.b;
@@ -607,7 +611,7 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     for (int64_t t = 0; t < count; t += args.tiles) {
         const struct tile *tile = &tiles[flat ? t < tall : t];
         const int64_t next = tile->rows * p->stride[2] * job->x.pixel; /* floats from its pixels to those of the next one */
-        const bool in_order = asks && lines && tile->taps == 1 && next <= tile->depth * job->kernels->vec;
+        const bool in_order = beyond && tile->taps == 1 && next <= tile->depth * job->kernels->vec;
         args.ahead = asks && !in_order ? next : 0;
         if (in_order)
             args.coming = tile->table[0] + args.a_offset + next;
