@@ -466,6 +466,18 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
     }
 }
 
+/* Pixels behind those of panel i of a line: about as many vectors in each; or full ones where several make a run of the stage,
+ * or where the last is collected because its last vector is not whole, while all others are multiplied where they lie. */
+static int64_t panel_end(const struct job *job, int64_t length, int64_t i, int64_t panels)
+{
+    const struct im2col *d = job->d;
+    int64_t begin, end;
+    if (job->staged || (d->apart && length % d->vec))
+        return smaller((i + 1) * d->nr, length);
+    falt_share(divide_up(length, d->vec), (int)i, (int)panels, &begin, &end);
+    return smaller(end * d->vec, length);
+}
+
 /* Panels are cut from lines of evenly spaced output pixels, each used while it is in the nearest cache. */
 static void run_panels(const struct job *job, const struct thread_space *space, const struct block *b, const float *seen,
                        int64_t channel, int64_t channels)
@@ -475,9 +487,10 @@ static void run_panels(const struct job *job, const struct thread_space *space, 
     const int64_t lines = one ? 1 : b->rows, length = one ? b->rows * b->length : b->length;
     const int64_t origin = p->y.base + b->n * p->y.n + b->z * p->y.pixel[0] + b->y * p->y.pixel[1] + b->x * p->y.pixel[2];
     const int64_t most = job->staged ? job->d->stage_pixels : length;
+    const int64_t panels = divide_up(length, job->d->nr);
     for (int64_t line = 0; line < lines; line++)
-        for (int64_t first = 0; first < length; first += job->d->nr) {
-            const int64_t count = smaller(job->d->nr, length - first);
+        for (int64_t i = 0, first = 0, count; i < panels; i++, first += count) {
+            count = panel_end(job, length, i, panels) - first;
             const int64_t output = origin + line * p->y.pixel[1] + first * p->y.pixel[2], done = first % most + count;
             float *c = job->staged ? space->stage : job->operands->y;
             const int64_t offset = job->staged ? done - count - space->outputs[channel] : output;
