@@ -68,17 +68,19 @@ _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must f
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
-/* Of a vector into a strip. */
+/* Cycles to copy an input pixel into a strip, for each position in kernel depth. */
 static double copy_cycles(const struct problem *p, const struct direct *d)
 {
-    return p->layout == FALT_CHANNELS_FIRST ? cost_transpose(d->panels.vec) / d->panels.vec : cost_copy;
+    const int vec = d->panels.vec;
+    return p->layout == FALT_CHANNELS_FIRST ? (double)divide_up(p->x_group, vec) * cost_transpose(vec) / vec
+                                            : (double)p->x_group / vec * cost_copy;
 }
 
-/* Floats into a strip for each output pixel. */
+/* Input pixels, times positions in kernel depth, for each output pixel. */
 static double copied(const struct problem *p)
 {
     const double seen = fmin((double)p->in_pixels / (double)p->out_pixels, (double)(p->stride[1] * p->stride[2]));
-    return seen * (double)(p->kernel[0] * p->x_group);
+    return seen * (double)p->kernel[0];
 }
 
 /* Cycles beside the k-steps of `panels` panels for `rows` pixels: pointers, strips, calls, and stores where channels are apart.
@@ -94,7 +96,7 @@ static double overhead(const struct problem *p, const struct direct *d, double r
     const int most = d->panels.rows;
     const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
-           pointed * rows * (double)p->taps / run * cost_pointer + groups * rows * seen / d->panels.vec * copy_cycles(p, d);
+           pointed * rows * (double)p->taps / run * cost_pointer + groups * rows * seen * copy_cycles(p, d);
 }
 
 /* The share of taps that tiles do not leave out, at most: those before the first and behind the last that see the image. So the
@@ -156,7 +158,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
  * `units` output rows of a plane are cut into blocks. */
 static double blocks_cycles(const struct problem *p, const struct direct *d, int64_t units, int64_t block)
 {
-    const double line = (double)p->in[2] * (double)p->kernel[0] * (double)p->x_group / d->panels.vec * copy_cycles(p, d);
+    const double line = (double)p->in[2] * (double)p->kernel[0] * copy_cycles(p, d);
     const double run = p->dilation[2] == 1 ? (double)p->kernel[2] : 1.0;
     const double again = (double)larger(0, (p->kernel[1] - 1) * p->dilation[1] + 1 - p->stride[1]);
     return (double)((block + units % block) * d->unit) * (cost_row + (double)p->taps / run * cost_pointer) +
@@ -222,7 +224,7 @@ static bool find_inner(const struct problem *p, struct direct *d)
     const double wasted = falt_panels_step(&d->panels, p->y_group, inner) - (double)inner * full;
     const double row = (double)(p->taps * p->x_group) * wasted + 2.0 * cost_call * (double)d->panels.count +
                        (double)((p->out[2] - inner) * p->taps) * cost_pointer;
-    return row <= (double)p->out[2] * copied(p) / d->panels.vec * cost_copy;
+    return row <= (double)p->out[2] * copied(p) * copy_cycles(p, d);
 }
 
 static bool choose_workspace(const struct problem *p, struct direct *d)
