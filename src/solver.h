@@ -94,10 +94,10 @@ static inline size_t falt_with_slack(size_t size)
 /* The epilogue of a problem's output as kernels take it. */
 struct epilogue falt_epilogue(const struct problem *problem);
 
-/* Of x and y. */
+/* Of x and y, of all phases. */
 static inline double falt_tensor_bytes(const struct problem *problem)
 {
-    return ((double)problem->x_count + (double)problem->y_count) * sizeof(float);
+    return problem->tensor_floats * sizeof(float);
 }
 
 /* Whether x and y outgrow the shared cache: then y is better stored past the caches, which spares its lines the way in. */
