@@ -40,6 +40,7 @@ struct falt_plan {
     size_t plain;             /* offset in the packed weights of a copy for the steps that do not pack; 0: there is none */
     uint64_t key;             /* of packed weights */
     int64_t main, steps;      /* the step that takes longest; their number */
+    int64_t turns;            /* a part of the images in each goes through all steps, which find y in L2 */
     int threads;              /* the most that a step wants */
     struct step step[];
 };
@@ -85,19 +86,40 @@ static void add_verdicts(struct verdict sum[PLANNER_SOLVERS], const struct verdi
     }
 }
 
+/* Turns of several phases: of so many images that a quarter of L2 holds their y, where it outgrows the caches with x; if not so
+ * few that the weights, which come anew for each turn, would matter. */
+static int64_t choose_turns(const struct problem *p, const struct resources *r)
+{
+    const double y = (double)p->y_count * sizeof(float), room = 0.25 * (double)r->cpu->l2 * (double)r->threads;
+    const double images = (double)p->batch * room / (y + 1.0); /* that fit */
+    if (p->taps < 2 || falt_tensor_bytes(p) <= (double)r->cpu->l3 / 6.0 || y < 2.0 * room || images < 0.8)
+        return 1;
+    const int64_t least = (int64_t)(y / room) + 1;
+    int64_t turns = least;
+    while (turns < 8 * least && p->batch % turns != 0)
+        turns++;
+    const double weights = (double)p->w_count * sizeof(float);
+    return p->batch % turns == 0 && weights <= y / (double)turns / 8.0 ? turns : 1;
+}
+
 /* Backward data goes to the forward solvers in phases, but to a forced reference solver as it is: it is the oracle of the
  * others. */
 static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm forced)
 {
     double most = 0.0;
+    struct problem turn = plan->problem;
+    turn.batch /= plan->turns;
+    turn.x_count /= plan->turns;
+    turn.y_count /= plan->turns;
+    turn.multiply_adds /= (double)plan->turns;
     for (int64_t i = 0; i < plan->steps; i++) {
         struct step *step = &plan->step[i];
         struct verdict verdicts[PLANNER_SOLVERS];
         step->exchanged = phases;
         if (phases)
-            falt_phase(&plan->problem, i, &step->problem);
+            falt_phase(&turn, i, &step->problem);
         else
-            step->problem = plan->problem;
+            step->problem = turn;
         const falt_status status = falt_choose(&step->problem, &plan->resources, forced, &step->chosen, verdicts);
         if (status != FALT_OK)
             return status;
@@ -111,6 +133,8 @@ static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm force
             most = step->chosen.seconds;
             plan->main = i;
         }
+        for (int k = 0; k < PLANNER_SOLVERS; k++)
+            verdicts[k].seconds *= (double)plan->turns;
         add_verdicts(plan->verdicts, verdicts, i == 0);
     }
     /* A caller with packed weights need not have plain ones, whichever of the steps read them. */
@@ -204,6 +228,7 @@ static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular
     made->allocator = allocator;
     made->forced = options->algorithm != FALT_ALGO_AUTO;
     made->steps = steps;
+    made->turns = steps > 1 && problem.batch > 1 ? choose_turns(&problem, &resources) : 1;
     status = plan_steps(made, phases > 0, options->algorithm);
     if (status != FALT_OK) {
         allocator.release(allocator.context, made);
@@ -362,6 +387,28 @@ struct execution {
     float *diff_bias; /* or NULL */
 };
 
+/* All steps of one turn. */
+static void execute_turn(const struct execution *e, int64_t turn, int member, int members)
+{
+    const falt_plan *plan = e->plan;
+    const ptrdiff_t x = turn * (plan->problem.x_count / plan->turns), y = turn * (plan->problem.y_count / plan->turns);
+    for (int64_t i = 0; i < plan->steps; i++) {
+        const struct step *step = &plan->step[i];
+        struct operands own = *e->operands;
+        own.x = step->exchanged ? e->operands->y + y : e->operands->x + x;
+        own.y = step->exchanged ? e->operands->x + x : e->operands->y + y;
+        if (own.residual)
+            own.residual += step->exchanged ? x : y;
+        own.packed = e->packed ? e->packed + step->packed : NULL;
+        const int those = step->chosen.threads < members ? step->chosen.threads : members;
+        if (i + turn > 0) /* all use the same workspace */
+            falt_barrier(members);
+        own.diff_bias = step->chosen.sums_bias ? e->diff_bias : NULL;
+        if (member < those)
+            step->chosen.solver->run(&step->problem, &step->chosen, plan->resources.kernels, &own, member, those);
+    }
+}
+
 /* One parallel region for all that there is to do: a barrier costs less than another one. */
 static void execute_member(void *context, int member, int members)
 {
@@ -369,19 +416,8 @@ static void execute_member(void *context, int member, int members)
     const falt_plan *plan = e->plan;
     const bool exact = plan->step[plan->main].chosen.solver->algorithm == FALT_ALGO_REFERENCE;
     const uint64_t before = exact ? DENORMALS : denormals_to_zero(); /* DENORMALS: nothing to restore */
-    for (int64_t i = 0; i < plan->steps && (plan->problem.pass != FALT_BACKWARD_WEIGHTS || e->operands->w); i++) {
-        const struct step *step = &plan->step[i];
-        struct operands own = *e->operands;
-        own.x = step->exchanged ? e->operands->y : e->operands->x;
-        own.y = step->exchanged ? e->operands->x : e->operands->y;
-        own.packed = e->packed ? e->packed + step->packed : NULL;
-        const int those = step->chosen.threads < members ? step->chosen.threads : members;
-        if (i > 0) /* both use the same workspace */
-            falt_barrier(members);
-        own.diff_bias = step->chosen.sums_bias ? e->diff_bias : NULL;
-        if (member < those)
-            step->chosen.solver->run(&step->problem, &step->chosen, plan->resources.kernels, &own, member, those);
-    }
+    for (int64_t turn = 0; turn < plan->turns && (plan->problem.pass != FALT_BACKWARD_WEIGHTS || e->operands->w); turn++)
+        execute_turn(e, turn, member, members);
     if (e->diff_bias && !(e->operands->w && plan->step[0].chosen.sums_bias))
         falt_bias_gradient(&plan->problem, plan->resources.kernels, e->diff_dst, e->diff_bias, member, members);
     denormals_restore(before);
@@ -567,7 +603,7 @@ static double predicted(const falt_plan *plan)
     double seconds = 0.0;
     for (int64_t i = 0; i < plan->steps; i++)
         seconds += plan->step[i].chosen.seconds;
-    return seconds;
+    return seconds * (double)plan->turns;
 }
 
 /* Of the least accurate step. */
@@ -606,6 +642,9 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
     if (plan->steps > 1)
         falt_text_append(text, "phases     %lld, one for each residue class of the stride; this is the longest\n",
                          (long long)plan->steps);
+    if (plan->turns > 1)
+        falt_text_append(text, "turns      %lld of %lld images, each through all phases\n", (long long)plan->turns,
+                         (long long)(plan->problem.batch / plan->turns));
     falt_text_append(text, "threads    %d of %d\n", c->threads, plan->resources.threads);
     falt_text_append(text, "predicted  %.4g ms\n", predicted(plan) * 1e3);
     falt_text_append(text, "accuracy   %.3g x direct summation\n", accuracy(plan));
@@ -630,7 +669,7 @@ static void describe_json(const falt_plan *plan, const char *problem, struct tex
                      problem, c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
     falt_text_append(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g",
                      plan->resources.kernels->name, c->threads, predicted(plan) * 1e3, accuracy(plan));
-    falt_text_append(text, ",\"phases\":%lld", (long long)plan->steps);
+    falt_text_append(text, ",\"phases\":%lld,\"turns\":%lld", (long long)plan->steps, (long long)plan->turns);
     falt_text_append(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[",
                      falt_plan_workspace_size(plan, 1), falt_plan_packed_weights_size(plan));
     const char *separator = "";

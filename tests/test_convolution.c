@@ -972,6 +972,71 @@ static void test_streaming(void **state)
     guarded_free(dst[1]);
 }
 
+/* Phases that outgrow the caches go through a few images at a time: the same bits as through each by itself. */
+static void test_turns(void **state)
+{
+    (void)state;
+    if (quick())
+        skip();
+    falt_cpu cpu = {.struct_size = sizeof cpu};
+    assert_int_equal(falt_cpu_info(&cpu), FALT_OK);
+    const int64_t channels = 64, in = 32, out = 16, x = channels * in * in, y = channels * out * out;
+    const int64_t outgrown = cpu.l3 / 6 / ((x + y) * (int64_t)sizeof(float)),
+                  shared = 2 * cpu.l2 / (y * (int64_t)sizeof(float));
+    const int64_t batch = 16 * ((outgrown > shared ? outgrown : shared) / 16 + 1);
+    if (batch > 2048)
+        skip();
+    struct random random = random_stream(12);
+    float *const from = malloc((size_t)(batch * y) * sizeof *from), *const residual =
+                                                                        malloc((size_t)(batch * x) * sizeof *from);
+    float *const weights = malloc((size_t)(channels * 9) * sizeof *from), *const bias = malloc((size_t)channels * sizeof *from);
+    float *const all = guarded(batch * x, AT_END), *const each = guarded(batch * x, AT_END);
+    assert_true(from && residual && weights && bias);
+    fill_uniform(&random, from, batch * y);
+    fill_uniform(&random, residual, batch * x);
+    fill_uniform(&random, weights, channels * 9);
+    fill_uniform(&random, bias, channels);
+    for (int layout = 0; layout < 2; layout++) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = layout ? FALT_NCHW : FALT_NHWC;
+        conv.transposed = 1;
+        conv.in_channels = conv.out_channels = conv.groups = channels;
+        falt_options options = FALT_OPTIONS_INIT;
+        options.algorithm = FALT_ALGO_DEPTHWISE;
+        options.threads = 2;
+        for (int d = 0; d < 2; d++) {
+            conv.in[d] = out;
+            conv.kernel[d] = 3;
+            conv.stride[d] = 2;
+            conv.pad_begin[d] = conv.pad_end[d] = conv.output_padding[d] = 1;
+        }
+        for (int alone = 0; alone < 2; alone++) {
+            char text[4096];
+            falt_plan *plan = NULL;
+            conv.batch = alone ? 1 : batch;
+            assert_int_equal(falt_plan_create(&plan, &conv, FALT_FORWARD, &options), FALT_OK);
+            falt_plan_describe(plan, FALT_TEXT, text, sizeof text);
+            assert_true((strstr(text, "turns") == NULL) == alone);
+            for (int64_t n = 0; n < (alone ? batch : 1); n++) {
+                const falt_tensors tensors = {.src = from + n * y,
+                                              .weights = weights,
+                                              .bias = bias,
+                                              .residual = residual + n * x,
+                                              .dst = (alone ? each : all) + n * x};
+                assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+            }
+            falt_plan_destroy(plan);
+        }
+        check_same(all, each, batch * x, "%s", layout ? "channels first" : "channels last");
+    }
+    free(from);
+    free(residual);
+    free(weights);
+    free(bias);
+    guarded_free(all);
+    guarded_free(each);
+}
+
 /* ------------------------------------------------------------------------------------------------------------- NaN and Inf */
 
 /* What is not finite reaches the outputs that depend on it, as IEEE 754 says, and no others. (Winograd's transforms spread it
@@ -1037,7 +1102,7 @@ int main(void)
         cmocka_unit_test(test_shapes),    cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
         cmocka_unit_test(test_thin),      cmocka_unit_test(test_padding),      cmocka_unit_test(test_channels),
         cmocka_unit_test(test_epilogues), cmocka_unit_test(test_random),       cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_streaming), cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_streaming), cmocka_unit_test(test_turns),        cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }
