@@ -242,6 +242,7 @@ struct depthwise_args {
     ptrdiff_t c_step;
     const float *bias; /* [columns], of ROWS [1]; or NULL */
     int64_t columns;   /* lanes to store: 1 ... vec */
+    int64_t skip;      /* of those, the first, which others store, too: left out where there is a residual, which may be c */
     int rows;          /* to store: 1 ... tile */
     int stream;        /* store whole vectors past the caches; they are aligned then, and fence() follows */
     int64_t units;     /* >= 1; floats from one to the next: */

@@ -112,14 +112,17 @@ INLINE int plain_tile(const struct depthwise_args *args, int tile)
            !epilogue_clamps(&args->epilogue);
 }
 
-/* The sums in the tile through the epilogue to C. */
+/* The sums in the tile, of room for one more vector, through the epilogue to C. */
 NOINLINE void depthwise_finish(const struct depthwise_args *args, const float *tile, ptrdiff_t to)
 {
+    const int64_t columns = args->columns - args->skip;
+    tile += args->skip;
+    to += args->skip;
     for (int m = 0; m < args->rows; m++, to += args->c_step) {
         vec sum = vec_load(tile + m * VEC);
         if (args->residual)
-            sum = vec_add(sum, vec_load_n(args->residual + to, args->columns));
-        vec_store_n(args->c + to, vec_finish(sum, &args->epilogue), args->columns);
+            sum = vec_add(sum, vec_load_n(args->residual + to, columns));
+        vec_store_n(args->c + to, vec_finish(sum, &args->epilogue), columns);
     }
 }
 
@@ -151,7 +154,7 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
         return;
     }
     if (args->epilogue.activation != ACTIVATE_NONE || args->residual || args->rows < tile) {
-        _Alignas(64) float sums[DEPTHWISE_MAX_TILE * VEC];
+        _Alignas(64) float sums[(DEPTHWISE_MAX_TILE + 1) * VEC];
         EACH_OUTPUT vec_store(sums + m * VEC, sum[m]);
         depthwise_finish(args, sums, to);
         return;

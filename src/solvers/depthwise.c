@@ -47,7 +47,8 @@ struct depthwise {
     int64_t depth;         /* likewise */
     int64_t unit_groups;   /* channels last: groups in a unit, or 0: units_per_group units in a group */
     int64_t units_per_group;
-    int64_t whole_units;             /* before one with fewer groups */
+    int64_t whole_units;             /* before one with fewer groups, or */
+    bool overlaps;                   /* with as many, some of which the unit before has, too */
     int64_t units;                   /* channels last: vectors of output channels; channels first: groups of all images */
     int64_t blocks;                  /* channels first: vectors in an output row */
     int64_t down;                    /* channels last: output rows that are computed at once */
@@ -261,6 +262,8 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     d->across = goes_across(p, r, d, beyond);
     const bool whole = d->kind == DEPTHWISE_CHANNELS && p->groups % vec == 0 && !p->circular;
     d->strip = !last || (whole && p->kernel[1] > 1 && d->ways <= FEW_WAYS && r->cpu->l1d <= SMALL_L1 && part_of_line(d));
+    /* Whole vectors are faster than a masked one, though part of their work is done twice. */
+    d->overlaps = last && !d->strip && d->unit_groups && p->groups > d->unit_groups && p->groups % d->unit_groups != 0;
     d->together = last && d->strip ? smaller(d->units, larger(1, STRIP_CHANNELS / vec)) : 1;
     if (down) {
         d->height = DEPTHWISE_SHORT;
@@ -494,7 +497,8 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     c->error_terms = (double)(p->taps * p->x_group);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d", r->kernels->name, kinds[d->kind], (int)d->down, d->tile, d->width);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d%s", r->kernels->name, kinds[d->kind], (int)d->down, d->tile, d->width,
+             d->overlaps ? " overlapping" : ""); /* packed weights depend on it */
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges%s", (long long)d->tile_ranges,
              (long long)d->unit_ranges,
              d->result  ? ", transposed strips"
@@ -536,16 +540,19 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 struct unit {
     int64_t x, y;            /* first channel of each */
     int64_t inputs, outputs; /* lanes */
+    int64_t skip;            /* outputs that another unit has, too */
 };
 
 static struct unit unit_of(const struct problem *p, const struct depthwise *d, int64_t unit)
 {
     if (d->unit_groups) {
-        const int64_t first = unit * d->unit_groups, groups = smaller(d->unit_groups, p->groups - first);
-        return (struct unit){first * p->x_group, first * p->y_group, groups * d->depth, groups * p->y_group};
+        const int64_t begin = unit * d->unit_groups, back = p->groups - d->unit_groups;
+        const int64_t first = d->overlaps ? smaller(begin, back) : begin, groups = smaller(d->unit_groups, p->groups - first);
+        return (struct unit){first * p->x_group, first * p->y_group, groups * d->depth, groups * p->y_group,
+                             (begin - first) * p->y_group};
     }
     const int64_t group = unit / d->units_per_group, begin = unit % d->units_per_group * d->vec;
-    return (struct unit){group * p->x_group, group * p->y_group + begin, d->depth, smaller(d->vec, p->y_group - begin)};
+    return (struct unit){group * p->x_group, group * p->y_group + begin, d->depth, smaller(d->vec, p->y_group - begin), 0};
 }
 
 /* Where the tap at the given outer index ([channel or part][depth][the other dimension]) and position of the kernel is in the
@@ -938,6 +945,7 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
         args->residual = job->operands->residual ? job->operands->residual + to + channels.y : NULL;
         args->bias = job->operands->bias ? job->operands->bias + channels.y : NULL;
         args->columns = channels.outputs;
+        args->skip = channels.skip;
         (down > 1 ? job->block : job->kernel)(args);
         unit += args->units;
     }
@@ -1084,6 +1092,15 @@ static void run_rows(const struct job *job, const struct thread_space *space, in
 /* ------------------------------------------------------------------------------------------------------------------- threads
  */
 
+/* Units that write to the same place are one thread's. */
+static void share_units(const struct depthwise *d, int64_t range, int64_t *begin, int64_t *end)
+{
+    const int64_t apart = d->units - d->overlaps;
+    falt_share(apart, (int)range, (int)d->unit_ranges, begin, end);
+    if (*begin < *end && *end == apart)
+        *end = d->units;
+}
+
 static void run_member(const struct job *job, int member, int members)
 {
     const struct depthwise *d = job->d;
@@ -1105,7 +1122,7 @@ static void run_member(const struct job *job, int member, int members)
     for (int64_t piece = member; piece < d->tile_ranges * d->unit_ranges; piece += members) {
         int64_t tile, last, begin, end;
         falt_share(d->tiles, (int)(piece % d->tile_ranges), (int)d->tile_ranges, &tile, &last);
-        falt_share(d->units, (int)(piece / d->tile_ranges), (int)d->unit_ranges, &begin, &end);
+        share_units(d, piece / d->tile_ranges, &begin, &end);
         (d->kind == DEPTHWISE_ROWS ? run_rows : d->strip ? run_blocks : run_channels_last)(job, &space, tile, last, begin, end);
     }
     if (job->stream)
