@@ -24,9 +24,10 @@ static const int cost_nominal_threads = 4;      /* for choices that change the r
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 static const double cost_barrier_seconds = 5e-7;
 
-/* Cycles beside the k-steps: of a call of a register tile and of each of its rows, for each pointer of a tile's table, for each
- * vector that is copied, of a call that copies a short piece, and for each float that is moved by itself. */
-static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0;
+/* Cycles beside the k-steps: of a call of a register tile and of each of its rows, for each pointer of a tile's table, the more
+ * if it may leave the image, for each vector that is copied, of a call that copies a short piece, and for each float that is
+ * moved by itself. */
+static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0, cost_edge = 3.0;
 static const double cost_copy = 2.0, cost_call = 40.0, cost_piece = 15.0, cost_float = 1.3;
 
 /* Cycles beside that of a panel of patches; for each byte that is collected into one, that goes to L2 and back; and for a line

@@ -12,6 +12,7 @@
 
 #include "adjoint.h"
 #include "error.h"
+#include "padding.h"
 #include "problem.h"
 #include "range.h"
 #include "solver.h"
@@ -497,6 +498,48 @@ static void test_squeeze(void **state)
     assert_three(p.pad, 0, 0, 0);
 }
 
+/* Against counting. */
+static void test_padding(void **state)
+{
+    (void)state;
+    for (int64_t i = 0; i < 7 * 9 * 4 * 3 * 3 * 11 * 4; i++) {
+        int64_t rest = i;
+        struct problem p = {.in = {1, 1, 1 + rest % 7}, .kernel = {1, 1, 1}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
+        p.out[0] = p.out[1] = 1;
+        p.out[2] = 1 + (rest /= 7) % 9;
+        p.kernel[2] = 1 + (rest /= 9) % 4;
+        p.stride[2] = 1 + (rest /= 4) % 3;
+        p.dilation[2] = 1 + (rest /= 3) % 3;
+        p.pad[2] = (rest /= 3) % 11 - 3;
+        const int64_t together = 1 + rest / 11;
+        int64_t seen = 0, whole = 0;
+        for (int64_t q = 0; q < p.out[2]; q++) {
+            int64_t taps = 0;
+            for (int64_t k = 0; k < p.kernel[2]; k++) {
+                bool any = false;
+                for (int64_t n = q; n < q + together; n++) /* tiles that begin at each output, and before the first */
+                    any = any || (n < p.out[2] && inside(n * p.stride[2] - p.pad[2] + k * p.dilation[2], p.in[2]));
+                seen += any;
+                taps += inside(q * p.stride[2] - p.pad[2] + k * p.dilation[2], p.in[2]);
+            }
+            whole += taps == p.kernel[2];
+        }
+        const struct range range = falt_whole_outputs(&p, 2);
+        assert_int_equal(length(range), whole);
+        for (int64_t q = range.begin; q < range.end; q++)
+            assert_true(q * p.stride[2] - p.pad[2] >= 0 &&
+                        q * p.stride[2] - p.pad[2] + (p.kernel[2] - 1) * p.dilation[2] < p.in[2]);
+        assert_true(falt_whole_share(&p) == (double)whole / (double)p.out[2]);
+        const double share = falt_seen_share(&p, 2, together), pairs = (double)(p.out[2] * p.kernel[2]);
+        if (together == 1)
+            assert_true(share == (double)seen / pairs);
+        else /* it counts tiles that begin before the first output, too */
+            assert_true(share * pairs >= (double)seen - 1e-9 && share <= 1.0);
+        p.circular = true;
+        assert_true(falt_seen_share(&p, 2, together) == 1.0);
+    }
+}
+
 static void test_dimensions(void **state)
 {
     (void)state;
@@ -741,6 +784,7 @@ int main(void)
         cmocka_unit_test(test_normal_form),
         cmocka_unit_test(test_normal_form_of_transposed),
         cmocka_unit_test(test_squeeze),
+        cmocka_unit_test(test_padding),
         cmocka_unit_test(test_dimensions),
         cmocka_unit_test(test_empty_batch),
         cmocka_unit_test(test_strides),

@@ -28,6 +28,7 @@
 
 #include "../arithmetic.h"
 #include "../cost.h"
+#include "../padding.h"
 #include "../parallel.h"
 #include "../range.h"
 #include "../solver.h"
@@ -48,6 +49,7 @@ struct depthwise {
     int64_t unit_groups;   /* channels last: groups in a unit, or 0: units_per_group units in a group */
     int64_t units_per_group;
     int64_t whole_units;             /* before one with fewer groups, or */
+    bool partial;                    /* even those have fewer channels than a vector has lanes: they are masked */
     bool overlaps;                   /* with as many, some of which the unit before has, too */
     int64_t units;                   /* channels last: vectors of output channels; channels first: groups of all images */
     int64_t blocks;                  /* channels first: vectors in an output row */
@@ -108,8 +110,10 @@ static double tile_cycles(const struct depthwise *d, int tile)
     const double window = (double)d->lines * columns; /* of which L1 keeps so many */
     if (d->kind == DEPTHWISE_CHANNELS && !d->strip && window > (double)d->ways)
         line += 1.5 * columns * (1.0 - (double)d->ways / window);
-    const double tap = (double)tile;
-    return depth * ((double)d->lines * line + (double)d->taps * tap) + 10.0 + 1.5 * (double)tile;
+    if (d->partial)
+        line *= 1.2;
+    const double tap = (double)tile, store = d->partial ? 4.0 : 1.5;
+    return depth * ((double)d->lines * line + (double)d->taps * tap) + 10.0 + store * (double)tile;
 }
 
 /* The window that needs the fewest loads. */
@@ -247,6 +251,7 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     const int64_t apart = p->layout == FALT_CHANNELS_LAST ? p->x_channels * (int64_t)sizeof(float) : 64;
     d->ways =
         r->cpu->l1d / larger(64, smaller(4096, apart & -apart)); /* the largest power of two that divides it, up to a page */
+    d->partial = (d->unit_groups ? d->unit_groups * p->x_group : p->x_group) % vec != 0;
     choose_window(p, r, d);
     choose_height(r, d, p->out[2]);
     const bool beyond = falt_tensor_bytes(p) > 0.75 * (double)r->cpu->l2 * (double)r->threads;
@@ -420,7 +425,9 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
 /* The best grid of the best way to cut. */
 static double choose_grid(const struct problem *p, const struct resources *r, struct depthwise *d)
 {
-    double table = 40.0 + 5.0 * (double)(d->lines + d->taps), cell = tile_cycles(d, d->tile) * (double)d->down;
+    const bool skips = p->layout == FALT_CHANNELS_LAST && !d->strip; /* what is outside of the image */
+    const double share = skips ? falt_seen_share(p, 0, 1) * falt_seen_share(p, 1, 1) * falt_seen_share(p, 2, 1) : 1.0;
+    double table = 40.0 + 5.0 * (double)(d->lines + d->taps), cell = tile_cycles(d, d->tile) * (double)d->down * share;
     if (d->kind == DEPTHWISE_ROWS) {
         const double across = 1.0 + 0.35 * d->vec / 16.0; /* the longer a vector, the more often it lies across two lines */
         const double columns = (double)((d->tile - 1) * d->stride + d->width), pair = 128.0;

@@ -28,6 +28,7 @@
 #include "../../arch/compiler.h"
 #include "../arithmetic.h"
 #include "../cost.h"
+#include "../padding.h"
 #include "../panels.h"
 #include "../parallel.h"
 #include "../solver.h"
@@ -72,7 +73,9 @@ _Static_assert(sizeof(struct direct) <= SOLVER_STATE, "the solver's state must f
 static double copy_cycles(const struct problem *p, const struct direct *d)
 {
     const int vec = d->panels.vec;
-    return p->layout == FALT_CHANNELS_FIRST ? (double)divide_up(p->x_group, vec) * cost_transpose(vec) / vec
+    const double vectors = (double)divide_up(p->x_group, vec);
+    return p->layout == FALT_CHANNELS_FIRST ? vectors * cost_transpose(vec) / vec
+           : p->groups > 1                  ? cost_piece + vectors * cost_copy /* a group's channels of one pixel */
                                             : (double)p->x_group / vec * cost_copy;
 }
 
@@ -92,35 +95,24 @@ static double overhead(const struct problem *p, const struct direct *d, double r
     const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
     /* Blocks of strips share their pointers. */
     const double pointed = d->strip ? 0.0 : d->inner ? 1.0 - (double)(d->inner_end - d->inner_begin) / (double)p->out[2] : 1.0;
-    const double seen = d->strip ? copied(p) : 0.0;
+    const double edges = d->edges ? 1.0 - falt_whole_share(p) : 0.0;
+    const int64_t height = (p->out[1] - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
+    const double lines = rows / (double)(p->out[1] * p->out[2]) * (double)(height * p->kernel[0]);
+    const double fill = d->strip ? lines * cost_call + rows * copied(p) * copy_cycles(p, d) : 0.0;
     const int most = d->panels.rows;
     const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
-           pointed * rows * (double)p->taps / run * cost_pointer + groups * rows * seen * copy_cycles(p, d);
+           rows * (double)p->taps * (pointed / run * cost_pointer + edges * cost_edge) + groups * fill;
 }
 
 /* The share of taps that tiles do not leave out, at most: those before the first and behind the last that see the image. So the
  * outermost dimension in which the kernel is longer than 1 decides, and where there is none, all of them. */
-static double seen_share(const struct problem *p, const struct direct *d)
+static double taps_share(const struct problem *p, const struct direct *d)
 {
     double share = 1.0;
-    if (!d->edges || p->circular)
-        return 1.0;
-    int64_t apart = 1; /* pixels from one to the next in this dimension */
-    double shares[3];
-    for (int i = 2; i >= 0; apart *= p->out[i--]) {
-        const int64_t together = divide_up(d->panels.rows, apart); /* of a tile */
-        int64_t seen = 0;
-        for (int64_t k = 0; k < p->kernel[i]; k++) {
-            const int64_t from = p->pad[i] - k * p->dilation[i], to = from + p->in[i];
-            const int64_t begin = from > 0 ? divide_up(from, p->stride[i]) : 0;
-            const int64_t count = to > 0 ? smaller(divide_up(to, p->stride[i]), p->out[i]) - begin : 0;
-            seen += count > 0 ? smaller(count + together - 1, p->out[i]) : 0;
-        }
-        shares[i] = (double)seen / (double)(p->out[i] * p->kernel[i]);
-    }
-    for (int i = 0; i < 3; i++) {
-        share *= shares[i];
+    const int64_t apart[3] = {p->out[1] * p->out[2], p->out[2], 1}; /* pixels from one to the next */
+    for (int i = 0; i < 3 && d->edges; i++) {
+        share *= falt_seen_share(p, i, divide_up(d->panels.rows, apart[i]));
         if (p->kernel[i] > 1)
             break;
     }
@@ -131,8 +123,7 @@ static double seen_share(const struct problem *p, const struct direct *d)
 static double choose_grid(const struct problem *p, const struct resources *r, struct direct *d)
 {
     const int64_t units = d->pixels / d->unit, all_panels = p->groups * d->panels.count;
-    const double taps = seen_share(p, d), depth = (double)(p->taps * p->x_group) * taps;
-    const double weights_rate = r->warm_weights ? cost_l3_bytes : cost_memory_bytes;
+    const double taps = taps_share(p, d), depth = (double)(p->taps * p->x_group) * taps;
     double least = -1.0;
     for (int64_t threads = 1; threads <= r->threads; threads++) {
         const int64_t pixel_ranges = smaller(threads, units);
@@ -142,6 +133,9 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const double step = falt_panels_step(&d->panels, p->y_group, rows) / (double)d->panels.count;
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
         const double weights = panels / (double)all_panels * (double)p->w_count * taps * sizeof(float);
+        const double weights_rate = !r->warm_weights                      ? cost_memory_bytes
+                                    : weights <= (double)r->cpu->l2 / 4.0 ? 1.0 / cost_l2_byte
+                                                                          : cost_l3_bytes;
         const double region = pixel_ranges * panel_ranges > 1 ? r->region * cost_hertz : 0.0;
         const double cycles = panels * depth * step + overhead(p, d, (double)rows, panels) + input / cost_l3_bytes +
                               weights / weights_rate + region;
@@ -171,7 +165,9 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const int64_t units = divide_up(d->pixels / d->unit, d->pixel_ranges);
     const double area = (double)p->stride[1] * (double)p->stride[2]; /* input pixels for one more output pixel */
     const double reach = area < (double)p->taps ? area : (double)p->taps;
-    const double unit_bytes = (double)d->unit * (reach * (double)p->x_group * 4.0 + (double)p->taps * 8.0);
+    /* Groups return to the same pixels, of which they write parts. */
+    const double channels = p->groups > 1 && !d->strip ? (double)(p->x_channels + p->y_channels) : reach * (double)p->x_group;
+    const double unit_bytes = (double)d->unit * (channels * 4.0 + (double)p->taps * 8.0);
     const int64_t most = (int64_t)((double)r->cpu->l2 / 2.0 / (unit_bytes + 1.0));
     const int64_t least = divide_up(4 * d->panels.rows, d->unit);
     d->block = smaller(units, most > least ? most : least);
@@ -210,15 +206,11 @@ static bool window_inside(const struct problem *p, int dimension, int64_t begin)
  * not full, two calls for each panel, and pointers to the edges. */
 static bool find_inner(const struct problem *p, struct direct *d)
 {
-    double share = 1.0;
-    for (int i = 0; i < 3; i++) {
-        const int64_t reach = (p->kernel[i] - 1) * p->dilation[i] + 1, last = p->in[i] + p->pad[i] - reach;
-        d->inner_begin = smaller(divide_up(larger(p->pad[i], 0), p->stride[i]), p->out[i]);
-        d->inner_end = last < 0 ? d->inner_begin : larger(smaller(last / p->stride[i] + 1, p->out[i]), d->inner_begin);
-        share *= (double)(d->inner_end - d->inner_begin) / (double)larger(p->out[i], 1);
-    }
+    const struct range whole = falt_whole_outputs(p, 2);
+    d->inner_begin = whole.begin;
+    d->inner_end = whole.end;
     const int64_t inner = d->inner_end - d->inner_begin, rows = d->panels.rows;
-    if (p->groups > 1 || p->circular || share < 0.75)
+    if (p->groups > 1 || p->circular || falt_whole_share(p) < 0.75)
         return false;
     const double full = falt_panels_step(&d->panels, p->y_group, rows) / (double)rows;
     const double wasted = falt_panels_step(&d->panels, p->y_group, inner) - (double)inner * full;

@@ -1,0 +1,20 @@
+/*
+ * padding.h - what of a forward problem sees the image, and what sees padding only.
+ */
+#ifndef FALT_PADDING_H
+#define FALT_PADDING_H
+
+#include "problem.h"
+#include "range.h"
+
+/* Outputs along a dimension whose windows lie inside of the image; maybe none. */
+struct range falt_whole_outputs(const struct problem *problem, int dimension);
+
+/* Their share of all pixels. */
+double falt_whole_share(const struct problem *problem);
+
+/* The share of pairs of an output and a tap along a dimension that meet at a pixel of the image, or do so for one of `together`
+ * neighbours. On a circle all do. */
+double falt_seen_share(const struct problem *problem, int dimension, int64_t together);
+
+#endif
