@@ -102,7 +102,7 @@ static double tile_cycles(const struct depthwise *d, int tile)
     const double columns = (double)((tile - 1) * d->stride + d->width), width = (double)d->width;
     const double loads = (columns + width) / cost_loads_per_cycle;
     const double fma = (double)tile * width / cost_fma_per_cycle, permutes = d->kind == DEPTHWISE_GROUPS ? columns : 0.0;
-    double line = fma + permutes / 2.0 > loads ? fma + permutes / 2.0 : loads; /* they share a port with multiply-adds */
+    double line = fma > loads ? fma : loads;
     line = line > permutes ? line : permutes;
     line = line > cost_fma_latency * width ? line : cost_fma_latency * width;
     if (d->kind == DEPTHWISE_GROUPS && columns > (double)d->ways) /* read again from L2 for each of its channels */
@@ -209,6 +209,10 @@ static bool fits_l1(const struct problem *p, const struct resources *r, const st
 static bool comes_in_bursts(const struct problem *p, const struct resources *r, const struct depthwise *d, bool beyond)
 {
     const int64_t seen = seen_bytes(p, d, d->tile);
+    if (d->kind == DEPTHWISE_GROUPS) /* takes its time over them */
+        return false;
+    if (p->layout == FALT_CHANNELS_FIRST)
+        return beyond && most_rows_new(p);
     if (most_rows_new(p))
         return beyond ? 4 * seen > r->cpu->l1d : d->rest == 0 && p->out[2] > d->tile && 2 * seen > r->cpu->l1d;
     return beyond && 2 * seen > r->cpu->l1d && fits_l1(p, r, d, r->kernels->depthwise_rows[DEPTHWISE_SHORT]);

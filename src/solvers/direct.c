@@ -134,7 +134,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
         const double weights = panels / (double)all_panels * (double)p->w_count * taps * sizeof(float);
         const double weights_rate = !r->warm_weights                      ? cost_memory_bytes
-                                    : weights <= (double)r->cpu->l2 / 4.0 ? 1.0 / cost_l2_byte
+                                    : weights <= (double)r->cpu->l2 / 2.0 ? 1.0 / cost_l2_byte
                                                                           : cost_l3_bytes;
         const double region = pixel_ranges * panel_ranges > 1 ? r->region * cost_hertz : 0.0;
         const double cycles = panels * depth * step + overhead(p, d, (double)rows, panels) + input / cost_l3_bytes +
