@@ -29,11 +29,13 @@ static const double cost_barrier_seconds = 5e-7;
  * moved by itself. */
 static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0, cost_edge = 3.0;
 static const double cost_copy = 2.0, cost_call = 40.0, cost_piece = 15.0, cost_float = 1.3;
+static const double cost_apart = 1.4; /* times as much to transpose what comes from planes far apart */
 
 /* Cycles beside that of a panel of patches; for each byte that is collected into one, that goes to L2 and back; and for a line
  * that L1 has lost to others of its set, of which it holds so many. */
 static const double cost_panel = 80.0;
 static const double cost_collect = 2.0 / 64.0, cost_l2_byte = 1.5 / 64.0, cost_lost_line = 25.0, cost_ways = 12.0;
+static const double cost_store_line = 3.0; /* to come from L2, for a part of it to be written */
 
 /* Winograd transforms: cycles for each point of a tile and vector of channels. */
 static const double cost_winograd_input = 3.5, cost_winograd_output = 3.5;
@@ -82,11 +84,12 @@ static inline double cost_lost(int64_t step, double lines)
 }
 
 /* Cycles to store a tile of rows x columns, the columns `step` floats apart: transposed, where its rows are neighbours, whose
- * short stores cost as much as another round; float by float elsewhere. */
+ * short stores cost as much as another round, and a line from L2 for each column; float by float elsewhere. */
 static inline double cost_scatter(int64_t rows, double columns, int vec, int64_t step, bool neighbours)
 {
     const double blocks = (double)((rows + vec - 1) / vec) * ceil(columns / vec);
-    return neighbours ? blocks * (cost_transpose(vec) + vec) + cost_lost(step, columns) : (double)rows * columns * cost_float;
+    return neighbours ? blocks * (cost_transpose(vec) + vec) + columns * cost_store_line + cost_lost(step, columns)
+                      : (double)rows * columns * cost_float;
 }
 
 #endif

@@ -74,7 +74,7 @@ static double copy_cycles(const struct problem *p, const struct direct *d)
 {
     const int vec = d->panels.vec;
     const double vectors = (double)divide_up(p->x_group, vec);
-    return p->layout == FALT_CHANNELS_FIRST ? vectors * cost_transpose(vec) / vec
+    return p->layout == FALT_CHANNELS_FIRST ? cost_apart * vectors * cost_transpose(vec) / vec
            : p->groups > 1                  ? cost_piece + vectors * cost_copy /* a group's channels of one pixel */
                                             : (double)p->x_group / vec * cost_copy;
 }
