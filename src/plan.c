@@ -86,11 +86,12 @@ static void add_verdicts(struct verdict sum[PLANNER_SOLVERS], const struct verdi
     }
 }
 
-/* Turns of several phases: of so many images that a quarter of L2 holds their y, where it outgrows the caches with x; if not so
- * few that the weights, which come anew for each turn, would matter. */
+/* Turns of several phases: of so many images that half of one L2 holds their y, where it outgrows the caches with x; if not so
+ * few that the weights, which come anew for each turn, would matter. The number of threads has no say, as the planner chooses
+ * by what a turn has to do. */
 static int64_t choose_turns(const struct problem *p, const struct resources *r)
 {
-    const double y = (double)p->y_count * sizeof(float), room = 0.25 * (double)r->cpu->l2 * (double)r->threads;
+    const double y = (double)p->y_count * sizeof(float), room = 0.5 * (double)r->cpu->l2;
     const double images = (double)p->batch * room / (y + 1.0); /* that fit */
     if (p->taps < 2 || falt_tensor_bytes(p) <= (double)r->cpu->l3 / 6.0 || y < 2.0 * room || images < 0.8)
         return 1;

@@ -654,6 +654,19 @@ static void set_activation(falt_conv *conv, falt_activation activation)
     conv->beta = 6.0f;
 }
 
+/* Unless there is more to do than that. */
+static bool try_some(struct random *random, const falt_conv *conv, double most)
+{
+    falt_sizes sizes;
+    if (falt_conv_sizes(conv, &sizes) != FALT_OK || sizes.multiply_adds > most)
+        return false;
+    struct trial trial = trial_of(conv);
+    trial.residual = random_between(random, 0, 3) == 0;
+    trial.whole = random_between(random, 0, 1);
+    try(random, &trial);
+    return true;
+}
+
 /* Few channels and rows so long that whole windows are read in place and edges go apart. */
 static falt_conv thin_conv(struct random *random)
 {
@@ -683,13 +696,8 @@ static void test_thin(void **state)
     int apart = 0;
     for (int done = 0; done < (quick() ? 10 : 80);) {
         const falt_conv conv = thin_conv(&random);
-        falt_sizes sizes;
-        if (falt_conv_sizes(&conv, &sizes) != FALT_OK || sizes.multiply_adds > 3e6)
+        if (!try_some(&random, &conv, 3e6))
             continue;
-        struct trial trial = trial_of(&conv);
-        trial.residual = random_between(&random, 0, 3) == 0;
-        trial.whole = random_between(&random, 0, 1);
-        try(&random, &trial);
         falt_options options = FALT_OPTIONS_INIT;
         char text[4096];
         falt_plan *plan = NULL;
@@ -733,14 +741,7 @@ static void test_padding(void **state)
     struct random random = random_stream(11);
     for (int done = 0; done < (quick() ? 20 : 200);) {
         const falt_conv conv = padded_conv(&random);
-        falt_sizes sizes;
-        if (falt_conv_sizes(&conv, &sizes) != FALT_OK || sizes.multiply_adds > 1e6)
-            continue;
-        struct trial trial = trial_of(&conv);
-        trial.residual = random_between(&random, 0, 3) == 0;
-        trial.whole = random_between(&random, 0, 1);
-        try(&random, &trial);
-        done++;
+        done += try_some(&random, &conv, 1e6);
     }
 }
 
