@@ -194,28 +194,29 @@ static bool part_of_line(const struct depthwise *d)
 }
 
 /* Bytes that a tile of so many outputs sees, of all units. */
-static int64_t seen_bytes(const struct problem *p, const struct depthwise *d, int tile)
+static double seen_bytes(const struct problem *p, const struct depthwise *d, int tile)
 {
-    return d->outer * ((tile - 1) * d->stride + p->kernel[d->slide]) * p->x_channels * (int64_t)sizeof(float);
+    const int64_t columns = (tile - 1) * d->stride + p->kernel[d->slide];
+    return (double)d->outer * (double)columns * (double)p->x_channels * sizeof(float);
 }
 
 /* Whether what a tile sees has room in L1 for all units. */
 static bool fits_l1(const struct problem *p, const struct resources *r, const struct depthwise *d, int tile)
 {
-    return 4 * seen_bytes(p, d, tile) <= 3 * r->cpu->l1d;
+    return seen_bytes(p, d, tile) <= 0.75 * (double)r->cpu->l1d;
 }
 
-/* Whether short tiles, which see less at once, are worth their calls. */
+/* Whether what tiles see comes in bursts that short ones had better cut, in spite of their calls. */
 static bool comes_in_bursts(const struct problem *p, const struct resources *r, const struct depthwise *d, bool beyond)
 {
-    const int64_t seen = seen_bytes(p, d, d->tile);
-    if (d->kind == DEPTHWISE_GROUPS) /* takes its time over them */
+    const double seen = seen_bytes(p, d, d->tile), l1 = (double)r->cpu->l1d;
+    if (d->kind == DEPTHWISE_GROUPS) /* it takes its time over them */
         return false;
     if (p->layout == FALT_CHANNELS_FIRST)
         return beyond && most_rows_new(p);
     if (most_rows_new(p))
-        return beyond ? 4 * seen > r->cpu->l1d : d->rest == 0 && p->out[2] > d->tile && 2 * seen > r->cpu->l1d;
-    return beyond && 2 * seen > r->cpu->l1d && fits_l1(p, r, d, r->kernels->depthwise_rows[DEPTHWISE_SHORT]);
+        return beyond ? seen > l1 / 4.0 : d->rest == 0 && p->out[2] > d->tile && seen > l1 / 2.0;
+    return beyond && seen > l1 / 2.0 && fits_l1(p, r, d, r->kernels->depthwise_rows[DEPTHWISE_SHORT]);
 }
 
 /* Whether all units of a tile go before the tile below. Tiles that go down unit by unit find the rows they share in L1, if it
