@@ -11,7 +11,8 @@
  * over all (y,r,h) with h = y*sh + r*dh - ph and all (x,s,v) with v = x*sw + s*dw - pw
  *
  * (Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016.) Pixels outside of src count as zero: as
- * 0 times the weight, or as no term at all, which differ only where a weight is Inf or NaN.
+ * 0 times the weight, or as no term at all, which differ only where a weight is Inf or NaN (and then may differ with the number
+ * of threads).
  *
  * How to use it: fill a falt_conv, make a plan for one pass, execute it as often as you like.
  *
