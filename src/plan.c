@@ -392,7 +392,9 @@ struct execution {
 static void execute_turn(const struct execution *e, int64_t turn, int member, int members)
 {
     const falt_plan *plan = e->plan;
-    const ptrdiff_t x = turn * (plan->problem.x_count / plan->turns), y = turn * (plan->problem.y_count / plan->turns);
+    /* Most plans have one, and divisions take long. */
+    const ptrdiff_t x = turn > 0 ? turn * (plan->problem.x_count / plan->turns) : 0;
+    const ptrdiff_t y = turn > 0 ? turn * (plan->problem.y_count / plan->turns) : 0;
     for (int64_t i = 0; i < plan->steps; i++) {
         const struct step *step = &plan->step[i];
         struct operands own = *e->operands;

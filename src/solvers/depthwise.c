@@ -48,8 +48,8 @@ struct depthwise {
     int64_t depth;         /* likewise */
     int64_t unit_groups;   /* channels last: groups in a unit, or 0: units_per_group units in a group */
     int64_t units_per_group;
+    bool partial;                    /* units have fewer channels than a vector has lanes: they are masked */
     int64_t whole_units;             /* before one with fewer groups, or */
-    bool partial;                    /* even those have fewer channels than a vector has lanes: they are masked */
     bool overlaps;                   /* with as many, some of which the unit before has, too */
     int64_t units;                   /* channels last: vectors of output channels; channels first: groups of all images */
     int64_t blocks;                  /* channels first: vectors in an output row */

@@ -47,6 +47,7 @@ struct direct {
     bool flat;   /* all pixels are evenly spaced, over the ends of rows, too: tiles are alike */
     bool inner;  /* whole windows, pixels [inner_begin, inner_end) of most rows, and edges go apart */
     bool edges;  /* some windows reach out of the image, and no strip has the padding for them */
+    double torn; /* the share of these */
     int64_t inner_begin, inner_end;
     int64_t strip_width, strip_height;       /* pixels of one depth slice of the strip */
     size_t zeros, strip_bytes, table, tiles; /* a thread's workspace, in bytes and in this order */
@@ -95,14 +96,13 @@ static double overhead(const struct problem *p, const struct direct *d, double r
     const double run = p->dilation[2] == 1 && (d->strip || p->groups == 1) && p->taps > 0 ? (double)p->kernel[2] : 1.0;
     /* Blocks of strips share their pointers. */
     const double pointed = d->strip ? 0.0 : d->inner ? 1.0 - (double)(d->inner_end - d->inner_begin) / (double)p->out[2] : 1.0;
-    const double edges = d->edges ? 1.0 - falt_whole_share(p) : 0.0;
     const int64_t height = (p->out[1] - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
     const double lines = rows / (double)(p->out[1] * p->out[2]) * (double)(height * p->kernel[0]);
     const double fill = d->strip ? lines * cost_call + rows * copied(p) * copy_cycles(p, d) : 0.0;
     const int most = d->panels.rows;
     const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter) +
-           rows * (double)p->taps * (pointed / run * cost_pointer + edges * cost_edge) + groups * fill;
+           rows * (double)p->taps * (pointed / run * cost_pointer + d->torn * cost_edge) + groups * fill;
 }
 
 /* The share of taps that tiles do not leave out, at most: those before the first and behind the last that see the image. So the
@@ -264,6 +264,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     for (int i = 0; i < 3 && !d->strip; i++)
         d->edges = d->edges || p->pad[i] > 0 ||
                    (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
+    d->torn = d->edges ? 1.0 - falt_whole_share(p) : 0.0;
     d->flat = !d->strip && !d->edges && is_flat(p);
 
     double cycles = 0.0;
