@@ -10,7 +10,9 @@
  *                   +---------+---------+---            segments shorter.
  *
  * A tile comes out as [x channel][y channel] and passes through a scratch block, which is transposed into w[o][...]: a block of
- * some rows and one column of tiles, in L2, where one chunk is all that an item sees, else all of the item in the end.
+ * some rows and one column of tiles, in L2, where one chunk is all that an item sees, else all of the item in the end. What is
+ * complete is transposed strip by strip between the tiles of the next block, so that its stores wait for their lines while
+ * these multiply: two blocks take turns.
  * Where x channels are neighbours in w (OHWI, 1x1) the operands are exchanged instead: x has the vectors, and tiles lie in w as
  * they are.
  *
@@ -266,10 +268,10 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     double blocks = 0.0;
     if (g->vec >= LINE && a > l2 / 4.0)
         blocks = a / (l2 / 8.0);
-    if (g->once && c > (blocks + 1.0) * l2 / 4.0)
-        blocks = c / (l2 / 4.0);
+    if (g->once && c > (blocks + 1.0) * l2 / 16.0)
+        blocks = c / (l2 / 16.0);
     const int64_t tiles = divide_up(g->row_tiles, g->row_ranges);
-    g->block = g->asks || g->merged ? tiles : blocks < (double)tiles ? divide_up(tiles, (int64_t)blocks + 1) : 1;
+    g->block = (g->asks && !g->once) || g->merged ? tiles : blocks < (double)tiles ? divide_up(tiles, (int64_t)blocks + 1) : 1;
 }
 
 static bool choose_workspace(const struct problem *p, struct gradient *g)
@@ -304,7 +306,7 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
     g->y_bytes = round_to_lines((size_t)y_floats * sizeof(float));
     g->segments = round_to_lines((size_t)entries * sizeof(struct outer_segment));
     g->places = round_to_lines((size_t)lines * sizeof(int64_t));
-    g->scratch = round_to_lines((size_t)block * sizeof(float));
+    g->scratch = round_to_lines((size_t)block * sizeof(float)) * (g->once ? 2 : 1);
     g->per_thread = g->x_bytes + g->y_bytes + g->segments + g->places + g->scratch;
     return true;
 }
@@ -388,6 +390,16 @@ struct coming {
     int64_t pixels, step;
 };
 
+/* Sums that become w, [row][column], and how far they are: strips of a vector of rows, of all runs, which are neighbours in
+ * w[o], of a vector of columns at a time. That many streams go through w, and the cache has room for them. */
+struct block {
+    struct range rows, columns;
+    float *sums, *w;
+    int64_t pitch;                     /* floats from one row to the next */
+    int64_t runs, each, apart, strips; /* rows of a run, floats from one to the next in w[o], strips of each */
+    int64_t n, run, strip;             /* what comes next: the first column of a vector, ... */
+};
+
 /* A member's share of the work, and its workspace. */
 struct item {
     const struct job *job;
@@ -398,14 +410,14 @@ struct item {
     float *w;          /* where the gradient goes: the caller's, or a part's copy */
     bool add;          /* to what is there */
     float *x_strip, *y_strip, *scratch;
+    int64_t scratch_floats; /* of one of the blocks that take turns */
     struct outer_segment *segments;
-    int64_t *counts;                        /* of segments, for each line */
-    struct range block_rows, block_columns; /* what the scratch block holds */
-    int64_t pitch;                          /* floats from one of its rows to the next */
-    int64_t x_pitch, y_pitch;               /* and from one pixel to the next */
-    int64_t a_panel, b_panel;               /* and from one tile to the next, of an operand in a strip */
-    int64_t steps;                          /* pixels of the chunk */
-    bool last;                              /* of the item */
+    int64_t *counts;          /* of segments, for each line */
+    struct block block, done; /* what tiles are summed into; what is complete and not yet in w: without rows, nothing */
+    int64_t x_pitch, y_pitch; /* floats from one pixel to the next */
+    int64_t a_panel, b_panel; /* and from one tile to the next, of an operand in a strip */
+    int64_t steps;            /* pixels of the chunk */
+    bool last;                /* of the item */
     struct coming x_coming, y_coming;
 };
 
@@ -563,14 +575,15 @@ static void aim(const struct item *item, struct range rows, int64_t line, int64_
     const struct gradient *g = job->g;
     const int64_t tap = line - item->lines.begin, lines = length(item->lines);
     const bool last = p->weights_layout == FALT_OHWI;
-    float *to = item->scratch + column - item->block_columns.begin;
-    ptrdiff_t step = (last ? 1 : lines) * item->pitch;
+    const struct block *block = &item->block;
+    float *to = block->sums + column - block->columns.begin;
+    ptrdiff_t step = (last ? 1 : lines) * block->pitch;
     if (g->exchanged) {
         to = item->w + (item->group * p->y_group + rows.begin) * job->w.o + line * job->w.t + column;
         step = job->w.o;
     } else if (!g->merged) {
-        const int64_t row = rows.begin - item->block_rows.begin;
-        to += last ? (tap * length(item->block_rows) + row) * item->pitch : (row * lines + tap) * item->pitch;
+        const int64_t row = rows.begin - block->rows.begin;
+        to += (last ? tap * length(block->rows) + row : row * lines + tap) * block->pitch;
     }
     if (!g->merged) { /* evenly spaced: this is called for each tile, and divisions take long */
         for (int64_t row = 0; row < length(rows); row++, to += step)
@@ -578,9 +591,9 @@ static void aim(const struct item *item, struct range rows, int64_t line, int64_
         return;
     }
     for (int64_t row = rows.begin; row < rows.end; row++) {
-        const int64_t merged = last ? tap * length(item->block_rows) + row
+        const int64_t merged = last ? tap * length(block->rows) + row
                                     : row % p->x_group * lines * p->kernel[2] + tap * p->kernel[2] + row / p->x_group;
-        c[row - rows.begin] = to + merged * item->pitch;
+        c[row - rows.begin] = to + merged * block->pitch;
     }
 }
 
@@ -682,40 +695,65 @@ static void run_tile(const struct item *item, const struct tile *tile, int64_t l
     job->kernels->outer[divide_up(length(columns), g->vec)][length(rows)](&args);
 }
 
-/* Between the scratch block and w: [row][column] <-> w[o][...]. */
-static void transpose_block(const struct item *item, bool store)
+static struct block block_of(const struct item *item, struct range rows, struct range columns, float *sums, int64_t pitch)
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
     const struct gradient *g = job->g;
     const int64_t width = g->merged ? p->kernel[2] : 1, lines = length(item->lines);
-    const struct range rows = item->block_rows;
-    int64_t runs = 1, each = lines * length(rows), apart = 0, first; /* pieces of w[o] that are contiguous in both */
+    struct block block = {.rows = rows, .columns = columns, .sums = sums, .pitch = pitch, .runs = 1};
+    int64_t first;
+    block.each = lines * length(rows);
     if (p->weights_layout == FALT_OHWI) {
         first = item->lines.begin * g->rows + rows.begin;
         if (length(rows) < g->rows)
-            runs = lines, each = length(rows), apart = g->rows;
+            block.runs = lines, block.each = length(rows), block.apart = g->rows;
     } else {
         first = (g->merged ? 0 : rows.begin) * p->taps + item->lines.begin * width;
         if (lines < g->lines)
-            runs = g->merged ? p->x_group : length(rows), each = lines * width, apart = p->taps;
+            block.runs = g->merged ? p->x_group : length(rows), block.each = lines * width, block.apart = p->taps;
     }
-    float *w = item->w + (item->group * p->y_group + item->block_columns.begin) * job->w.o + first;
-    /* A vector of columns at a time: as many streams through w as the cache has room for. */
-    for (int64_t n = 0; n < length(item->block_columns); n += g->vec, w += g->vec * job->w.o) {
-        const int64_t columns = smaller(g->vec, length(item->block_columns) - n);
-        for (int64_t i = 0; i < runs; i++) {
-            float *block = item->scratch + i * each * item->pitch + n;
-            if (store)
-                job->kernels->transpose(block, item->pitch, each, columns, w + i * apart, job->w.o);
-            else
-                job->kernels->transpose(w + i * apart, job->w.o, columns, each, block, item->pitch);
+    block.strips = larger(1, block.each / g->vec); /* the last takes what is left, too */
+    block.w = item->w + (item->group * p->y_group + columns.begin) * job->w.o + first;
+    return block;
+}
+
+/* The next `count` strips between a block and w[o][...]. */
+static void transpose_strips(const struct job *job, struct block *block, bool store, int64_t each)
+{
+    const int64_t vec = job->g->vec, o = job->w.o, all = length(block->columns);
+    int64_t count = each;
+    while (count > 0 && block->n < all) {
+        const int64_t end = smaller(block->strip + count, block->strips), row = block->strip * vec;
+        const int64_t rows = (end < block->strips ? end * vec : block->each) - row, columns = smaller(vec, all - block->n);
+        float *sums = block->sums + (block->run * block->each + row) * block->pitch + block->n;
+        float *w = block->w + block->n * o + block->run * block->apart + row;
+        if (store)
+            job->kernels->transpose(sums, block->pitch, rows, columns, w, o);
+        else
+            job->kernels->transpose(w, o, columns, rows, sums, block->pitch);
+        count -= end - block->strip;
+        block->strip = end % block->strips;
+        if (block->strip == 0 && ++block->run == block->runs) {
+            block->run = 0;
+            block->n += vec;
         }
+    }
+    if (block->n < all) { /* the next of them, from L2 */
+        const float *sums = block->sums + (block->run * block->each + block->strip * vec) * block->pitch + block->n;
+        for (int64_t row = 0; row < smaller(each, block->strips - block->strip) * vec; row++)
+            __builtin_prefetch(sums + row * block->pitch);
     }
 }
 
-/* All tiles of a chunk: for each block of rows all columns. */
-static void run_tiles(struct item *item, bool add)
+static int64_t strips_of(const struct block *block, int64_t vec)
+{
+    return block->strips * block->runs * divide_up(length(block->columns), vec);
+}
+
+/* All tiles of a chunk: for each block of rows all columns. A column that is complete, or its block, becomes w while the next
+ * is summed: stores that wait for lines do not stop multiply-adds. */
+static void run_tiles(struct item *item, bool add, bool last)
 {
     const struct gradient *g = item->job->g;
     for (int64_t end, begin = item->row_tiles.begin; begin < item->row_tiles.end; begin = end) {
@@ -723,21 +761,29 @@ static void run_tiles(struct item *item, bool add)
         for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++) {
             const struct range columns = {j * g->nr, smaller((j + 1) * g->nr, g->columns)};
             if (g->once) {
-                item->block_rows = rows_of(g, (struct range){begin, end});
-                item->block_columns = columns;
-                if (add)
-                    transpose_block(item, false);
+                float *other = item->block.sums == item->scratch ? item->scratch + item->scratch_floats : item->scratch;
+                item->block = block_of(item, rows_of(g, (struct range){begin, end}), columns, other, g->nr);
+                if (add) {
+                    struct block old = item->block;
+                    transpose_strips(item->job, &old, false, INT64_MAX);
+                }
             }
+            const int64_t strips = divide_up(strips_of(&item->done, g->vec), (end - begin) * length(item->lines));
             for (int64_t i = begin; i < end; i++) {
                 const struct tile tile = {.row = i - item->row_tiles.begin,
                                           .column = j - item->column_tiles.begin,
                                           .rows = rows_of(g, (struct range){i, i + 1}),
                                           .columns = columns};
-                for (int64_t line = item->lines.begin; line < item->lines.end; line++)
+                for (int64_t line = item->lines.begin; line < item->lines.end; line++) {
                     run_tile(item, &tile, line, add);
+                    transpose_strips(item->job, &item->done, true, strips);
+                }
             }
             if (g->once)
-                transpose_block(item, true);
+                item->done = item->block;
+            else if (last && !g->exchanged && end == item->row_tiles.end)
+                item->done = block_of(item, item->rows, columns, item->block.sums + columns.begin - item->columns.begin,
+                                      item->block.pitch);
         }
     }
 }
@@ -753,16 +799,18 @@ static void run_item(struct item *item)
     double *bias = first && item->bias ? item->bias + channels.begin : NULL;
     if (bias)
         memset(bias, 0, (size_t)length(channels) * sizeof *bias);
-    item->block_rows = item->rows;
-    item->block_columns = item->columns;
-    if (item->add && !g->exchanged && !g->once)
-        transpose_block(item, false);
+    item->block = block_of(item, item->rows, item->columns, item->scratch, divide_up(length(item->columns), g->vec) * g->vec);
+    item->done = (struct block){.strips = 0};
+    if (item->add && !g->exchanged && !g->once) {
+        struct block old = item->block;
+        transpose_strips(job, &old, false, INT64_MAX);
+    }
     for (int64_t chunk = item->chunks.begin; chunk < item->chunks.end; chunk++) {
         const bool add = item->add || chunk > item->chunks.begin;
         const struct range units = share(g->units, chunk, g->chunks);
         look_ahead(item, units, chunk == item->chunks.end - 1);
         prepare_chunk(item, units);
-        run_tiles(item, add);
+        run_tiles(item, add, item->last);
         if (bias) {
             const struct unit from = unit_of(p, g, units.begin), to = unit_of(p, g, units.end);
             falt_add_bias_pixels(p, job->kernels, job->operands->y, channels,
@@ -771,8 +819,7 @@ static void run_item(struct item *item)
     }
     if (bias && g->parts == 1)
         falt_add_bias_parts(p, channels, 1, job->bias, job->operands->diff_bias);
-    if (!g->exchanged && !g->once)
-        transpose_block(item, true);
+    transpose_strips(job, &item->done, true, INT64_MAX);
 }
 
 /* The last index runs over columns: neighbours read the same rows. */
@@ -787,6 +834,7 @@ static void run_member(const struct job *job, int member, int members)
     item.segments = (struct outer_segment *)(void *)(memory += g->y_bytes);
     item.counts = (int64_t *)(void *)(memory += g->segments);
     item.scratch = (float *)(void *)(memory + g->places);
+    item.scratch_floats = (int64_t)(g->scratch / sizeof(float) / 2);
     int64_t index, end;
     falt_share(g->items, member, members, &index, &end);
     for (; index < end; index++) {
@@ -809,7 +857,6 @@ static void run_member(const struct job *job, int member, int members)
         item.y_pitch = !g->y_strip ? job->y.pixel : g->exchanged ? a : g->nr;
         item.a_panel = (g->exchanged ? y_pixels(g) : x_pixels(g)) * g->height;
         item.b_panel = (g->exchanged ? x_pixels(g) : y_pixels(g)) * g->nr;
-        item.pitch = g->once ? g->nr : divide_up(length(item.columns), g->vec) * g->vec;
         item.bias = job->bias ? job->bias + part * p->y_channels : NULL;
         item.w = job->copies ? job->copies + part * p->w_count : job->operands->w;
         item.add = p->accumulate && !job->copies;
