@@ -222,7 +222,7 @@ struct winograd_kernels {
  */
 enum depthwise_kind { DEPTHWISE_CHANNELS, DEPTHWISE_GROUPS, DEPTHWISE_ROWS, DEPTHWISE_KINDS };
 enum depthwise_height { DEPTHWISE_TALL, DEPTHWISE_SHORT, DEPTHWISE_HEIGHTS_COUNT };
-enum { DEPTHWISE_WIDTHS_COUNT = 4, DEPTHWISE_STRIDES_COUNT = 2 };
+enum { DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_STRIDES_COUNT = 2 };
 
 struct depthwise_line {
     const float *x;               /* column j is at x + offset + j * step */
@@ -309,10 +309,10 @@ struct kernels {
 
     struct winograd_kernels winograd[WINOGRAD_COUNT];
 
-    /* depthwise[kind][width / 2][stride - 1][height]: widths 1, 3, 5, 7 and strides 1, 2; width 1 and ROWS have stride 1
-     * only. */
+    /* depthwise[kind][width][stride - 1][height]: widths 1 to 5 and 7, strides 1 and 2; widths 1 and 2 and ROWS have stride 1
+     * only. NULL: there is none. */
     int depthwise_rows[DEPTHWISE_HEIGHTS_COUNT];
-    depthwise_kernel *depthwise[DEPTHWISE_KINDS][DEPTHWISE_WIDTHS_COUNT][DEPTHWISE_STRIDES_COUNT][DEPTHWISE_HEIGHTS_COUNT];
+    depthwise_kernel *depthwise[DEPTHWISE_KINDS][DEPTHWISE_MAX_WIDTH + 1][DEPTHWISE_STRIDES_COUNT][DEPTHWISE_HEIGHTS_COUNT];
 
     /* Of CHANNELS, width 3, stride 1 both ways, short: `down` output rows at once, so that a line comes from L2 once for all
      * the rows that see it. x has lines + down - 1 lines, row r sees `lines` of them from r on; no taps. NULL where down is 1.

@@ -238,28 +238,26 @@ static void run_case(const struct sliding *at, struct random *random)
     guarded_free(added);
 }
 
-static int width_at(int i)
-{
-    return 2 * i + 1;
-}
-
 static void test_sliding(void **state)
 {
     (void)state;
     for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
         struct random random = random_stream(1);
         for (int kind = 0; kind < DEPTHWISE_KINDS; kind++)
-            for (int width = 0; width < DEPTHWISE_WIDTHS_COUNT; width++)
-                for (int stride = 1; stride <= (width && kind != DEPTHWISE_ROWS ? DEPTHWISE_STRIDES_COUNT : 1); stride++)
+            for (int width = 0; width <= DEPTHWISE_MAX_WIDTH; width++)
+                for (int stride = 1; stride <= DEPTHWISE_STRIDES_COUNT; stride++)
                     for (int height = 0; height < DEPTHWISE_HEIGHTS_COUNT; height++) {
                         const struct sliding at = {*table,
                                                    (*table)->depthwise[kind][width][stride - 1][height],
                                                    (enum depthwise_kind)kind,
-                                                   width_at(width),
+                                                   width,
                                                    stride,
                                                    (*table)->depthwise_rows[height],
                                                    1};
-                        assert_non_null(at.kernel);
+                        const bool there = width > 0 && width != 6 && (stride == 1 || (width > 2 && kind != DEPTHWISE_ROWS));
+                        assert_int_equal(at.kernel != NULL, there);
+                        if (!there)
+                            continue;
                         for (int i = 0; i < 150; i++)
                             run_case(&at, &random);
                     }

@@ -8,7 +8,7 @@
  * limit.
  */
 
-enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_MAX_DOWN = DEPTHWISE_DOWN };
+enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_DOWN = DEPTHWISE_DOWN };
 enum { DEPTHWISE_TURN = 4 }; /* columns that are loaded from one address, at distances that stay in registers */
 enum { DEPTHWISE_TOGETHER = 128 / (VEC * sizeof(float)) }; /* units of a tile before the tile below: whole cache lines */
 
@@ -392,11 +392,15 @@ static void depthwise_block_3x3(const struct depthwise_args *args)
 #define DEPTHWISE_HEIGHTS(X, kind, width, stride) X(kind, width, stride, TALL) X(kind, width, stride, SHORT)
 #define DEPTHWISE_STRIDE_1(X, kind)                                                                                            \
     DEPTHWISE_HEIGHTS(X, kind, 1, 1)                                                                                           \
+    DEPTHWISE_HEIGHTS(X, kind, 2, 1)                                                                                           \
     DEPTHWISE_HEIGHTS(X, kind, 3, 1)                                                                                           \
+    DEPTHWISE_HEIGHTS(X, kind, 4, 1)                                                                                           \
     DEPTHWISE_HEIGHTS(X, kind, 5, 1)                                                                                           \
     DEPTHWISE_HEIGHTS(X, kind, 7, 1)
+/* With stride 2 a window of 2 shares nothing with the next. */
 #define DEPTHWISE_STRIDE_2(X, kind)                                                                                            \
     DEPTHWISE_HEIGHTS(X, kind, 3, 2)                                                                                           \
+    DEPTHWISE_HEIGHTS(X, kind, 4, 2)                                                                                           \
     DEPTHWISE_HEIGHTS(X, kind, 5, 2)                                                                                           \
     DEPTHWISE_HEIGHTS(X, kind, 7, 2)
 /* ROWS has stride 1 along the row, and few problems have another one across it. */
@@ -416,4 +420,4 @@ static void depthwise_block_3x3(const struct depthwise_args *args)
 DEPTHWISE_ALL(DEPTHWISE_DEFINE)
 
 #define DEPTHWISE_ENTRY(kind, width, stride, height)                                                                           \
-    [DEPTHWISE_##kind][width / 2][stride - 1][DEPTHWISE_##height] = depthwise_##kind##_##width##_##stride##_##height,
+    [DEPTHWISE_##kind][width][stride - 1][DEPTHWISE_##height] = depthwise_##kind##_##width##_##stride##_##height,

@@ -124,9 +124,9 @@ static void choose_window(const struct problem *p, const struct resources *r, st
     const int64_t most_stride = d->kind == DEPTHWISE_ROWS ? 1 : 2;
     int64_t least = extent * tile;
     d->width = d->stride = 1;
-    for (int width = 3; width <= 7 && p->dilation[d->slide] == 1 && stride <= most_stride; width += 2) {
+    for (int width = 2; width <= DEPTHWISE_MAX_WIDTH && p->dilation[d->slide] == 1 && stride <= most_stride; width++) {
         const int64_t loads = extent / width * ((tile - 1) * stride + width) + extent % width * tile;
-        if (loads < least) {
+        if (r->kernels->depthwise[d->kind][width][stride - 1][DEPTHWISE_TALL] && loads < least) {
             least = loads;
             d->width = width;
             d->stride = (int)stride;
@@ -1158,7 +1158,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .p = p,
         .d = d,
         .operands = operands,
-        .kernel = kernels->depthwise[d->kind][d->width / 2][d->stride - 1][d->height],
+        .kernel = kernels->depthwise[d->kind][d->width][d->stride - 1][d->height],
         .block = kernels->depthwise_block,
         .kernels = kernels,
         .epilogue = falt_epilogue(p),
