@@ -711,7 +711,6 @@ static void test_thin(void **state)
     assert_true(apart > 0);
 }
 
-/* Every number of channels around the vector lengths, on both sides. */
 /* Padding far beyond the kernel, and dimensions in which nothing happens: taps through which tiles see nothing are left out. */
 static falt_conv padded_conv(struct random *random)
 {
@@ -745,6 +744,7 @@ static void test_padding(void **state)
     }
 }
 
+/* Every number of channels around the vector lengths, on both sides. */
 static void test_channels(void **state)
 {
     (void)state;

@@ -37,7 +37,7 @@
 struct direct {
     struct panels panels; /* of output channels */
     int64_t pixels;       /* batch * out_pixels */
-    int64_t unit;         /* pixels that are never separated: 1, or with strips an output row */
+    int64_t unit;         /* pixels that are never separated: 1, or with strips, or many rows, an output row */
     int64_t block;        /* units in a block, at most */
     int64_t pixel_ranges, panel_ranges;
     bool strip;
@@ -260,7 +260,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
     d->inner = d->strip && p->layout == FALT_CHANNELS_LAST && find_inner(p, d);
     d->strip = d->strip && !d->inner;
-    d->unit = (d->strip || d->inner) && d->pixels ? p->out[2] : 1;
+    const bool many = p->batch * p->out[0] * p->out[1] >= 8 * (int64_t)r->threads; /* rows, to be shared out evenly */
+    d->unit = (d->strip || (d->inner && many)) && d->pixels ? p->out[2] : 1;
     for (int i = 0; i < 3 && !d->strip; i++)
         d->edges = d->edges || p->pad[i] > 0 ||
                    (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
@@ -694,6 +695,24 @@ static void run_block(const struct job *job, struct thread_space *space, int64_t
     }
 }
 
+/* Cuts so many whole windows of a row into tiles, all of which the first two stand for. */
+static void point_inner(const struct job *job, struct thread_space *space, const struct view *view, int64_t pixels)
+{
+    const struct direct *d = job->d;
+    const struct place corner = {.x = d->inner_begin};
+    const int64_t count = divide_up(pixels, d->panels.rows);
+    if (space->pointed == pixels)
+        return;
+    for (int taller = 0; taller < 2; taller++) {
+        struct tile *tile = &space->tiles[taller];
+        struct place at = corner;
+        tile->rows = smaller(pixels / count + taller, d->panels.rows);
+        tile->table = space->table + taller * d->panels.rows * job->p->taps;
+        point(job, view, space->zeros, output_of(job->p, corner), &at, true, tile);
+    }
+    space->pointed = pixels;
+}
+
 /* The same where whole windows and edges go apart. */
 static void run_rows(const struct job *job, struct thread_space *space, int64_t first, int64_t pixels, int64_t begin,
                      int64_t end)
@@ -701,33 +720,26 @@ static void run_rows(const struct job *job, struct thread_space *space, int64_t 
     const struct problem *p = job->p;
     const struct direct *d = job->d;
     const struct view view = look(job, 0, (struct place){0}, pixels, NULL);
-    const int64_t inner = d->inner_end - d->inner_begin, count = divide_up(inner, d->panels.rows);
-    const struct place corner = {.x = d->inner_begin};
-    const float **table = space->table;
-    for (int taller = 0; taller < 2; taller++) {
-        struct tile *tile = &space->tiles[taller];
-        struct place at = corner;
-        tile->rows = smaller(inner / count + taller, d->panels.rows);
-        tile->table = table;
-        table += tile->rows * p->taps;
-        point(job, &view, space->zeros, output_of(p, corner), &at, true, tile);
-    }
     int64_t edges = pixels;
-    for (int64_t row = first; row < first + pixels; row += p->out[2]) {
-        struct place at = place_of(p, row);
-        if (!row_inside(p, &at))
+    for (int64_t pixel = first, next; pixel < first + pixels; pixel = next) {
+        struct place at = place_of(p, pixel);
+        next = smaller(pixel + p->out[2] - at.x, first + pixels);
+        const int64_t from = larger(at.x, d->inner_begin), to = smaller(at.x + next - pixel, d->inner_end);
+        if (from >= to || !row_inside(p, &at))
             continue;
-        at.x = d->inner_begin;
+        at.x = from;
+        point_inner(job, space, &view, to - from);
         for (int64_t panel = begin; panel < end; panel++)
             run_panel(job,
                       &(struct run){.tiles = space->tiles,
-                                    .count = count,
-                                    .pixels = inner,
+                                    .count = divide_up(to - from, d->panels.rows),
+                                    .pixels = to - from,
                                     .flat = true,
-                                    .offset = at.n * view.image + at.z * view.plane + at.y * view.row,
+                                    .offset = at.n * view.image + at.z * view.plane + at.y * view.row +
+                                              (from - d->inner_begin) * view.pixel,
                                     .origin = output_of(p, at)},
                       0, panel, panel == begin);
-        edges -= inner;
+        edges -= to - from;
     }
     struct place at = place_of(p, first);
     skip_inner(job, &at);
@@ -735,7 +747,7 @@ static void run_rows(const struct job *job, struct thread_space *space, int64_t 
         const int64_t origin = output_of(p, at);
         tile->rows = smaller(edges, d->panels.rows);
         tile->alike = 1;
-        tile->table = table;
+        tile->table = space->table + 2 * d->panels.rows * p->taps;
         point(job, &view, space->zeros, origin, &at, false, tile);
         for (int64_t panel = begin; panel < end; panel++)
             run_panel(job, &(struct run){.tiles = tile, .count = 1, .pixels = tile->rows, .origin = origin}, 0, panel, false);
