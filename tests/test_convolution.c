@@ -711,6 +711,33 @@ static void test_thin(void **state)
     assert_true(apart > 0);
 }
 
+/* Rows so long, and so few, that their strips are cut into pieces. */
+static void test_long_rows(void **state)
+{
+    (void)state;
+    struct random random = random_stream(12);
+    for (int done = 0; done < (quick() ? 10 : 60);) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = FALT_NCHW;
+        conv.spatial_dims = (int32_t)random_between(&random, 1, 2);
+        conv.batch = random_between(&random, 1, 2);
+        conv.groups = random_between(&random, 1, 2);
+        conv.in_channels = conv.groups * random_between(&random, 1, 20);
+        conv.out_channels = conv.groups * random_between(&random, 1, 40);
+        set_activation(&conv, (falt_activation)random_between(&random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+        const int row = conv.spatial_dims - 1;
+        if (row > 0)
+            conv.in[0] = random_between(&random, 1, 3);
+        conv.in[row] = random_between(&random, 230, 500);
+        conv.kernel[row] = random_between(&random, 1, 5);
+        conv.stride[row] = random_between(&random, 1, 2);
+        conv.dilation[row] = random_between(&random, 1, 2);
+        conv.pad_begin[row] = random_between(&random, 0, 3);
+        conv.pad_end[row] = random_between(&random, 0, 3);
+        done += try_some(&random, &conv, 3e6);
+    }
+}
+
 /* Padding far beyond the kernel, and dimensions in which nothing happens: taps through which tiles see nothing are left out. */
 static falt_conv padded_conv(struct random *random)
 {
@@ -1100,10 +1127,11 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_thin),      cmocka_unit_test(test_padding),      cmocka_unit_test(test_channels),
-        cmocka_unit_test(test_epilogues), cmocka_unit_test(test_random),       cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_streaming), cmocka_unit_test(test_turns),        cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),      cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),    cmocka_unit_test(test_random),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),    cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

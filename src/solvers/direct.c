@@ -15,8 +15,8 @@
  * multiply-adds over (tap, channel) in a fixed order, however the work is cut.
  *
  * Where the channels of a pixel are not contiguous (channels first), or too few to feed the inner loop, the block's input is
- * first copied into a channels-last strip with its padding. Then, and wherever a tile touches no padding, the taps of a kernel
- * row are contiguous in memory and are summed as one run of width * channels.
+ * first copied into a channels-last strip with its padding, of some rows, or a piece of one that is long. Then, and wherever a
+ * tile touches no padding, the taps of a kernel row are contiguous in memory and are summed as one run of width * channels.
  *
  * With few channels, channels last, most windows are whole ones (`inner`): those of an output row are all alike, and two tiles
  * stand for all of them. What is left at the edges is collected into tiles of its own.
@@ -37,8 +37,9 @@
 struct direct {
     struct panels panels; /* of output channels */
     int64_t pixels;       /* batch * out_pixels */
-    int64_t unit;         /* pixels that are never separated: 1, or with strips, or many rows, an output row */
-    int64_t block;        /* units in a block, at most */
+    int64_t unit;  /* pixels that are never separated: 1, or with strips, or many rows, an output row, or with cuts ... */
+    int64_t cuts;  /* ... a piece of one, at most; pieces of a row */
+    int64_t block; /* units in a block, at most */
     int64_t pixel_ranges, panel_ranges;
     bool strip;
     bool stream; /* the output outgrows the caches, and the channels of its pixels are neighbours */
@@ -119,16 +120,40 @@ static double taps_share(const struct problem *p, const struct direct *d)
     return share;
 }
 
+/* Rows with their pieces, or pixels. */
+static int64_t units_of(const struct problem *p, const struct direct *d)
+{
+    return d->cuts > 1 ? d->pixels / p->out[2] * d->cuts : d->pixels / d->unit;
+}
+
+/* Rows whose strips share no lines are cut into pieces that fit L2, and so few rows evenly for the threads. */
+static void cut_rows(const struct problem *p, const struct resources *r, struct direct *d)
+{
+    const int64_t rows = d->pixels / p->out[2], tile = d->panels.rows, extent = (p->kernel[1] - 1) * p->dilation[1] + 1;
+    const double pixel = (double)(p->stride[2] * p->kernel[0] * extent) * (double)p->x_group * sizeof(float);
+    const double fits = (double)r->cpu->l2 / 2.0 / pixel;
+    if (!d->strip || extent > p->stride[1])
+        return;
+    int64_t cuts = fits < (double)p->out[2] ? (int64_t)((double)p->out[2] / fits) + 1 : 1;
+    if (rows * cuts % r->threads != 0 && rows * cuts < 8 * (int64_t)r->threads)
+        cuts = divide_up(divide_up(rows * cuts, r->threads) * r->threads, rows);
+    cuts = smaller(cuts, p->out[2] / (4 * tile));
+    if (cuts < 2)
+        return;
+    d->unit = divide_up(p->out[2], cuts);
+    d->cuts = divide_up(p->out[2], d->unit);
+}
+
 /* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
 static double choose_grid(const struct problem *p, const struct resources *r, struct direct *d)
 {
-    const int64_t units = d->pixels / d->unit, all_panels = p->groups * d->panels.count;
+    const int64_t units = units_of(p, d), all_panels = p->groups * d->panels.count;
     const double taps = taps_share(p, d), depth = (double)(p->taps * p->x_group) * taps;
     double least = -1.0;
     for (int64_t threads = 1; threads <= r->threads; threads++) {
         const int64_t pixel_ranges = smaller(threads, units);
         const int64_t panel_ranges = smaller(r->threads / threads, all_panels);
-        const int64_t rows = divide_up(units, pixel_ranges) * d->unit;
+        const int64_t rows = smaller(d->pixels, divide_up(units, pixel_ranges) * d->unit);
         const double panels = (double)divide_up(all_panels, panel_ranges);
         const double step = falt_panels_step(&d->panels, p->y_group, rows) / (double)d->panels.count;
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
@@ -162,7 +187,9 @@ static double blocks_cycles(const struct problem *p, const struct direct *d, int
 /* Half of L2 for a block's input and pointers, the rest for panels and results; but enough tiles that a panel is used. */
 static void choose_block(const struct problem *p, const struct resources *r, struct direct *d)
 {
-    const int64_t units = divide_up(d->pixels / d->unit, d->pixel_ranges);
+    const int64_t units = divide_up(units_of(p, d), d->pixel_ranges);
+    if (d->cuts > 1)
+        return;
     const double area = (double)p->stride[1] * (double)p->stride[2]; /* input pixels for one more output pixel */
     const double reach = area < (double)p->taps ? area : (double)p->taps;
     /* Groups return to the same pixels, of which they write parts. */
@@ -223,7 +250,7 @@ static bool choose_workspace(const struct problem *p, struct direct *d)
 {
     double strip = 0.0;
     if (d->strip) {
-        d->strip_width = (p->out[2] - 1) * p->stride[2] + (p->kernel[2] - 1) * p->dilation[2] + 1;
+        d->strip_width = (d->unit - 1) * p->stride[2] + (p->kernel[2] - 1) * p->dilation[2] + 1;
         d->strip_height = (d->block - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
         strip = (double)p->kernel[0] * (double)d->strip_height * (double)d->strip_width * (double)p->x_group;
     }
@@ -262,6 +289,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->strip = d->strip && !d->inner;
     const bool many = p->batch * p->out[0] * p->out[1] >= 8 * (int64_t)r->threads; /* rows, to be shared out evenly */
     d->unit = (d->strip || (d->inner && many)) && d->pixels ? p->out[2] : 1;
+    d->cuts = 1;
+    if (d->pixels > 0)
+        cut_rows(p, r, d);
     for (int i = 0; i < 3 && !d->strip; i++)
         d->edges = d->edges || p->pad[i] > 0 ||
                    (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
@@ -515,14 +545,15 @@ INLINE void point(const struct job *job, const struct view *view, const float *z
             }
 }
 
-/* Copies what output rows [first, first + rows) of plane (n, z) see of a group into the strip, channels last, with its padding:
- * [kernel depth][strip_height][strip_width][x channel]. */
-static void fill_strip(const struct job *job, int64_t group, struct place at, int64_t rows, float *strip)
+/* Copies what `pixels` of plane (n, z), whole rows or a piece of one, see of a group into the strip, channels last, with
+ * padding: [kernel depth][strip_height][strip_width][x channel]. */
+static void fill_strip(const struct job *job, int64_t group, struct place at, int64_t pixels, float *strip)
 {
     const struct problem *p = job->p;
     const struct direct *d = job->d;
-    const int64_t window = (p->kernel[1] - 1) * p->dilation[1] + 1, height = (rows - 1) * p->stride[1] + window;
-    const int64_t line = d->strip_width * p->x_group;
+    const int64_t rows = d->cuts > 1 ? 1 : pixels / p->out[2], window = (p->kernel[1] - 1) * p->dilation[1] + 1;
+    const int64_t height = (rows - 1) * p->stride[1] + window, line = d->strip_width * p->x_group;
+    const int64_t width = d->strip_width - (d->unit - pixels / rows) * p->stride[2];
     const float *image = job->operands->x + at.n * job->x.n + group * p->x_group * job->x.c;
     for (int64_t k = 0; k < p->kernel[0]; k++)
         for (int64_t h = 0; h < height; h++) {
@@ -531,8 +562,8 @@ static void fill_strip(const struct job *job, int64_t group, struct place at, in
             const int64_t z = falt_pixel(p, 0, at.z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
             const int64_t y = falt_pixel(p, 1, at.y * p->stride[1] - p->pad[1] + h);
             const float *row = z >= 0 && y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
-            falt_gather_row(job->kernels, row, p->in[2], job->x, p->x_group, p->circular, -p->pad[2], d->strip_width,
-                            strip + (k * d->strip_height + h) * line, p->x_group);
+            falt_gather_row(job->kernels, row, p->in[2], job->x, p->x_group, p->circular, at.x * p->stride[2] - p->pad[2],
+                            width, strip + (k * d->strip_height + h) * line, p->x_group);
         }
 }
 
@@ -542,9 +573,9 @@ static struct view look(const struct job *job, int64_t group, struct place at, i
     const struct tensor_strides *x = &job->x;
     if (job->d->strip) { /* has the padding in it, and one plane for each tap in depth */
         const int64_t pixel = p->x_group, line = pixel * job->d->strip_width;
-        fill_strip(job, group, at, pixels / p->out[2], strip);
+        fill_strip(job, group, at, pixels, strip);
         return (struct view){
-            .base = strip - at.y * p->stride[1] * line,
+            .base = strip - at.y * p->stride[1] * line - at.x * p->stride[2] * pixel,
             .row = p->stride[1] * line,
             .pixel = p->stride[2] * pixel,
             .tap = {line * job->d->strip_height, line * p->dilation[1], pixel * p->dilation[2]},
@@ -758,8 +789,12 @@ static void run_piece(const struct job *job, struct thread_space *space, int64_t
 {
     const struct direct *d = job->d;
     int64_t first, last, begin, end;
-    falt_share(d->pixels / d->unit, (int)(piece % d->pixel_ranges), (int)d->pixel_ranges, &first, &last);
+    falt_share(units_of(job->p, d), (int)(piece % d->pixel_ranges), (int)d->pixel_ranges, &first, &last);
     falt_share(job->p->groups * d->panels.count, (int)(piece / d->pixel_ranges), (int)d->panel_ranges, &begin, &end);
+    for (; d->cuts > 1 && first < last; first++) {
+        const int64_t x = first % d->cuts * d->unit, width = job->p->out[2];
+        run_block(job, space, first / d->cuts * width + x, smaller(d->unit, width - x), begin, end);
+    }
     while (first < last) {
         int64_t units = smaller(d->block, last - first);
         if (d->strip) /* units are output rows: stay within one plane */
