@@ -237,15 +237,15 @@ struct depthwise_args {
     const float *w;                   /* [lines][depth][width], then [taps][depth]; each a vector, or of ROWS a float */
     const int32_t *index;             /* GROUPS: [depth][vec], lane n of permute_i(x) is lane index[i][n] of x */
     int64_t lines, taps, depth;       /* depth: input channels of a group; used by GROUPS only */
-    float *c;                         /* C[m][n] is c[m * c_step + n] */
+    float *c;                         /* C[m][n] is c[m * c_step + n * lane_c] */
     const float *residual;            /* likewise, or NULL */
-    ptrdiff_t c_step;
-    const float *bias; /* [columns], of ROWS [1]; or NULL */
-    int64_t columns;   /* lanes to store: 1 ... vec */
-    int64_t skip;      /* of those, the first, which others store, too: left out where there is a residual, which may be c */
-    int rows;          /* to store: 1 ... tile */
-    int stream;        /* store whole vectors past the caches; they are aligned then, and fence() follows */
-    int64_t units;     /* >= 1; floats from one to the next: */
+    ptrdiff_t c_step, lane_c;         /* lane_c: 1, or of ROWS any */
+    const float *bias;                /* [columns], of ROWS [1]; or NULL */
+    int64_t columns;                  /* lanes to store: 1 ... vec */
+    int64_t skip;  /* of those, the first, which others store, too: left out where there is a residual, which may be c */
+    int rows;      /* to store: 1 ... tile */
+    int stream;    /* store whole vectors past the caches; they are aligned then, and fence() follows */
+    int64_t units; /* >= 1; floats from one to the next: */
     ptrdiff_t unit_offset, unit_w, unit_bias, unit_c;
     int64_t repeats; /* >= 1: all of it again further down the image; from one to the next, in floats: */
     ptrdiff_t repeat_offset, repeat_c;

@@ -59,6 +59,25 @@ INLINE vec vec_load_n(const float *p, int64_t n)
     return _mm256_maskload_ps(p, vec_mask(n));
 }
 
+INLINE void vec_store_apart(float *p, ptrdiff_t apart, vec a, int64_t n)
+{
+    if (n < VEC) {
+        float lane[VEC];
+        _mm256_storeu_ps(lane, a);
+        for (int64_t i = 0; i < n; i++)
+            p[i * apart] = lane[i];
+        return;
+    }
+    UNROLL for (int half = 0; half < 2; half++, p += 4 * apart)
+    {
+        const __m128 part = half ? _mm256_extractf128_ps(a, 1) : _mm256_castps256_ps128(a);
+        _mm_store_ss(p, part);
+        _mm_store_ss(p + apart, _mm_movehdup_ps(part));
+        _mm_store_ss(p + 2 * apart, _mm_unpackhi_ps(part, part));
+        _mm_store_ss(p + 3 * apart, _mm_shuffle_ps(part, part, 0xff));
+    }
+}
+
 /* By parts: a masked store is 19 micro-operations and more on Zen 2 to 4. */
 INLINE void vec_store_n(float *p, vec a, int64_t n)
 {

@@ -63,6 +63,23 @@ INLINE void vec_store_n(float *p, vec a, int64_t n)
     _mm512_mask_storeu_ps(p, vec_mask(n), a);
 }
 
+INLINE void vec_store_apart(float *p, ptrdiff_t apart, vec a, int64_t n)
+{
+    if (apart != 2) {
+        float lane[VEC];
+        _mm512_storeu_ps(lane, a);
+        for (int64_t i = 0; i < n && i < VEC; i++)
+            p[i * apart] = lane[i];
+        return;
+    }
+    /* Two halves, spread over the even lanes. */
+    const __m512i first = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+    const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(VEC / 2));
+    const uint32_t all = n < VEC ? (UINT32_C(1) << 2 * (n > 0 ? n : 0)) - 1 : UINT32_MAX;
+    _mm512_mask_storeu_ps(p, (__mmask16)(all & 0x5555), _mm512_permutexvar_ps(first, a));
+    _mm512_mask_storeu_ps(p + VEC, (__mmask16)(all >> VEC & 0x5555), _mm512_permutexvar_ps(second, a));
+}
+
 INLINE void vec_stream(float *p, vec a)
 {
     _mm512_stream_ps(p, a);

@@ -81,6 +81,18 @@ INLINE vec vec_load_n(const float *p, int64_t n)
     return a;
 }
 
+INLINE void vec_store_apart(float *p, ptrdiff_t apart, vec a, int64_t n)
+{
+    if (n > 0)
+        vst1q_lane_f32(p, a, 0);
+    if (n > 1)
+        vst1q_lane_f32(p + apart, a, 1);
+    if (n > 2)
+        vst1q_lane_f32(p + 2 * apart, a, 2);
+    if (n > 3)
+        vst1q_lane_f32(p + 3 * apart, a, 3);
+}
+
 INLINE void vec_store_n(float *p, vec a, int64_t n)
 {
     if (n >= VEC) {

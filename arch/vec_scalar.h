@@ -7,6 +7,7 @@
  *     vec, VEC                      a vector, of VEC floats
  *     vec_load_n, vec_store_n       the first n floats; n <= 0 is none, n >= VEC is all. Memory beyond them is not touched, the
  *                                   other lanes are loaded as 0
+ *     vec_store_apart(p, apart, x, n)    the first n floats, x[i] to p[i * apart]
  *     vec_keep(x)                   x, in a register from now on: gcc would rather load it again for each use
  *     vec_load_lanes(p, lanes)      the lanes of vec_lanes_between(begin, end), 0 <= begin < end <= VEC, likewise
  *     vec_load_lanes_over(x, p, lanes)   the same, the other lanes are x's
@@ -100,6 +101,15 @@ INLINE void vec_store_n(float *p, vec a, int64_t n)
     {
         if (i < n)
             p[i] = a[i];
+    }
+}
+
+INLINE void vec_store_apart(float *p, ptrdiff_t apart, vec a, int64_t n)
+{
+    UNROLL for (int i = 0; i < VEC; i++)
+    {
+        if (i < n)
+            p[i * apart] = a[i];
     }
 }
 

@@ -36,6 +36,11 @@ int64_t falt_phases(const struct problem *p)
     return count_phases(p, &strides);
 }
 
+int64_t falt_phase_distance(const struct problem *p)
+{
+    return smaller(choose_strides(p).of[2], p->in[2]);
+}
+
 static int64_t greatest_divisor(int64_t a, int64_t b)
 {
     while (b) {

@@ -15,6 +15,9 @@
  * single pixel. 0 if it is not backward data, or there are more than a plan should have. */
 int64_t falt_phases(const struct problem *problem);
 
+/* Pixels from one of a phase to the next in its row. */
+int64_t falt_phase_distance(const struct problem *problem);
+
 /* Phase `index` as a forward problem; x and y have changed sides. It may have no taps: then its pixels are zero (and epilogue).
  */
 void falt_phase(const struct problem *backward, int64_t index, struct problem *forward);

@@ -34,7 +34,8 @@ static const double cost_apart = 1.4; /* times as much to transpose what comes f
 /* Cycles beside that of a panel of patches; for each byte that is collected into one, that goes to L2 and back; and for a line
  * that L1 has lost to others of its set, of which it holds so many. */
 static const double cost_panel = 80.0;
-static const double cost_collect = 2.0 / 64.0, cost_l2_byte = 1.5 / 64.0, cost_lost_line = 25.0, cost_ways = 12.0;
+static const double cost_collect = 2.0 / 64.0, cost_l2_byte = 1.5 / 64.0, cost_turned_byte = 10.0 / 64.0, cost_lost_line = 25.0,
+                    cost_ways = 12.0;
 static const double cost_store_line = 3.0; /* to come from L2, for a part of it to be written */
 
 /* Winograd transforms: cycles for each point of a tile and vector of channels. */

@@ -13,6 +13,7 @@
 #include "bias.h"
 #include "cost.h"
 #include "error.h"
+#include "layout.h"
 #include "parallel.h"
 #include "planner.h"
 #include "text.h"
@@ -42,6 +43,8 @@ struct falt_plan {
     int64_t main, steps;      /* the step that takes longest; their number */
     int64_t turns;            /* a part of the images in each goes through all steps, which find y in L2 */
     int threads;              /* the most that a step wants */
+    bool turned;              /* steps see channels-last copies of x and y, of one turn, in the workspace: */
+    size_t x_copy, y_copy;    /* bytes */
     struct step step[];
 };
 
@@ -103,6 +106,39 @@ static int64_t choose_turns(const struct problem *p, const struct resources *r)
     return p->batch % turns == 0 && weights <= y / (double)turns / 8.0 ? turns : 1;
 }
 
+/* Phases whose pixels are no neighbours would store float by float, channels first. Transposing both tensors takes less, a few
+ * images at a time, which L2 has room for; if not so few that the weights, which come anew for each turn, would matter. Not
+ * where a caller has less than twice the room for the copies: solvers need some, too. */
+static void choose_copies(falt_plan *plan, int64_t limit)
+{
+    enum { CHANNELS = 16, PIXELS = 16 }; /* vectors of pixels serve wide rows of few channels, or depthwise, better */
+    const struct problem *p = &plan->problem;
+    const int64_t apart = falt_phase_distance(p);
+    const bool dense = p->groups == 1 && p->x_channels >= CHANNELS, narrow = p->x_channels > 1 && p->in[2] < PIXELS * apart;
+    if (p->layout != FALT_CHANNELS_FIRST || p->circular || p->batch == 0 || apart == 1 || !(dense || narrow))
+        return;
+    const double bytes = (double)(p->x_count + p->y_count) * sizeof(float), room = 2.0 * (double)plan->resources.cpu->l2;
+    const double most = bytes / ((double)p->w_count * sizeof(float));
+    int64_t turns = 1;
+    while (turns < p->batch && bytes > room * (double)turns)
+        turns++;
+    while (p->batch % turns != 0) /* at the latest where each image has its own */
+        turns++;
+    while ((double)turns > most && turns > 1)
+        for (turns--; p->batch % turns != 0; turns--)
+            continue;
+    const size_t x = round_to_lines((size_t)(p->x_count / turns) * sizeof(float));
+    const size_t y = round_to_lines((size_t)(p->y_count / turns) * sizeof(float));
+    if (limit >= 0 && 2 * ((uint64_t)x + y) > (uint64_t)limit)
+        return;
+    plan->turned = true;
+    plan->turns = turns;
+    plan->x_copy = x;
+    plan->y_copy = y;
+    if (limit >= 0)
+        plan->resources.workspace_limit -= (int64_t)(x + y);
+}
+
 /* Backward data goes to the forward solvers in phases, but to a forced reference solver as it is: it is the oracle of the
  * others. */
 static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm forced)
@@ -113,6 +149,11 @@ static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm force
     turn.x_count /= plan->turns;
     turn.y_count /= plan->turns;
     turn.multiply_adds /= (double)plan->turns;
+    if (plan->turned) {
+        turn.layout = FALT_CHANNELS_LAST;
+        turn.tensor_floats /= (double)plan->turns;
+        falt_dense_views(&turn, &turn);
+    }
     for (int64_t i = 0; i < plan->steps; i++) {
         struct step *step = &plan->step[i];
         struct verdict verdicts[PLANNER_SOLVERS];
@@ -230,6 +271,8 @@ static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular
     made->forced = options->algorithm != FALT_ALGO_AUTO;
     made->steps = steps;
     made->turns = steps > 1 && problem.batch > 1 ? choose_turns(&problem, &resources) : 1;
+    if (steps > 1)
+        choose_copies(made, options->workspace_limit);
     status = plan_steps(made, phases > 0, options->algorithm);
     if (status != FALT_OK) {
         allocator.release(allocator.context, made);
@@ -329,7 +372,7 @@ size_t falt_plan_workspace_size(const falt_plan *plan, int packed)
 {
     if (!plan)
         return 0;
-    return falt_with_slack((packed ? 0 : plan->packed) + plan->workspace);
+    return falt_with_slack((packed ? 0 : plan->packed) + plan->x_copy + plan->y_copy + plan->workspace);
 }
 
 static falt_status missing(const char *name)
@@ -392,23 +435,48 @@ struct execution {
 static void execute_turn(const struct execution *e, int64_t turn, int member, int members)
 {
     const falt_plan *plan = e->plan;
+    const struct problem *p = &plan->problem;
+    const struct kernels *kernels = plan->resources.kernels;
+    struct operands turned = *e->operands;
     /* Most plans have one, and divisions take long. */
-    const ptrdiff_t x = turn > 0 ? turn * (plan->problem.x_count / plan->turns) : 0;
-    const ptrdiff_t y = turn > 0 ? turn * (plan->problem.y_count / plan->turns) : 0;
+    const ptrdiff_t x = turn > 0 ? turn * (p->x_count / plan->turns) : 0;
+    const ptrdiff_t y = turn > 0 ? turn * (p->y_count / plan->turns) : 0;
+    turned.x += x;
+    turned.y += y;
+    if (turned.residual)
+        turned.residual += x; /* of phases only, which have turns: shaped as x */
+    float *const given = turned.x;
+    const int64_t images = p->batch / plan->turns;
+    if (plan->turned) {
+        turned.x = (float *)turned.workspace;
+        turned.y = (float *)(void *)((char *)turned.workspace + plan->x_copy);
+        turned.workspace = (char *)turned.workspace + plan->x_copy + plan->y_copy;
+        if (turn > 0)
+            falt_barrier(members);
+        falt_to_channels_last(kernels, e->operands->y + y, images, p->y_channels, p->out_pixels, turned.y, member, members);
+        if (turned.residual) {
+            falt_to_channels_last(kernels, turned.residual, images, p->x_channels, p->in_pixels, turned.x, member, members);
+            turned.residual = turned.x;
+        }
+    }
     for (int64_t i = 0; i < plan->steps; i++) {
         const struct step *step = &plan->step[i];
-        struct operands own = *e->operands;
-        own.x = step->exchanged ? e->operands->y + y : e->operands->x + x;
-        own.y = step->exchanged ? e->operands->x + x : e->operands->y + y;
-        if (own.residual)
-            own.residual += step->exchanged ? x : y;
+        struct operands own = turned;
+        if (step->exchanged) {
+            own.x = turned.y;
+            own.y = turned.x;
+        }
         own.packed = e->packed ? e->packed + step->packed : NULL;
         const int those = step->chosen.threads < members ? step->chosen.threads : members;
-        if (i + turn > 0) /* all use the same workspace */
+        if (i + turn > 0 || plan->turned) /* all use the same workspace */
             falt_barrier(members);
         own.diff_bias = step->chosen.sums_bias ? e->diff_bias : NULL;
         if (member < those)
-            step->chosen.solver->run(&step->problem, &step->chosen, plan->resources.kernels, &own, member, those);
+            step->chosen.solver->run(&step->problem, &step->chosen, kernels, &own, member, those);
+    }
+    if (plan->turned) {
+        falt_barrier(members);
+        falt_to_channels_first(kernels, turned.x, images, p->x_channels, p->in_pixels, given, member, members);
     }
 }
 
@@ -606,7 +674,10 @@ static double predicted(const falt_plan *plan)
     double seconds = 0.0;
     for (int64_t i = 0; i < plan->steps; i++)
         seconds += plan->step[i].chosen.seconds;
-    return seconds * (double)plan->turns;
+    seconds *= (double)plan->turns;
+    if (plan->turned)
+        seconds += falt_tensor_bytes(&plan->problem) * cost_turned_byte / cost_hertz / (double)plan->threads;
+    return seconds;
 }
 
 /* Of the least accurate step. */
@@ -645,6 +716,8 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
     if (plan->steps > 1)
         falt_text_append(text, "phases     %lld, one for each residue class of the stride; this is the longest\n",
                          (long long)plan->steps);
+    if (plan->turned)
+        falt_text_append(text, "layout     channels last, in copies\n");
     if (plan->turns > 1)
         falt_text_append(text, "turns      %lld of %lld images, each through all phases\n", (long long)plan->turns,
                          (long long)(plan->problem.batch / plan->turns));
@@ -672,7 +745,8 @@ static void describe_json(const falt_plan *plan, const char *problem, struct tex
                      problem, c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
     falt_text_append(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g",
                      plan->resources.kernels->name, c->threads, predicted(plan) * 1e3, accuracy(plan));
-    falt_text_append(text, ",\"phases\":%lld,\"turns\":%lld", (long long)plan->steps, (long long)plan->turns);
+    falt_text_append(text, ",\"phases\":%lld,\"turns\":%lld,\"copies\":%s", (long long)plan->steps, (long long)plan->turns,
+                     plan->turned ? "true" : "false");
     falt_text_append(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[",
                      falt_plan_workspace_size(plan, 1), falt_plan_packed_weights_size(plan));
     const char *separator = "";

@@ -1000,7 +1000,51 @@ static void test_streaming(void **state)
     guarded_free(dst[1]);
 }
 
-/* Phases that outgrow the caches go through a few images at a time: the same bits as through each by itself. */
+/* Channels first, phases of many channels see channels-last copies, where the workspace has room for them. */
+static void test_copies(void **state)
+{
+    (void)state;
+    struct random random = random_stream(13);
+    int copied = 0, limited = 0;
+    for (int done = 0; done < (quick() ? 15 : 80);) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = FALT_NCHW;
+        conv.spatial_dims = (int32_t)random_between(&random, 1, 3);
+        conv.transposed = (int32_t)random_between(&random, 0, 1);
+        conv.batch = random_between(&random, 1, 5);
+        conv.groups = random_between(&random, 1, 2);
+        conv.in_channels = conv.groups * random_between(&random, 1, 40);
+        conv.out_channels = conv.groups * random_between(&random, 1, 40);
+        for (int d = 0; d < conv.spatial_dims; d++) {
+            conv.in[d] = random_between(&random, 1, conv.spatial_dims == 1 ? 90 : 12);
+            conv.kernel[d] = random_between(&random, 1, 5);
+            conv.stride[d] = random_between(&random, 1, 3);
+            conv.dilation[d] = random_between(&random, 1, 2);
+            conv.pad_begin[d] = random_between(&random, 0, conv.kernel[d] - 1);
+        }
+        if (!try_some(&random, &conv, 1e6))
+            continue;
+        done++;
+        const falt_pass pass = conv.transposed ? FALT_FORWARD : FALT_BACKWARD_DATA;
+        for (int i = 0; i < 4; i++) {
+            falt_options options = FALT_OPTIONS_INIT;
+            char text[4096];
+            falt_plan *plan = NULL;
+            options.workspace_limit = i ? random_between(&random, 0, 1 << (8 * i)) : -1;
+            assert_int_equal(falt_plan_create(&plan, &conv, pass, &options), FALT_OK);
+            falt_plan_describe(plan, FALT_TEXT, text, sizeof text);
+            const bool copies = strstr(text, "layout ") != NULL;
+            copied += copies && i == 0;
+            limited += copies && i > 0;
+            assert_true(i == 0 || falt_plan_workspace_size(plan, 1) <= (size_t)options.workspace_limit);
+            falt_plan_destroy(plan);
+        }
+    }
+    assert_true(copied > 0 && limited > 0);
+}
+
+/* Phases that outgrow the caches go through a few images at a time, and so do copies in channels last: the same bits as through
+ * each image by itself. */
 static void test_turns(void **state)
 {
     (void)state;
@@ -1024,16 +1068,18 @@ static void test_turns(void **state)
     fill_uniform(&random, residual, batch * x);
     fill_uniform(&random, weights, channels * 9);
     fill_uniform(&random, bias, channels);
-    for (int layout = 0; layout < 2; layout++) {
+    for (int i = 0; i < 3; i++) {
+        const bool copied = i == 2;
+        const int64_t side = copied ? out - 1 : out, part = channels * side * side;
         falt_conv conv = FALT_CONV_INIT;
-        conv.layout = layout ? FALT_NCHW : FALT_NHWC;
+        conv.layout = i ? FALT_NCHW : FALT_NHWC;
         conv.transposed = 1;
         conv.in_channels = conv.out_channels = conv.groups = channels;
         falt_options options = FALT_OPTIONS_INIT;
         options.algorithm = FALT_ALGO_DEPTHWISE;
         options.threads = 2;
         for (int d = 0; d < 2; d++) {
-            conv.in[d] = out;
+            conv.in[d] = side;
             conv.kernel[d] = 3;
             conv.stride[d] = 2;
             conv.pad_begin[d] = conv.pad_end[d] = conv.output_padding[d] = 1;
@@ -1045,17 +1091,18 @@ static void test_turns(void **state)
             assert_int_equal(falt_plan_create(&plan, &conv, FALT_FORWARD, &options), FALT_OK);
             falt_plan_describe(plan, FALT_TEXT, text, sizeof text);
             assert_true((strstr(text, "turns") == NULL) == alone);
+            assert_true((strstr(text, "layout ") != NULL) == copied);
             for (int64_t n = 0; n < (alone ? batch : 1); n++) {
-                const falt_tensors tensors = {.src = from + n * y,
+                const falt_tensors tensors = {.src = from + n * part,
                                               .weights = weights,
                                               .bias = bias,
-                                              .residual = residual + n * x,
-                                              .dst = (alone ? each : all) + n * x};
+                                              .residual = residual + n * 4 * part,
+                                              .dst = (alone ? each : all) + n * 4 * part};
                 assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
             }
             falt_plan_destroy(plan);
         }
-        check_same(all, each, batch * x, "%s", layout ? "channels first" : "channels last");
+        check_same(all, each, batch * 4 * part, "%s%s", i ? "channels first" : "channels last", copied ? ", copied" : "");
     }
     free(from);
     free(residual);
@@ -1131,7 +1178,7 @@ int main(void)
         cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),      cmocka_unit_test(test_long_rows),
         cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),    cmocka_unit_test(test_random),
         cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),    cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_copies),     cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

@@ -175,11 +175,13 @@ static void run_case(const struct sliding *at, struct random *random)
     args.unit_bias = rows ? 0 : vec;
     const bool stream = random_bits(random) & 1; /* vectors of c are aligned then */
     args.unit_c = vec + (stream ? vec * random_between(random, 0, 1) : random_between(random, 0, 2));
+    args.lane_c = rows && !stream ? random_between(random, 1, 3) : 1;
+    args.unit_c *= args.lane_c;
     args.c_step = args.units * args.unit_c;
     args.down_c = at->tile * args.c_step;
     args.repeat_c = at->down * args.down_c;
     const int64_t count = (args.repeats - 1) * args.repeat_c + (at->down - 1) * args.down_c + (args.rows - 1) * args.c_step +
-                          (args.units - 1) * args.unit_c + args.columns;
+                          (args.units - 1) * args.unit_c + (args.columns - 1) * args.lane_c + 1;
     const enum guard_side side = stream ? AT_BEGIN : (enum guard_side)random_between(random, 0, GUARD_SIDES - 1);
     float *c = guarded(count, side), *added = residual ? guarded(count, side) : NULL;
     enum { NO, YES, EITHER_WAY };
@@ -204,7 +206,8 @@ static void run_case(const struct sliding *at, struct random *random)
                             sum += contribution(at, &args, l + r, args.step, at->width, at->stride, at_w, repeat, unit, m, n);
                         for (int64_t t = 0; t < args.taps; t++, at_w += args.depth * each)
                             sum += contribution(at, &args, args.lines + t, args.tap_step, 1, 1, at_w, repeat, unit, m, n);
-                        const int64_t i = repeat * args.repeat_c + r * args.down_c + unit * args.unit_c + m * args.c_step + n;
+                        const int64_t i =
+                            repeat * args.repeat_c + r * args.down_c + unit * args.unit_c + m * args.c_step + n * args.lane_c;
                         sum += b ? (double)b[rows ? 0 : unit * vec + n] : 0.0;
                         sum += added ? (double)added[i] : 0.0;
                         sum = fmin(fmax(sum, (double)args.epilogue.lo), (double)args.epilogue.hi);

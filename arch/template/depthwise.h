@@ -108,21 +108,32 @@ INLINE enum extent extent_around(const struct depthwise_line *line, int columns)
 /* Whether all sums of a tile go to memory as they are, but for a bias. */
 INLINE int plain_tile(const struct depthwise_args *args, int tile)
 {
-    return args->rows == tile && args->columns == VEC && !args->residual && args->epilogue.activation == ACTIVATE_NONE &&
-           !epilogue_clamps(&args->epilogue);
+    return args->rows == tile && args->columns == VEC && args->lane_c == 1 && !args->residual &&
+           args->epilogue.activation == ACTIVATE_NONE && !epilogue_clamps(&args->epilogue);
 }
 
 /* The sums in the tile, of room for one more vector, through the epilogue to C. */
 NOINLINE void depthwise_finish(const struct depthwise_args *args, const float *tile, ptrdiff_t to)
 {
     const int64_t columns = args->columns - args->skip;
+    const ptrdiff_t apart = args->lane_c;
     tile += args->skip;
-    to += args->skip;
+    to += args->skip * apart;
     for (int m = 0; m < args->rows; m++, to += args->c_step) {
         vec sum = vec_load(tile + m * VEC);
-        if (args->residual)
+        if (args->residual && apart == 1) {
             sum = vec_add(sum, vec_load_n(args->residual + to, columns));
-        vec_store_n(args->c + to, vec_finish(sum, &args->epilogue), columns);
+        } else if (args->residual) {
+            float lane[VEC] = {0.0f};
+            for (int64_t n = 0; n < columns; n++)
+                lane[n] = args->residual[to + n * apart];
+            sum = vec_add(sum, vec_load(lane));
+        }
+        sum = vec_finish(sum, &args->epilogue);
+        if (apart == 1)
+            vec_store_n(args->c + to, sum, columns);
+        else
+            vec_store_apart(args->c + to, apart, sum, columns);
     }
 }
 
@@ -153,7 +164,7 @@ INLINE void depthwise_store(const struct depthwise_args *args, vec *sum, const f
         }
         return;
     }
-    if (args->epilogue.activation != ACTIVATE_NONE || args->residual || args->rows < tile) {
+    if (args->epilogue.activation != ACTIVATE_NONE || args->residual || args->rows < tile || args->lane_c != 1) {
         _Alignas(64) float sums[(DEPTHWISE_MAX_TILE + 1) * VEC];
         EACH_OUTPUT vec_store(sums + m * VEC, sum[m]);
         depthwise_finish(args, sums, to);

@@ -96,8 +96,8 @@ NOINLINE void tile_write(const float *tile, int nr, float *c, const ptrdiff_t *r
         }
     } else {
         for (int m = 0; m < rows; m++) {
-            for (int64_t n = 0; n < columns; n++)
-                c[row[m] + n * step] = tile[m * nr + n];
+            for (int64_t n = 0; n < columns; n += VEC)
+                vec_store_apart(c + row[m] + n * step, step, vec_load(tile + m * nr + n), columns - n);
         }
     }
 }

@@ -49,6 +49,7 @@ struct depthwise {
     int64_t unit_groups;   /* channels last: groups in a unit, or 0: units_per_group units in a group */
     int64_t units_per_group;
     bool partial;                    /* units have fewer channels than a vector has lanes: they are masked */
+    bool apart;                      /* rows: a phase, whose lanes go to pixels that are not neighbours */
     int64_t whole_units;             /* before one with fewer groups, or */
     bool overlaps;                   /* with as many, some of which the unit before has, too */
     int64_t units;                   /* channels last: vectors of output channels; channels first: groups of all images */
@@ -112,7 +113,7 @@ static double tile_cycles(const struct depthwise *d, int tile)
         line += 1.5 * columns * (1.0 - (double)d->ways / window);
     if (d->partial)
         line *= 1.2;
-    const double tap = (double)tile, store = d->partial ? 4.0 : 1.5;
+    const double tap = (double)tile, store = d->partial ? 4.0 : d->apart ? (d->vec < 16 ? 2.0 * d->vec : 8.0) : 1.5;
     return depth * ((double)d->lines * line + (double)d->taps * tap) + 10.0 + store * (double)tile;
 }
 
@@ -296,10 +297,6 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
         snprintf(reason, SOLVER_REASON, "with a stride along the row its pixels are no vectors");
         return false;
     }
-    if (p->y.pixel[2] != 1 || p->y.pixel[1] != p->out[2]) {
-        snprintf(reason, SOLVER_REASON, "the output pixels are not neighbours");
-        return false;
-    }
     if (p->x_group > 4 * d->vec) {
         snprintf(reason, SOLVER_REASON, "%lld channels a group are too many to read again for each output channel",
                  (long long)p->x_group);
@@ -307,6 +304,7 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
     }
     d->slide = 1;
     d->kind = DEPTHWISE_ROWS;
+    d->apart = p->y.pixel[2] != 1;
     d->depth = d->parts = d->down = 1;
     d->across = part_of_line(d);
     d->units = p->batch * p->groups;
@@ -887,6 +885,7 @@ static void run_units(const struct job *job, const struct thread_space *space, c
         .unit_w = d->depth * d->vec * taps,
         .unit_bias = d->vec,
         .unit_c = d->vec,
+        .lane_c = 1,
         .stream = job->stream,
         .epilogue = job->epilogue,
     };
@@ -980,6 +979,7 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         .taps = d->taps,
         .depth = d->depth,
         .c_step = p->y.pixel[2],
+        .lane_c = 1,
         .unit_offset = d->unit_groups * p->x_group,
         .unit_w = d->depth * d->vec * (d->lines * d->width + d->taps),
         .unit_bias = unit_y,
@@ -1053,7 +1053,7 @@ static void run_rows_tiles(const struct job *job, const struct thread_space *spa
         const ptrdiff_t plane = p->y.base + at->n * p->y.n + o * p->y.c + at->z * p->y.pixel[0];
         args->bias = job->operands->bias ? job->operands->bias + o : NULL;
         for (int64_t block = 0; block < d->blocks; block += args->units) {
-            const ptrdiff_t to = plane + at->first * p->out[2] + block * d->vec;
+            const ptrdiff_t to = plane + at->first * p->y.pixel[1] + block * d->vec * p->y.pixel[2];
             args->offset = block * d->vec;
             args->units = 1;
             set_lanes(d, space->lines, space->lanes + block * (d->lines + d->taps), 0);
@@ -1080,11 +1080,12 @@ static void run_rows(const struct job *job, const struct thread_space *space, in
         .tap_step = job->pitch * p->stride[1],
         .lines = d->lines,
         .taps = d->taps,
-        .c_step = p->out[2],
+        .c_step = p->y.pixel[1],
+        .lane_c = p->y.pixel[2],
         .unit_offset = d->vec,
-        .unit_c = d->vec,
+        .unit_c = d->vec * p->y.pixel[2],
         .repeat_offset = d->tile * p->stride[1] * p->in[2],
-        .repeat_c = d->tile * p->out[2],
+        .repeat_c = d->tile * p->y.pixel[1],
         .across = d->across,
         .stream = job->stream,
         .lane_around = p->circular ? p->in[2] : 0,
@@ -1147,7 +1148,8 @@ static bool can_stream(const struct problem *p, const struct depthwise *d, const
 {
     const int64_t unit = d->kind == DEPTHWISE_ROWS ? p->y.c : d->unit_groups ? d->unit_groups * p->y_group : p->y_group;
     const int64_t along = d->kind == DEPTHWISE_ROWS ? p->y.pixel[1] : p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2];
-    return d->stream && falt_in_lines(y, p->y.base | p->y.n | along | unit);
+    return d->stream && (d->kind != DEPTHWISE_ROWS || p->y.pixel[2] == 1) &&
+           falt_in_lines(y, p->y.base | p->y.n | along | unit);
 }
 
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
