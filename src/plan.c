@@ -108,25 +108,26 @@ static int64_t choose_turns(const struct problem *p, const struct resources *r)
 
 /* Phases whose pixels are no neighbours would store float by float, channels first. Transposing both tensors takes less, a few
  * images at a time, which L2 has room for; if not so few that the weights, which come anew for each turn, would matter. Not
- * where a caller has less than twice the room for the copies: solvers need some, too. */
+ * where a caller has less than twice the room for the copies: solvers need some, too. And wide rows of few channels, or
+ * depthwise ones, are better off with vectors of pixels. */
 static void choose_copies(falt_plan *plan, int64_t limit)
 {
-    enum { CHANNELS = 16, PIXELS = 16 }; /* vectors of pixels serve wide rows of few channels, or depthwise, better */
+    enum { MOST_TURNS = 10000, CHANNELS = 16, PIXELS = 16 };
     const struct problem *p = &plan->problem;
     const int64_t apart = falt_phase_distance(p);
     const bool dense = p->groups == 1 && p->x_channels >= CHANNELS, narrow = p->x_channels > 1 && p->in[2] < PIXELS * apart;
     if (p->layout != FALT_CHANNELS_FIRST || p->circular || p->batch == 0 || apart == 1 || !(dense || narrow))
         return;
-    const double bytes = (double)(p->x_count + p->y_count) * sizeof(float), room = 2.0 * (double)plan->resources.cpu->l2;
-    const double most = bytes / ((double)p->w_count * sizeof(float));
-    int64_t turns = 1;
-    while (turns < p->batch && bytes > room * (double)turns)
+    const double bytes = ((double)p->x_count + (double)p->y_count) * sizeof(float);
+    const double fit = bytes / (2.0 * (double)plan->resources.cpu->l2), pay = bytes / ((double)p->w_count * sizeof(float));
+    if (fit > MOST_TURNS)
+        return;
+    const int64_t least = (int64_t)fmax(1.0, ceil(fmin(fit, pay)));
+    int64_t turns = least;
+    while (turns < 8 * least && p->batch % turns != 0)
         turns++;
-    while (p->batch % turns != 0) /* at the latest where each image has its own */
-        turns++;
-    while ((double)turns > most && turns > 1)
-        for (turns--; p->batch % turns != 0; turns--)
-            continue;
+    if (p->batch % turns != 0)
+        turns = (double)p->batch <= pay ? p->batch : 1;
     const size_t x = round_to_lines((size_t)(p->x_count / turns) * sizeof(float));
     const size_t y = round_to_lines((size_t)(p->y_count / turns) * sizeof(float));
     if (limit >= 0 && 2 * ((uint64_t)x + y) > (uint64_t)limit)
