@@ -37,9 +37,9 @@
 struct direct {
     struct panels panels; /* of output channels */
     int64_t pixels;       /* batch * out_pixels */
-    int64_t unit;  /* pixels that are never separated: 1, or with strips, or many rows, an output row, or with cuts ... */
-    int64_t cuts;  /* ... a piece of one, at most; pieces of a row */
-    int64_t block; /* units in a block, at most */
+    int64_t unit;         /* pixels that are never separated: 1, or with strips, or many rows, an output row, or at most ... */
+    int64_t cuts;         /* ... one of so many pieces of it */
+    int64_t block;        /* units in a block, at most */
     int64_t pixel_ranges, panel_ranges;
     bool strip;
     bool stream; /* the output outgrows the caches, and the channels of its pixels are neighbours */
@@ -129,15 +129,15 @@ static int64_t units_of(const struct problem *p, const struct direct *d)
 /* Rows whose strips share no lines are cut into pieces that fit L2, and so few rows evenly for the threads. */
 static void cut_rows(const struct problem *p, const struct resources *r, struct direct *d)
 {
-    const int64_t rows = d->pixels / p->out[2], tile = d->panels.rows, extent = (p->kernel[1] - 1) * p->dilation[1] + 1;
-    const double pixel = (double)(p->stride[2] * p->kernel[0] * extent) * (double)p->x_group * sizeof(float);
-    const double fits = (double)r->cpu->l2 / 2.0 / pixel;
-    if (!d->strip || extent > p->stride[1])
+    const int64_t rows = d->pixels / p->out[2], extent = (p->kernel[1] - 1) * p->dilation[1] + 1;
+    const int64_t most = p->out[2] / (4 * d->panels.rows); /* enough tiles that a panel is used */
+    if (!d->strip || extent > p->stride[1] || most < 2)
         return;
-    int64_t cuts = fits < (double)p->out[2] ? (int64_t)((double)p->out[2] / fits) + 1 : 1;
+    const double pixel = (double)p->stride[2] * (double)(p->kernel[0] * extent) * (double)p->x_group * sizeof(float);
+    const double least = ceil((double)p->out[2] * pixel / ((double)r->cpu->l2 / 2.0));
+    int64_t cuts = (int64_t)fmin(fmax(least, 1.0), (double)most);
     if (rows * cuts % r->threads != 0 && rows * cuts < 8 * (int64_t)r->threads)
-        cuts = divide_up(divide_up(rows * cuts, r->threads) * r->threads, rows);
-    cuts = smaller(cuts, p->out[2] / (4 * tile));
+        cuts = smaller(most, divide_up(divide_up(rows * cuts, r->threads) * r->threads, rows));
     if (cuts < 2)
         return;
     d->unit = divide_up(p->out[2], cuts);

@@ -413,7 +413,7 @@ struct item {
     int64_t scratch_floats; /* of one of the blocks that take turns */
     struct outer_segment *segments;
     int64_t *counts;          /* of segments, for each line */
-    struct block block, done; /* what tiles are summed into; what is complete and not yet in w: without rows, nothing */
+    struct block block, done; /* what tiles are summed into; what is complete and not yet in w: without columns, nothing */
     int64_t x_pitch, y_pitch; /* floats from one pixel to the next */
     int64_t a_panel, b_panel; /* and from one tile to the next, of an operand in a strip */
     int64_t steps;            /* pixels of the chunk */
@@ -718,11 +718,11 @@ static struct block block_of(const struct item *item, struct range rows, struct 
     return block;
 }
 
-/* The next `count` strips between a block and w[o][...]. */
-static void transpose_strips(const struct job *job, struct block *block, bool store, int64_t each)
+/* The next `most` strips between a block and w[o][...]. */
+static void transpose_strips(const struct job *job, struct block *block, bool store, int64_t most)
 {
     const int64_t vec = job->g->vec, o = job->w.o, all = length(block->columns);
-    int64_t count = each;
+    int64_t count = most;
     while (count > 0 && block->n < all) {
         const int64_t end = smaller(block->strip + count, block->strips), row = block->strip * vec;
         const int64_t rows = (end < block->strips ? end * vec : block->each) - row, columns = smaller(vec, all - block->n);
@@ -741,7 +741,7 @@ static void transpose_strips(const struct job *job, struct block *block, bool st
     }
     if (block->n < all) { /* the next of them, from L2 */
         const float *sums = block->sums + (block->run * block->each + block->strip * vec) * block->pitch + block->n;
-        for (int64_t row = 0; row < smaller(each, block->strips - block->strip) * vec; row++)
+        for (int64_t row = 0; row < smaller(most, block->strips - block->strip) * vec; row++)
             __builtin_prefetch(sums + row * block->pitch);
     }
 }
@@ -749,6 +749,13 @@ static void transpose_strips(const struct job *job, struct block *block, bool st
 static int64_t strips_of(const struct block *block, int64_t vec)
 {
     return block->strips * block->runs * divide_up(length(block->columns), vec);
+}
+
+/* What is in w already, to be added to. */
+static void fetch_block(const struct item *item)
+{
+    struct block block = item->block;
+    transpose_strips(item->job, &block, false, strips_of(&block, item->job->g->vec));
 }
 
 /* All tiles of a chunk: for each block of rows all columns. A column that is complete, or its block, becomes w while the next
@@ -763,10 +770,8 @@ static void run_tiles(struct item *item, bool add, bool last)
             if (g->once) {
                 float *other = item->block.sums == item->scratch ? item->scratch + item->scratch_floats : item->scratch;
                 item->block = block_of(item, rows_of(g, (struct range){begin, end}), columns, other, g->nr);
-                if (add) {
-                    struct block old = item->block;
-                    transpose_strips(item->job, &old, false, INT64_MAX);
-                }
+                if (add)
+                    fetch_block(item);
             }
             const int64_t strips = divide_up(strips_of(&item->done, g->vec), (end - begin) * length(item->lines));
             for (int64_t i = begin; i < end; i++) {
@@ -800,11 +805,9 @@ static void run_item(struct item *item)
     if (bias)
         memset(bias, 0, (size_t)length(channels) * sizeof *bias);
     item->block = block_of(item, item->rows, item->columns, item->scratch, divide_up(length(item->columns), g->vec) * g->vec);
-    item->done = (struct block){.strips = 0};
-    if (item->add && !g->exchanged && !g->once) {
-        struct block old = item->block;
-        transpose_strips(job, &old, false, INT64_MAX);
-    }
+    item->done = (struct block){.runs = 0};
+    if (item->add && !g->exchanged && !g->once)
+        fetch_block(item);
     for (int64_t chunk = item->chunks.begin; chunk < item->chunks.end; chunk++) {
         const bool add = item->add || chunk > item->chunks.begin;
         const struct range units = share(g->units, chunk, g->chunks);
@@ -819,7 +822,7 @@ static void run_item(struct item *item)
     }
     if (bias && g->parts == 1)
         falt_add_bias_parts(p, channels, 1, job->bias, job->operands->diff_bias);
-    transpose_strips(job, &item->done, true, INT64_MAX);
+    transpose_strips(job, &item->done, true, strips_of(&item->done, g->vec));
 }
 
 /* The last index runs over columns: neighbours read the same rows. */
