@@ -432,52 +432,69 @@ struct execution {
     float *diff_bias; /* or NULL */
 };
 
-/* All steps of one turn. */
-static void execute_turn(const struct execution *e, int64_t turn, int member, int members)
+/* x and y of a turn. first: nothing has used the workspace before. */
+static void execute_steps(const struct execution *e, const struct operands *turn, bool first, int member, int members)
+{
+    const falt_plan *plan = e->plan;
+    for (int64_t i = 0; i < plan->steps; i++) {
+        const struct step *step = &plan->step[i];
+        struct operands own = *turn;
+        if (step->exchanged) {
+            own.x = turn->y;
+            own.y = turn->x;
+        }
+        own.packed = e->packed ? e->packed + step->packed : NULL;
+        own.diff_bias = step->chosen.sums_bias ? e->diff_bias : NULL;
+        const int those = step->chosen.threads < members ? step->chosen.threads : members;
+        if (i > 0 || !first) /* all use the same workspace */
+            falt_barrier(members);
+        if (member < those)
+            step->chosen.solver->run(&step->problem, &step->chosen, plan->resources.kernels, &own, member, those);
+    }
+}
+
+/* The same through copies in channels last. */
+static void execute_copied(const struct execution *e, struct operands turn, bool first, int member, int members)
 {
     const falt_plan *plan = e->plan;
     const struct problem *p = &plan->problem;
     const struct kernels *kernels = plan->resources.kernels;
-    struct operands turned = *e->operands;
-    /* Most plans have one, and divisions take long. */
-    const ptrdiff_t x = turn > 0 ? turn * (p->x_count / plan->turns) : 0;
-    const ptrdiff_t y = turn > 0 ? turn * (p->y_count / plan->turns) : 0;
-    turned.x += x;
-    turned.y += y;
-    if (turned.residual)
-        turned.residual += x; /* of phases only, which have turns: shaped as x */
-    float *const given = turned.x;
     const int64_t images = p->batch / plan->turns;
-    if (plan->turned) {
-        turned.x = (float *)turned.workspace;
-        turned.y = (float *)(void *)((char *)turned.workspace + plan->x_copy);
-        turned.workspace = (char *)turned.workspace + plan->x_copy + plan->y_copy;
-        if (turn > 0)
-            falt_barrier(members);
-        falt_to_channels_last(kernels, e->operands->y + y, images, p->y_channels, p->out_pixels, turned.y, member, members);
-        if (turned.residual) {
-            falt_to_channels_last(kernels, turned.residual, images, p->x_channels, p->in_pixels, turned.x, member, members);
-            turned.residual = turned.x;
-        }
-    }
-    for (int64_t i = 0; i < plan->steps; i++) {
-        const struct step *step = &plan->step[i];
-        struct operands own = turned;
-        if (step->exchanged) {
-            own.x = turned.y;
-            own.y = turned.x;
-        }
-        own.packed = e->packed ? e->packed + step->packed : NULL;
-        const int those = step->chosen.threads < members ? step->chosen.threads : members;
-        if (i + turn > 0 || plan->turned) /* all use the same workspace */
-            falt_barrier(members);
-        own.diff_bias = step->chosen.sums_bias ? e->diff_bias : NULL;
-        if (member < those)
-            step->chosen.solver->run(&step->problem, &step->chosen, kernels, &own, member, those);
-    }
-    if (plan->turned) {
+    float *const x = turn.x;
+    char *const space = turn.workspace;
+    if (!first)
         falt_barrier(members);
-        falt_to_channels_first(kernels, turned.x, images, p->x_channels, p->in_pixels, given, member, members);
+    turn.x = (float *)(void *)space;
+    turn.workspace = space + plan->x_copy + plan->y_copy;
+    float *const y = (float *)(void *)(space + plan->x_copy);
+    falt_to_channels_last(kernels, turn.y, images, p->y_channels, p->out_pixels, y, member, members);
+    turn.y = y;
+    if (turn.residual) {
+        falt_to_channels_last(kernels, turn.residual, images, p->x_channels, p->in_pixels, turn.x, member, members);
+        turn.residual = turn.x;
+    }
+    execute_steps(e, &turn, false, member, members);
+    falt_barrier(members);
+    falt_to_channels_first(kernels, turn.x, images, p->x_channels, p->in_pixels, x, member, members);
+}
+
+static void execute_turns(const struct execution *e, int member, int members)
+{
+    const falt_plan *plan = e->plan;
+    if (plan->turns == 1 && !plan->turned) { /* as most plans: small ones have no time for more */
+        execute_steps(e, e->operands, true, member, members);
+        return;
+    }
+    struct operands turn = *e->operands;
+    for (int64_t i = 0; i < plan->turns; i++) {
+        if (plan->turned)
+            execute_copied(e, turn, i == 0, member, members);
+        else
+            execute_steps(e, &turn, i == 0, member, members);
+        turn.x += plan->problem.x_count / plan->turns;
+        turn.y += plan->problem.y_count / plan->turns;
+        if (turn.residual) /* of phases only, which have turns: shaped as x */
+            turn.residual += plan->problem.x_count / plan->turns;
     }
 }
 
@@ -488,8 +505,8 @@ static void execute_member(void *context, int member, int members)
     const falt_plan *plan = e->plan;
     const bool exact = plan->step[plan->main].chosen.solver->algorithm == FALT_ALGO_REFERENCE;
     const uint64_t before = exact ? DENORMALS : denormals_to_zero(); /* DENORMALS: nothing to restore */
-    for (int64_t turn = 0; turn < plan->turns && (plan->problem.pass != FALT_BACKWARD_WEIGHTS || e->operands->w); turn++)
-        execute_turn(e, turn, member, members);
+    if (plan->problem.pass != FALT_BACKWARD_WEIGHTS || e->operands->w)
+        execute_turns(e, member, members);
     if (e->diff_bias && !(e->operands->w && plan->step[0].chosen.sums_bias))
         falt_bias_gradient(&plan->problem, plan->resources.kernels, e->diff_dst, e->diff_bias, member, members);
     denormals_restore(before);

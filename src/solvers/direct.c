@@ -791,15 +791,17 @@ static void run_piece(const struct job *job, struct thread_space *space, int64_t
     int64_t first, last, begin, end;
     falt_share(units_of(job->p, d), (int)(piece % d->pixel_ranges), (int)d->pixel_ranges, &first, &last);
     falt_share(job->p->groups * d->panels.count, (int)(piece / d->pixel_ranges), (int)d->panel_ranges, &begin, &end);
-    for (; d->cuts > 1 && first < last; first++) {
-        const int64_t x = first % d->cuts * d->unit, width = job->p->out[2];
-        run_block(job, space, first / d->cuts * width + x, smaller(d->unit, width - x), begin, end);
-    }
     while (first < last) {
-        int64_t units = smaller(d->block, last - first);
+        int64_t units = smaller(d->block, last - first), pixel = first * d->unit, pixels;
         if (d->strip) /* units are output rows: stay within one plane */
             units = smaller(units, job->p->out[1] - first % job->p->out[1]);
-        (d->inner ? run_rows : run_block)(job, space, first * d->unit, units * d->unit, begin, end);
+        pixels = units * d->unit;
+        if (d->cuts > 1) { /* or pieces of them, one by one */
+            const int64_t x = first % d->cuts * d->unit, row = job->p->out[2];
+            pixel = first / d->cuts * row + x;
+            pixels = smaller(d->unit, row - x);
+        }
+        (d->inner ? run_rows : run_block)(job, space, pixel, pixels, begin, end);
         first += units;
     }
 }
