@@ -17,7 +17,7 @@ struct winograd_kind {
 
 static const struct winograd_kind winograd_kinds[WINOGRAD_COUNT] = {
     [WINOGRAD_F2x2_3x3] = {1, 1, 1.0, 1.6}, [WINOGRAD_F4x4_3x3] = {2, 2, 2.2, 2.7},  [WINOGRAD_F6x6_3x3] = {3, 3, 10.0, 10.0},
-    [WINOGRAD_F2x2_5x5] = {4, 4, 1.8, 6.5}, [WINOGRAD_F4x4_5x5] = {5, 5, 6.5, 18.0}, [WINOGRAD_F1x2_1x3] = {0, 1, 1.0, 1.4},
+    [WINOGRAD_F2x2_5x5] = {4, 4, 1.8, 6.5}, [WINOGRAD_F4x4_5x5] = {5, 5, 6.5, 20.0}, [WINOGRAD_F1x2_1x3] = {0, 1, 1.0, 1.4},
     [WINOGRAD_F2x1_3x1] = {1, 0, 1.0, 1.4}, [WINOGRAD_F1x4_1x3] = {0, 2, 1.8, 2.2},  [WINOGRAD_F4x1_3x1] = {2, 0, 1.8, 2.2},
     [WINOGRAD_F1x2_1x5] = {0, 4, 1.8, 3.0}, [WINOGRAD_F2x1_5x1] = {4, 0, 1.8, 3.0},  [WINOGRAD_F1x4_1x5] = {0, 5, 3.0, 5.0},
     [WINOGRAD_F4x1_5x1] = {5, 0, 3.0, 5.0}, [WINOGRAD_F1x2_1x7] = {0, 6, 3.0, 7.0},  [WINOGRAD_F2x1_7x1] = {6, 0, 3.0, 7.0},
