@@ -120,7 +120,7 @@ static void choose_copies(falt_plan *plan, int64_t limit)
         return;
     const double bytes = ((double)p->x_count + (double)p->y_count) * sizeof(float);
     const double fit = bytes / (2.0 * (double)plan->resources.cpu->l2), pay = bytes / ((double)p->w_count * sizeof(float));
-    if (fit > MOST_TURNS)
+    if (fit > MOST_TURNS || bytes > (double)(SIZE_MAX / 4))
         return;
     const int64_t least = (int64_t)fmax(1.0, ceil(fmin(fit, pay)));
     int64_t turns = least;
@@ -145,6 +145,7 @@ static void choose_copies(falt_plan *plan, int64_t limit)
 static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm forced)
 {
     double most = 0.0;
+    bool first = true; /* or only phases of zeros before */
     struct problem turn = plan->problem;
     turn.batch /= plan->turns;
     turn.x_count /= plan->turns;
@@ -163,7 +164,9 @@ static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm force
             falt_phase(&turn, i, &step->problem);
         else
             step->problem = turn;
-        const falt_status status = falt_choose(&step->problem, &plan->resources, forced, &step->chosen, verdicts);
+        const bool zeros = step->problem.taps == 0; /* a phase that anyone may fill */
+        const falt_status status =
+            falt_choose(&step->problem, &plan->resources, zeros ? FALT_ALGO_AUTO : forced, &step->chosen, verdicts);
         if (status != FALT_OK)
             return status;
         step->packed = plan->packed;
@@ -172,13 +175,16 @@ static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm force
             plan->workspace = step->chosen.workspace;
         if (step->chosen.threads > plan->threads)
             plan->threads = step->chosen.threads;
-        if (i == 0 || step->chosen.seconds > most) {
+        if (zeros && i > 0)
+            continue;
+        if (first || step->chosen.seconds > most) {
             most = step->chosen.seconds;
             plan->main = i;
         }
         for (int k = 0; k < PLANNER_SOLVERS; k++)
             verdicts[k].seconds *= (double)plan->turns;
-        add_verdicts(plan->verdicts, verdicts, i == 0);
+        add_verdicts(plan->verdicts, verdicts, first);
+        first = zeros;
     }
     /* A caller with packed weights need not have plain ones, whichever of the steps read them. */
     for (int64_t i = 0; i < plan->steps && plan->packed && !plan->plain; i++)
