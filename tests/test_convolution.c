@@ -1000,6 +1000,31 @@ static void test_streaming(void **state)
     guarded_free(dst[1]);
 }
 
+/* A stride beyond the kernel leaves phases without taps: whichever algorithm is forced has the others. */
+static void test_phases_of_zeros(void **state)
+{
+    (void)state;
+    struct random random = random_stream(14);
+    for (int layout = 0; layout < 2; layout++) {
+        falt_conv conv = FALT_CONV_INIT;
+        falt_options options = FALT_OPTIONS_INIT;
+        falt_plan *plan = NULL;
+        falt_plan_info info = {.struct_size = sizeof info};
+        conv.layout = layout ? FALT_NCHW : FALT_NHWC;
+        conv.in_channels = 17;
+        conv.out_channels = 9;
+        conv.in[0] = conv.in[1] = 11;
+        conv.kernel[0] = conv.kernel[1] = 1;
+        conv.stride[0] = conv.stride[1] = 2;
+        options.algorithm = FALT_ALGO_IM2COL;
+        assert_int_equal(falt_plan_create(&plan, &conv, FALT_BACKWARD_DATA, &options), FALT_OK);
+        assert_int_equal(falt_plan_get_info(plan, &info), FALT_OK);
+        assert_int_equal(info.algorithm, FALT_ALGO_IM2COL);
+        falt_plan_destroy(plan);
+        assert_true(try_some(&random, &conv, 1e6));
+    }
+}
+
 /* Channels first, phases of many channels see channels-last copies, where the workspace has room for them. */
 static void test_copies(void **state)
 {
@@ -1174,11 +1199,11 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),      cmocka_unit_test(test_long_rows),
-        cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),    cmocka_unit_test(test_random),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),    cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_copies),     cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes),    cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),       cmocka_unit_test(test_random),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),       cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_copies),     cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

@@ -113,7 +113,9 @@ static double tile_cycles(const struct depthwise *d, int tile)
         line += 1.5 * columns * (1.0 - (double)d->ways / window);
     if (d->partial)
         line *= 1.2;
-    const double tap = (double)tile, store = d->partial ? 4.0 : d->apart ? (d->vec < 16 ? 2.0 * d->vec : 8.0) : 1.5;
+    /* Lanes that go apart are stored one by one, or, where vectors are whole lines, through masks. */
+    const double apart = (size_t)d->vec * sizeof(float) < SOLVER_ALIGN ? 2.0 * d->vec : 8.0;
+    const double tap = (double)tile, store = d->partial ? 4.0 : d->apart ? apart : 1.5;
     return depth * ((double)d->lines * line + (double)d->taps * tap) + 10.0 + store * (double)tile;
 }
 

@@ -793,7 +793,7 @@ static void run_piece(const struct job *job, struct thread_space *space, int64_t
     falt_share(job->p->groups * d->panels.count, (int)(piece / d->pixel_ranges), (int)d->panel_ranges, &begin, &end);
     while (first < last) {
         int64_t units = smaller(d->block, last - first), pixel = first * d->unit, pixels;
-        if (d->strip) /* units are output rows: stay within one plane */
+        if (d->strip && d->cuts == 1) /* units are output rows: stay within one plane */
             units = smaller(units, job->p->out[1] - first % job->p->out[1]);
         pixels = units * d->unit;
         if (d->cuts > 1) { /* or pieces of them, one by one */
