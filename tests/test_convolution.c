@@ -1051,16 +1051,20 @@ static void test_copies(void **state)
             continue;
         done++;
         const falt_pass pass = conv.transposed ? FALT_FORWARD : FALT_BACKWARD_DATA;
-        for (int i = 0; i < 4; i++) {
+        size_t wanted = 0; /* without a limit */
+        for (int i = 0; i < 5; i++) {
             falt_options options = FALT_OPTIONS_INIT;
             char text[4096];
             falt_plan *plan = NULL;
-            options.workspace_limit = i ? random_between(&random, 0, 1 << (8 * i)) : -1;
+            options.workspace_limit = i == 0   ? -1
+                                      : i == 4 ? (int64_t)(wanted - (wanted > 0))
+                                               : random_between(&random, 0, 1 << (8 * i));
             assert_int_equal(falt_plan_create(&plan, &conv, pass, &options), FALT_OK);
             falt_plan_describe(plan, FALT_TEXT, text, sizeof text);
             const bool copies = strstr(text, "layout ") != NULL;
             copied += copies && i == 0;
             limited += copies && i > 0;
+            wanted = i == 0 ? falt_plan_workspace_size(plan, 1) : wanted;
             assert_true(i == 0 || falt_plan_workspace_size(plan, 1) <= (size_t)options.workspace_limit);
             falt_plan_destroy(plan);
         }
