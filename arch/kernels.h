@@ -113,7 +113,8 @@ struct outer_args {
     const struct outer_segment *segments;
     int64_t count; /* of segments, >= 0 */
     ptrdiff_t a_step, b_step;
-    float *const *c; /* [rows]: address of C[m][0] */
+    float *c; /* C[m][n] is c[m * c_row + n] */
+    ptrdiff_t c_row;
     int64_t columns; /* (vectors - 1) * vec + 1 ... vectors * vec */
     int accumulate;
     struct outer_ahead a_ahead, b_ahead;

@@ -518,6 +518,8 @@ static const struct shape large_shapes[] = {
     {"larger than caches", 2, .i = 8, .o = 16, .in = {400, 380}},
     {"long 1-D", 1, .i = 24, .o = 24, .in = {5003}, .kernel = {5}, .dilation = {8}, .begin = {16}, .end = {16}},
     {"1x1, gradient in blocks of rows", 2, .i = 64, .o = 1100, .in = {16, 17}},
+    {"1x1, gradient along rows, in blocks of columns", 2, .i = 1100, .o = 560, .in = {13, 11}},
+    {"1x1, short gradient along rows", 2, .i = 1043, .o = 530, .in = {2, 3}},
     {"depthwise, beyond L2", 2, .i = 49, .o = 49, .groups = 49, .in = {100, 101}, .kernel = {3, 3}, .begin = {1, 1},
      .end = {1, 1}},
     {"3x3, groups whose weights and tiles outgrow L2", 2, .i = 640, .o = 288, .groups = 2, .in = {13, 49}, .kernel = {3, 3},

@@ -848,17 +848,20 @@ static void outer_run(const struct kernels *kernels, int rows, int vectors, int6
     }
     const int64_t a_count = (pixels - 1) * a_step + rows, b_count = (pixels - 1) * b_step + columns;
     const int64_t c_count = (rows - 1) * c_step + columns;
-    float *a = guarded(a_count, side), *b = guarded(b_count, side), *c = guarded(c_count, side), *c_rows[GEMM_MAX_ROWS];
+    float *a = guarded(a_count, side), *b = guarded(b_count, side), *c = guarded(c_count, side);
+    const bool backwards = random_bits(random) & 1;
+    const ptrdiff_t c_row = backwards ? -c_step : c_step;
+    float *const c_first = backwards ? c + (rows - 1) * c_step : c;
     fill(random, integers, a, a_count);
     fill(random, integers, b, b_count);
     double expected[GEMM_MAX_ROWS * 256], tolerance[GEMM_MAX_ROWS * 256];
     for (int m = 0; m < rows; m++) {
-        c_rows[m] = c + (rows - 1 - m) * c_step;
+        float *c_m = c_first + m * c_row;
         for (int64_t n = 0; n < columns; n++) {
             double sum = 0.0, magnitude = 0.0;
             if (accumulate) {
-                fill(random, integers, c_rows[m] + n, 1);
-                sum = (double)c_rows[m][n];
+                fill(random, integers, c_m + n, 1);
+                sum = (double)c_m[n];
                 magnitude = fabs(sum);
             }
             for (int64_t s = 0; s < count; s++)
@@ -878,19 +881,20 @@ static void outer_run(const struct kernels *kernels, int rows, int vectors, int6
                                                        .count = count,
                                                        .a_step = a_step,
                                                        .b_step = b_step,
-                                                       .c = c_rows,
+                                                       .c = c_first,
+                                                       .c_row = c_row,
                                                        .columns = columns,
                                                        .accumulate = accumulate,
                                                        /* nothing is read there: anywhere will do */
                                                        .a_ahead = {a, 1 << 20, random_between(random, 0, 3)},
                                                        .b_ahead = {b, -(1 << 20), random_between(random, 0, 3)}});
     for (int m = 0; m < rows; m++) {
-        check_within(c_rows[m], expected + m * columns, tolerance + m * columns, columns,
+        check_within(c_first + m * c_row, expected + m * columns, tolerance + m * columns, columns,
                      "%s outer %dx%d, columns %d, segments %d, accumulate %d, row %d", kernels->name, rows, vectors,
                      (int)columns, (int)count, accumulate, m);
-        if (m > 0) /* rows lie in reverse */
-            check_canary(c_rows[m] + columns, c_step - columns, "%s outer %dx%d, after row %d", kernels->name, rows, vectors,
-                         m);
+        if (m < rows - 1)
+            check_canary(c + m * c_step + columns, c_step - columns, "%s outer %dx%d, after row %d", kernels->name, rows,
+                         vectors, m);
     }
     guarded_free(a);
     guarded_free(b);

@@ -63,22 +63,34 @@ INLINE void outer(const struct outer_args *args, const int rows, const int vecto
 {
     vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
     EACH_ROW EACH_VECTOR sum[m][v] = vec_zero();
-    if (args->columns == vectors * VEC) {
+    float *c = args->c; /* stores might change args */
+    const ptrdiff_t c_row = args->c_row;
+    const int64_t columns = args->columns;
+    const int accumulate = args->accumulate;
+    if (columns == vectors * VEC) {
         if (rows * vectors >= 8 && (args->a_ahead.every || args->b_ahead.every))
             outer_sum(args, sum, rows, vectors, 1, 1);
         else
             outer_sum(args, sum, rows, vectors, 1, 0);
-        if (args->accumulate)
-            EACH_ROW EACH_VECTOR sum[m][v] = vec_add(vec_load(args->c[m] + v * VEC), sum[m][v]);
-        EACH_ROW EACH_VECTOR vec_store(args->c[m] + v * VEC, sum[m][v]);
+        EACH_ROW
+        {
+            if (accumulate)
+                EACH_VECTOR sum[m][v] = vec_add(vec_load(c + v * VEC), sum[m][v]);
+            EACH_VECTOR vec_store(c + v * VEC, sum[m][v]);
+            c += c_row;
+        }
     } else {
         outer_sum(args, sum, rows, vectors, 0, 0);
-        EACH_ROW EACH_VECTOR
+        EACH_ROW
         {
-            const int64_t n = args->columns - v * VEC;
-            if (args->accumulate)
-                sum[m][v] = vec_add(vec_load_n(args->c[m] + v * VEC, n), sum[m][v]);
-            vec_store_n(args->c[m] + v * VEC, sum[m][v], n);
+            EACH_VECTOR
+            {
+                const int64_t n = columns - v * VEC;
+                if (accumulate)
+                    sum[m][v] = vec_add(vec_load_n(c + v * VEC, n), sum[m][v]);
+                vec_store_n(c + v * VEC, sum[m][v], n);
+            }
+            c += c_row;
         }
     }
 }

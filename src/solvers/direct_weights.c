@@ -13,8 +13,8 @@
  * some rows and one column of tiles, in L2, where one chunk is all that an item sees, else all of the item in the end. What is
  * complete is transposed strip by strip between the tiles of the next block, so that its stores wait for their lines while
  * these multiply: two blocks take turns.
- * Where x channels are neighbours in w (OHWI, 1x1) the operands are exchanged instead: x has the vectors, and tiles lie in w as
- * they are.
+ * Where x channels are neighbours in w (OHWI, 1x1) the operands may be exchanged instead: x has the vectors, and tiles lie in w
+ * as they are. They go along its rows where L2 does not hold w: its lines are then asked for by hardware, row by row.
  *
  * The pixels are cut into chunks, so that their part of x and y stays in cache for all tiles and taps, and because chains of a
  * few hundred terms, added up, are far more accurate than one of many thousand. Where tiles are few, the chunks are also dealt
@@ -62,7 +62,8 @@ struct gradient {
     int64_t row_tiles, column_tiles;
     int64_t height;        /* rows of a tile, but of the last */
     bool panels;           /* of A's strip, too: a tile's rows of all pixels */
-    int64_t block;         /* tiles of rows that go through all columns together */
+    bool along;            /* tiles go along the rows of w */
+    int64_t block;         /* tiles of rows that go through all columns together; along rows, of columns through all rows */
     bool once;             /* items are one chunk, and a block of one column of tiles is transposed at once */
     int64_t pieces, span;  /* of an output row; pixels of a piece, at most */
     int64_t units;         /* pieces of all output rows of all images */
@@ -118,7 +119,10 @@ static double choose_tile(const struct problem *p, const struct kernels *kernels
     g->merged = p->x_group < 8 && p->kernel[2] > 1 && p->dilation[2] == 1;
     g->lines = g->merged ? p->kernel[0] * p->kernel[1] : p->taps;
     const int64_t x = p->x_group * (g->merged ? p->kernel[2] : 1);
-    for (int exchanged = 0; exchanged <= (adjoin && !g->merged); exchanged++) {
+    const int choices = adjoin && !g->merged ? 2 : 1,
+              first = choices > 1 && p->y_group <= p->x_group; /* A had better be smaller */
+    for (int choice = 0; choice < choices; choice++) {
+        const int exchanged = choice ^ first;
         const int64_t rows = exchanged ? p->y_group : x, columns = exchanged ? x : p->y_group;
         for (int i = 0; i < GEMM_MAX_VECTORS; i++) {
             const int vectors = (int[]){2, 1, 3, 4}[i]; /* two first: tall tiles read least */
@@ -265,12 +269,14 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const double rows = (double)range_rows(g, g->row_ranges), columns = (double)range_columns(g, g->column_ranges);
     const double a = rows * pixels, c = rows * (double)(divide_up(g->lines, g->line_ranges) * g->nr);
     g->asks = p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && (rows + columns) * pixels <= l2 / 2.0;
+    g->along = g->exchanged && !g->asks && rows * columns * (double)divide_up(g->lines, g->line_ranges) >= l2 / 2.0;
     double blocks = 0.0;
-    if (g->vec >= LINE && a > l2 / 4.0)
-        blocks = a / (l2 / 8.0);
+    const double again = g->along ? columns * pixels : a; /* what comes from L2 again and again */
+    if (g->vec >= LINE && again > l2 / 4.0)
+        blocks = again / (l2 / 8.0);
     if (g->once && c > (blocks + 1.0) * l2 / 16.0)
         blocks = c / (l2 / 16.0);
-    const int64_t tiles = divide_up(g->row_tiles, g->row_ranges);
+    const int64_t tiles = g->along ? divide_up(g->column_tiles, g->column_ranges) : divide_up(g->row_tiles, g->row_ranges);
     g->block = (g->asks && !g->once) || g->merged ? tiles : blocks < (double)tiles ? divide_up(tiles, (int64_t)blocks + 1) : 1;
 }
 
@@ -298,8 +304,8 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
     const double y_floats = g->y_strip ? (double)y_pixels(g) * y : 0.0;
     const double entries = lines * (double)g->chunk;
     const int64_t together = g->once ? smaller(rows, g->block * g->height) : rows;
-    const int64_t beside = g->once ? smaller(columns, g->nr) : columns;
-    const double block = g->exchanged ? 0.0 : lines * (double)together * (double)(divide_up(beside, g->vec) * g->vec);
+    const int64_t beside = g->once ? g->nr : divide_up(columns, g->nr) * g->nr;
+    const double block = g->exchanged ? 0.0 : lines * (double)together * (double)beside;
     if (y_floats > 1e15 || entries > 1e15 || block > 1e15 || (double)p->w_count * (double)g->parts > 1e15)
         return false;
     g->x_bytes = round_to_lines((size_t)x_floats * sizeof(float));
@@ -395,9 +401,10 @@ struct coming {
 struct block {
     struct range rows, columns;
     float *sums, *w;
-    int64_t pitch;                     /* floats from one row to the next */
-    int64_t runs, each, apart, strips; /* rows of a run, floats from one to the next in w[o], strips of each */
-    int64_t n, run, strip;             /* what comes next: the first column of a vector, ... */
+    int64_t runs, each, strips;  /* rows of a run, strips of each */
+    int64_t row, run, apart;     /* floats from one row to the next, from one run to the next, and so in w[o] */
+    int64_t line;                /* and from a tile's sums to those of its next line */
+    int64_t n, at_run, at_strip; /* what comes next: the first column of a vector, ... */
 };
 
 /* A member's share of the work, and its workspace. */
@@ -416,6 +423,11 @@ struct item {
     struct block block, done; /* what tiles are summed into; what is complete and not yet in w: without columns, nothing */
     int64_t x_pitch, y_pitch; /* floats from one pixel to the next */
     int64_t a_panel, b_panel; /* and from one tile to the next, of an operand in a strip */
+    const float *a, *b;       /* of the item's first tile, and floats to that of the next: */
+    ptrdiff_t a_tile, b_tile;
+    ptrdiff_t a_step, b_step; /* to what the next pixel of an output row sees */
+    float *c;                 /* in w, of the group and the first of the item's lines, if exchanged */
+    ptrdiff_t c_row;          /* of what is summed into, w or a block */
     int64_t steps;            /* pixels of the chunk */
     bool last;                /* of the item */
     struct coming x_coming, y_coming;
@@ -566,37 +578,6 @@ static void prepare_chunk(const struct item *item, struct range units)
     }
 }
 
-/* Where rows of A go, of a line and columns from `column` on: into w or into the scratch block, whose rows are as they lie in
- * w[o], without what it does not hold. */
-static void aim(const struct item *item, struct range rows, int64_t line, int64_t column, float *c[GEMM_MAX_ROWS])
-{
-    const struct job *job = item->job;
-    const struct problem *p = job->p;
-    const struct gradient *g = job->g;
-    const int64_t tap = line - item->lines.begin, lines = length(item->lines);
-    const bool last = p->weights_layout == FALT_OHWI;
-    const struct block *block = &item->block;
-    float *to = block->sums + column - block->columns.begin;
-    ptrdiff_t step = (last ? 1 : lines) * block->pitch;
-    if (g->exchanged) {
-        to = item->w + (item->group * p->y_group + rows.begin) * job->w.o + line * job->w.t + column;
-        step = job->w.o;
-    } else if (!g->merged) {
-        const int64_t row = rows.begin - block->rows.begin;
-        to += (last ? tap * length(block->rows) + row : row * lines + tap) * block->pitch;
-    }
-    if (!g->merged) { /* evenly spaced: this is called for each tile, and divisions take long */
-        for (int64_t row = 0; row < length(rows); row++, to += step)
-            c[row] = to;
-        return;
-    }
-    for (int64_t row = rows.begin; row < rows.end; row++) {
-        const int64_t merged = last ? tap * length(block->rows) + row
-                                    : row % p->x_group * lines * p->kernel[2] + tap * p->kernel[2] + row / p->x_group;
-        c[row - rows.begin] = to + merged * block->pitch;
-    }
-}
-
 /* Counted through all images; of the unit behind the last, their number. */
 static int64_t first_pixel(const struct problem *p, const struct unit *unit)
 {
@@ -641,77 +622,28 @@ static struct outer_ahead ask_for(const struct coming *coming, bool back, int64_
                                 larger(1, steps * pieces / coming->pixels)};
 }
 
-/* Of the item's rows and columns of tiles, counted from its first. */
-struct tile {
-    int64_t row, column;
-    struct range rows, columns;
-};
-
-static void run_tile(const struct item *item, const struct tile *tile, int64_t line, bool add)
+static struct block block_of(const struct item *item, struct range rows, struct range columns, float *sums)
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
     const struct gradient *g = job->g;
-    const struct range rows = tile->rows, columns = tile->columns;
-    float *c[GEMM_MAX_ROWS];
-    aim(item, rows, line, columns.begin, c);
-    if (g->exchanged && add) /* w, unlike scratch, may be in memory */
-        for (int64_t row = 0; row < length(rows); row++)
-            prefetch(c[row], length(columns));
-    const int64_t x_row = g->exchanged ? columns.begin : rows.begin, y_row = g->exchanged ? rows.begin : columns.begin;
-    const int64_t first = g->panels ? tile->row * item->a_panel : rows.begin - (g->merged ? 0 : item->rows.begin);
-    const int64_t panel = tile->column * item->b_panel;
-    const float *x =
-        g->x_strip ? item->x_strip + (g->exchanged ? panel : first) : job->operands->x + item->group * p->x_group + x_row;
-    const float *y =
-        g->y_strip ? item->y_strip + (g->exchanged ? first : panel) : job->operands->y + item->group * p->y_group + y_row;
-    const ptrdiff_t x_step = p->stride[2] * item->x_pitch, y_step = item->y_pitch;
-    /* A: the same rows in the next chunk, by all tiles of the row. B: the next column, by all tiles of this one; behind the
-     * last the first of the next chunk; where B is in a strip, of which all columns are filled at once, this one in the next
-     * chunk. */
-    const int64_t lines = length(item->lines), tap = line - item->lines.begin;
-    const bool strip = g->exchanged ? g->x_strip : g->y_strip, back = !strip && columns.end < item->columns.end;
-    const int64_t next = strip ? columns.begin : back ? columns.end : item->columns.begin;
-    struct outer_ahead a_ahead = {NULL, 0, 0}, b_ahead = {NULL, 0, 0};
-    if (!item->last)
-        a_ahead = ask_for(g->exchanged ? &item->y_coming : &item->x_coming, false, g->merged ? 0 : rows.begin,
-                          tile->column * lines + tap, length(item->column_tiles) * lines, item->steps);
-    if (!item->last || back)
-        b_ahead = ask_for(g->exchanged ? &item->x_coming : &item->y_coming, back, next, tile->row * lines + tap,
-                          length(item->row_tiles) * lines, item->steps);
-    const struct outer_args args = {
-        .a = g->exchanged ? y : x,
-        .b = g->exchanged ? x : y,
-        .segments = item->segments + (line - item->lines.begin) * g->chunk,
-        .count = item->counts[line - item->lines.begin],
-        .a_step = g->exchanged ? y_step : x_step,
-        .b_step = g->exchanged ? x_step : y_step,
-        .c = c,
-        .columns = length(columns),
-        .accumulate = add,
-        .a_ahead = a_ahead,
-        .b_ahead = b_ahead,
-    };
-    job->kernels->outer[divide_up(length(columns), g->vec)][length(rows)](&args);
-}
-
-static struct block block_of(const struct item *item, struct range rows, struct range columns, float *sums, int64_t pitch)
-{
-    const struct job *job = item->job;
-    const struct problem *p = job->p;
-    const struct gradient *g = job->g;
-    const int64_t width = g->merged ? p->kernel[2] : 1, lines = length(item->lines);
-    struct block block = {.rows = rows, .columns = columns, .sums = sums, .pitch = pitch, .runs = 1};
+    const int64_t width = g->merged ? p->kernel[2] : 1, lines = length(item->lines), all = length(rows);
+    struct block block = {.rows = rows, .columns = columns, .sums = sums, .runs = 1, .each = lines * all, .row = g->nr};
     int64_t first;
-    block.each = lines * length(rows);
-    if (p->weights_layout == FALT_OHWI) {
+    block.line = all * g->nr;
+    if (p->weights_layout == FALT_OHWI) { /* [line][row] */
         first = item->lines.begin * g->rows + rows.begin;
-        if (length(rows) < g->rows)
-            block.runs = lines, block.each = length(rows), block.apart = g->rows;
-    } else {
-        first = (g->merged ? 0 : rows.begin) * p->taps + item->lines.begin * width;
+        if (all < g->rows)
+            block.runs = lines, block.each = all, block.run = all * g->nr, block.apart = g->rows;
+    } else if (g->merged) { /* [line][tap][x channel] */
+        first = item->lines.begin * width;
+        block.runs = p->x_group, block.each = lines * width, block.run = g->nr, block.apart = p->taps;
+        block.row = p->x_group * g->nr;
+    } else { /* [row][line] */
+        first = rows.begin * p->taps + item->lines.begin;
+        block.line = g->nr;
         if (lines < g->lines)
-            block.runs = g->merged ? p->x_group : length(rows), block.each = lines * width, block.apart = p->taps;
+            block.runs = all, block.each = lines, block.run = lines * g->nr, block.apart = p->taps;
     }
     block.strips = larger(1, block.each / g->vec); /* the last takes what is left, too */
     block.w = item->w + (item->group * p->y_group + columns.begin) * job->w.o + first;
@@ -724,25 +656,25 @@ static void transpose_strips(const struct job *job, struct block *block, bool st
     const int64_t vec = job->g->vec, o = job->w.o, all = length(block->columns);
     int64_t count = most;
     while (count > 0 && block->n < all) {
-        const int64_t end = smaller(block->strip + count, block->strips), row = block->strip * vec;
+        const int64_t end = smaller(block->at_strip + count, block->strips), row = block->at_strip * vec;
         const int64_t rows = (end < block->strips ? end * vec : block->each) - row, columns = smaller(vec, all - block->n);
-        float *sums = block->sums + (block->run * block->each + row) * block->pitch + block->n;
-        float *w = block->w + block->n * o + block->run * block->apart + row;
+        float *sums = block->sums + block->at_run * block->run + row * block->row + block->n;
+        float *w = block->w + block->n * o + block->at_run * block->apart + row;
         if (store)
-            job->kernels->transpose(sums, block->pitch, rows, columns, w, o);
+            job->kernels->transpose(sums, block->row, rows, columns, w, o);
         else
-            job->kernels->transpose(w, o, columns, rows, sums, block->pitch);
-        count -= end - block->strip;
-        block->strip = end % block->strips;
-        if (block->strip == 0 && ++block->run == block->runs) {
-            block->run = 0;
+            job->kernels->transpose(w, o, columns, rows, sums, block->row);
+        count -= end - block->at_strip;
+        block->at_strip = end % block->strips;
+        if (block->at_strip == 0 && ++block->at_run == block->runs) {
+            block->at_run = 0;
             block->n += vec;
         }
     }
     if (block->n < all) { /* the next of them, from L2 */
-        const float *sums = block->sums + (block->run * block->each + block->strip * vec) * block->pitch + block->n;
-        for (int64_t row = 0; row < smaller(most, block->strips - block->strip) * vec; row++)
-            __builtin_prefetch(sums + row * block->pitch);
+        const float *sums = block->sums + block->at_run * block->run + block->at_strip * vec * block->row + block->n;
+        for (int64_t row = 0; row < smaller(most, block->strips - block->at_strip) * vec; row++)
+            __builtin_prefetch(sums + row * block->row);
     }
 }
 
@@ -758,37 +690,103 @@ static void fetch_block(const struct item *item)
     transpose_strips(item->job, &block, false, strips_of(&block, item->job->g->vec));
 }
 
-/* All tiles of a chunk: for each block of rows all columns. A column that is complete, or its block, becomes w while the next
- * is summed: stores that wait for lines do not stop multiply-adds. */
-static void run_tiles(struct item *item, bool add, bool last)
+/* A: the same rows in the next chunk, by all tiles of the row. B: the next column, by all tiles of this one; behind the last
+ * the first of the next chunk; where B is in a strip, of which all columns are filled at once, this one in the next chunk. */
+static void ask_ahead(const struct item *item, struct outer_args *args, struct range rows, struct range columns, int64_t tap)
 {
     const struct gradient *g = item->job->g;
+    const int64_t row = rows.begin / g->height - item->row_tiles.begin,
+                  column = columns.begin / g->nr - item->column_tiles.begin;
+    const int64_t lines = length(item->lines);
+    const bool strip = g->exchanged ? g->x_strip : g->y_strip, back = !strip && columns.end < item->columns.end;
+    const int64_t next = strip ? columns.begin : back ? columns.end : item->columns.begin;
+    args->a_ahead = args->b_ahead = (struct outer_ahead){NULL, 0, 0};
+    if (!item->last)
+        args->a_ahead = ask_for(g->exchanged ? &item->y_coming : &item->x_coming, false, g->merged ? 0 : rows.begin,
+                                column * lines + tap, length(item->column_tiles) * lines, item->steps);
+    if (!item->last || back)
+        args->b_ahead = ask_for(g->exchanged ? &item->x_coming : &item->y_coming, back, next, row * lines + tap,
+                                length(item->row_tiles) * lines, item->steps);
+}
+
+static struct range columns_of(const struct gradient *g, int64_t tile)
+{
+    return (struct range){tile * g->nr, smaller((tile + 1) * g->nr, g->columns)};
+}
+
+/* The tiles of row tile i and column tile j, of all lines, and between them so many strips of what is done. Short sums are over
+ * in a few hundred cycles: what can be known before is not found out here. */
+static void run_lines(struct item *item, int64_t i, int64_t j, bool add, int64_t strips)
+{
+    const struct job *job = item->job;
+    const struct gradient *g = job->g;
+    const struct range rows = rows_of(g, (struct range){i, i + 1}), columns = columns_of(g, j);
+    const int64_t vectors = length(columns) == g->nr ? g->vectors : divide_up(length(columns), g->vec);
+    outer_kernel *const kernel = job->kernels->outer[vectors][length(rows)];
+    struct outer_args args; /* An initializer clears what it does not name by `rep stos`, whose bytes no load gets before all
+                             * stores are done: the kernel would wait for the last tile's lines. */
+    args.a = item->a + (i - item->row_tiles.begin) * item->a_tile;
+    args.b = item->b + (j - item->column_tiles.begin) * item->b_tile;
+    args.segments = item->segments;
+    args.a_step = item->a_step;
+    args.b_step = item->b_step;
+    args.c = g->exchanged ? item->c + rows.begin * item->c_row + columns.begin
+                          : item->block.sums + (rows.begin - item->block.rows.begin) * item->c_row;
+    args.c_row = item->c_row;
+    args.columns = length(columns);
+    args.accumulate = add;
+    args.a_ahead.every = args.b_ahead.every = 0;
+    const ptrdiff_t line = g->exchanged ? job->w.t : item->block.line;
+    for (int64_t tap = 0; tap < length(item->lines); tap++, args.segments += g->chunk, args.c += line) {
+        args.count = item->counts[tap];
+        if (g->asks)
+            ask_ahead(item, &args, rows, columns, tap);
+        if (g->exchanged && add) /* w, unlike scratch, may be in memory */
+            for (int64_t row = 0; row < length(rows); row++)
+                prefetch(args.c + row * args.c_row, length(columns));
+        kernel(&args);
+        if (strips > 0)
+            transpose_strips(job, &item->done, true, strips);
+    }
+}
+
+/* Tiles that lie in w as they are, along its rows: some 14 streams of stores, whose lines hardware fetches ahead. */
+static void run_along(struct item *item, bool add)
+{
+    const struct gradient *g = item->job->g;
+    for (int64_t end, begin = item->column_tiles.begin; begin < item->column_tiles.end; begin = end) {
+        end = smaller(begin + g->block, item->column_tiles.end);
+        for (int64_t i = item->row_tiles.begin; i < item->row_tiles.end; i++)
+            for (int64_t j = begin; j < end; j++)
+                run_lines(item, i, j, add, 0);
+    }
+}
+
+/* All tiles of a chunk: for each block of rows all columns. A column that is complete, or its block, becomes w while the next
+ * is summed: stores that wait for lines do not stop multiply-adds. */
+static void run_tiles(struct item *item, bool first, bool last)
+{
+    const struct gradient *g = item->job->g;
+    const bool add = item->add || !first;
+    const int64_t each = length(item->rows) * length(item->lines); /* rows of a column's block, of all of the item */
     for (int64_t end, begin = item->row_tiles.begin; begin < item->row_tiles.end; begin = end) {
         end = smaller(begin + g->block, item->row_tiles.end);
         for (int64_t j = item->column_tiles.begin; j < item->column_tiles.end; j++) {
-            const struct range columns = {j * g->nr, smaller((j + 1) * g->nr, g->columns)};
+            const struct range columns = columns_of(g, j);
             if (g->once) {
                 float *other = item->block.sums == item->scratch ? item->scratch + item->scratch_floats : item->scratch;
-                item->block = block_of(item, rows_of(g, (struct range){begin, end}), columns, other, g->nr);
-                if (add)
-                    fetch_block(item);
+                item->block = block_of(item, rows_of(g, (struct range){begin, end}), columns, other);
+            } else if (!g->exchanged) {
+                item->block =
+                    block_of(item, item->rows, columns, item->scratch + (j - item->column_tiles.begin) * each * g->nr);
             }
+            if (item->add && first && !g->exchanged && (g->once || begin == item->row_tiles.begin))
+                fetch_block(item);
             const int64_t strips = divide_up(strips_of(&item->done, g->vec), (end - begin) * length(item->lines));
-            for (int64_t i = begin; i < end; i++) {
-                const struct tile tile = {.row = i - item->row_tiles.begin,
-                                          .column = j - item->column_tiles.begin,
-                                          .rows = rows_of(g, (struct range){i, i + 1}),
-                                          .columns = columns};
-                for (int64_t line = item->lines.begin; line < item->lines.end; line++) {
-                    run_tile(item, &tile, line, add);
-                    transpose_strips(item->job, &item->done, true, strips);
-                }
-            }
-            if (g->once)
+            for (int64_t i = begin; i < end; i++)
+                run_lines(item, i, j, add, strips);
+            if (g->once || (last && !g->exchanged && end == item->row_tiles.end))
                 item->done = item->block;
-            else if (last && !g->exchanged && end == item->row_tiles.end)
-                item->done = block_of(item, item->rows, columns, item->block.sums + columns.begin - item->columns.begin,
-                                      item->block.pitch);
         }
     }
 }
@@ -804,16 +802,15 @@ static void run_item(struct item *item)
     double *bias = first && item->bias ? item->bias + channels.begin : NULL;
     if (bias)
         memset(bias, 0, (size_t)length(channels) * sizeof *bias);
-    item->block = block_of(item, item->rows, item->columns, item->scratch, divide_up(length(item->columns), g->vec) * g->vec);
-    item->done = (struct block){.runs = 0};
-    if (item->add && !g->exchanged && !g->once)
-        fetch_block(item);
+    item->block = item->done = (struct block){.runs = 0};
     for (int64_t chunk = item->chunks.begin; chunk < item->chunks.end; chunk++) {
-        const bool add = item->add || chunk > item->chunks.begin;
         const struct range units = share(g->units, chunk, g->chunks);
         look_ahead(item, units, chunk == item->chunks.end - 1);
         prepare_chunk(item, units);
-        run_tiles(item, add, item->last);
+        if (g->along)
+            run_along(item, item->add || chunk > item->chunks.begin);
+        else
+            run_tiles(item, chunk == item->chunks.begin, item->last);
         if (bias) {
             const struct unit from = unit_of(p, g, units.begin), to = unit_of(p, g, units.end);
             falt_add_bias_pixels(p, job->kernels, job->operands->y, channels,
@@ -823,6 +820,36 @@ static void run_item(struct item *item)
     if (bias && g->parts == 1)
         falt_add_bias_parts(p, channels, 1, job->bias, job->operands->diff_bias);
     transpose_strips(job, &item->done, true, strips_of(&item->done, g->vec));
+}
+
+/* Where the item's tiles begin, and how far they are apart. */
+static void locate_tiles(struct item *item)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct gradient *g = job->g;
+    const int64_t a = g->panels ? g->height : g->merged ? p->x_group : strip_pitch(length(item->rows));
+    const int64_t a_panel = (g->exchanged ? y_pixels(g) : x_pixels(g)) * g->height;
+    const bool a_strip = g->exchanged ? g->y_strip : g->x_strip, b_strip = g->exchanged ? g->x_strip : g->y_strip;
+    item->x_pitch = !g->x_strip ? job->x.pixel : g->exchanged ? g->nr : a;
+    item->y_pitch = !g->y_strip ? job->y.pixel : g->exchanged ? a : g->nr;
+    item->a_panel = a_panel;
+    item->b_panel = (g->exchanged ? x_pixels(g) : y_pixels(g)) * g->nr;
+    item->a_tile = a_strip && g->panels ? a_panel : g->height;
+    item->b_tile = b_strip ? item->b_panel : g->nr;
+    const float *x = g->x_strip ? item->x_strip : job->operands->x + item->group * p->x_group + item->x.begin;
+    const float *y = g->y_strip ? item->y_strip : job->operands->y + item->group * p->y_group + item->y.begin;
+    const ptrdiff_t x_step = p->stride[2] * item->x_pitch;
+    item->a = g->exchanged ? y : x;
+    item->b = g->exchanged ? x : y;
+    item->a_step = g->exchanged ? item->y_pitch : x_step;
+    item->b_step = g->exchanged ? x_step : item->y_pitch;
+    if (g->exchanged) {
+        item->c = item->w + item->group * p->y_group * job->w.o + item->lines.begin * job->w.t;
+        item->c_row = job->w.o;
+    } else {
+        item->c_row = (g->merged || p->weights_layout == FALT_OHWI ? 1 : length(item->lines)) * g->nr;
+    }
 }
 
 /* The last index runs over columns: neighbours read the same rows. */
@@ -855,14 +882,10 @@ static void run_member(const struct job *job, int member, int members)
         item.columns = (struct range){item.column_tiles.begin * g->nr, smaller(item.column_tiles.end * g->nr, g->columns)};
         item.x = g->merged ? (struct range){0, p->x_group} : g->exchanged ? item.columns : item.rows;
         item.y = g->exchanged ? item.rows : item.columns;
-        const int64_t a = g->panels ? g->height : g->merged ? p->x_group : strip_pitch(length(item.rows));
-        item.x_pitch = !g->x_strip ? job->x.pixel : g->exchanged ? g->nr : a;
-        item.y_pitch = !g->y_strip ? job->y.pixel : g->exchanged ? a : g->nr;
-        item.a_panel = (g->exchanged ? y_pixels(g) : x_pixels(g)) * g->height;
-        item.b_panel = (g->exchanged ? x_pixels(g) : y_pixels(g)) * g->nr;
         item.bias = job->bias ? job->bias + part * p->y_channels : NULL;
         item.w = job->copies ? job->copies + part * p->w_count : job->operands->w;
         item.add = p->accumulate && !job->copies;
+        locate_tiles(&item);
         run_item(&item);
     }
 }

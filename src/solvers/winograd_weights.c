@@ -289,7 +289,6 @@ struct item {
     bool add;                          /* to what is there */
     double *bias;                      /* totals of the part, or NULL */
     float *zeros, *a, *b, *m, *scratch, *strip;
-    float *c[WINOGRAD_MAX_POINTS][GEMM_MAX_ROWS]; /* rows of M */
 };
 
 /* The part of [begin, begin + count) that is inside of an image. */
@@ -429,10 +428,11 @@ static void run_block(const struct item *item, int64_t tiles, struct range rows,
         .count = 1,
         .a_step = g->a_pitch,
         .b_step = g->b_pitch,
+        .c = item->m,
+        .c_row = g->nr,
         .columns = length(columns),
     };
-    for (int point = 0; point < g->points; point++, args.a += g->a_point, args.b += g->b_point) {
-        args.c = item->c[point];
+    for (int point = 0; point < g->points; point++, args.a += g->a_point, args.b += g->b_point, args.c += g->m_point) {
         outer(&args);
         if (last && g->fetch)
             fetch_block(item, rows, columns, depth, point);
@@ -524,9 +524,6 @@ static void run_member(const struct job *job, int member, int members)
     item.scratch = (float *)(void *)(memory += g->m);
     item.strip = (float *)(void *)(memory + g->scratch);
     memset(item.zeros, 0, g->zeros);
-    for (int point = 0; point < g->points; point++)
-        for (int64_t row = 0; row < GEMM_MAX_ROWS; row++)
-            item.c[point][row] = item.m + point * g->m_point + row * g->nr;
     int64_t index, end;
     falt_share(g->items, member, members, &index, &end);
     for (; index < end; index++) {
