@@ -28,6 +28,7 @@ static const double cost_barrier_seconds = 5e-7;
  * if it may leave the image, for each vector that is copied, of a call that copies a short piece, and for each float that is
  * moved by itself. */
 static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0, cost_edge = 3.0;
+static const double cost_segment = 8.0; /* of an outer product's, beside its k-steps */
 static const double cost_copy = 2.0, cost_call = 40.0, cost_piece = 15.0, cost_float = 1.3;
 static const double cost_apart = 1.4; /* times as much to transpose what comes from planes far apart */
 

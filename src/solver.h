@@ -83,7 +83,7 @@ struct solver {
 };
 
 extern const struct solver falt_solver_depthwise, falt_solver_depthwise_weights, falt_solver_direct, falt_solver_direct_weights,
-    falt_solver_im2col, falt_solver_reference, falt_solver_winograd, falt_solver_winograd_weights;
+    falt_solver_im2col, falt_solver_im2col_weights, falt_solver_reference, falt_solver_winograd, falt_solver_winograd_weights;
 
 /* What a caller must provide for a workspace of that many aligned bytes at any address. */
 static inline size_t falt_with_slack(size_t size)

@@ -211,14 +211,17 @@ static int64_t strip_floats(bool panels, int64_t width, int64_t channels)
 }
 
 static double item_cycles(const struct problem *p, const struct resources *r, const struct gradient *g, double step,
-                          struct ranges by)
+                          double inside, struct ranges by)
 {
     const double pixels = (double)(p->batch * p->out_pixels) / (double)g->parts;
     const double rows = (double)range_rows(g, by.rows), columns = (double)range_columns(g, by.columns);
     const double lines = (double)divide_up(g->lines, by.lines);
     const double tiles = (double)divide_up(g->row_tiles, by.rows) / (double)g->row_tiles *
                          (double)divide_up(g->column_tiles, by.columns) / (double)g->column_tiles;
-    const double compute = pixels * step * lines / (double)g->lines * tiles;
+    const double compute = pixels * (g->merged ? 1.0 : inside) * step * lines / (double)g->lines * tiles;
+    const double calls = lines * tiles * (double)g->column_tiles *
+                         ((double)g->chunks / (double)g->parts * cost_rows_calls(g->rows, g->height) +
+                          (double)g->units / (double)g->parts * (double)g->row_tiles * cost_segment);
     const double seen = (double)p->x_count / ((double)p->y_count + 1.0) * (double)p->y_channels / (double)p->x_channels;
     const double x = seen * (g->exchanged ? columns : rows), y = g->exchanged ? rows : columns;
     const double input = pixels * (x + y) * sizeof(float) / cost_l3_bytes;
@@ -227,7 +230,7 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     const double updates = (double)g->chunks / (double)g->parts - (g->exchanged ? 1.0 : 0.0);
     const double again = !g->once && block > (double)r->cpu->l2 / 4.0 ? updates : 0.0;
     const double streams = g->exchanged ? 0.0 : 100.0 * columns; /* each begins with misses */
-    return compute + input + streams + block * (2.0 * again + 1.0) / cost_l3_bytes;
+    return compute + calls + input + streams + block * (2.0 * again + 1.0) / cost_l3_bytes;
 }
 
 /* The next number of ranges that makes them shorter: those between only make more of them. */
@@ -240,6 +243,7 @@ static int64_t more_ranges(int64_t tiles, int64_t ranges)
 static double choose_ranges(const struct problem *p, const struct resources *r, struct gradient *g, double step)
 {
     double least = -1.0;
+    const double inside = falt_inside_share(p);
     const int64_t most_rows = g->merged ? 1 : smaller(g->row_tiles, MOST_RANGES);
     const int64_t most_columns = smaller(g->column_tiles, MOST_RANGES);
     for (int64_t lines = 1; lines <= g->lines; lines = lines < g->lines ? g->lines : g->lines + 1)
@@ -247,7 +251,8 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
             for (int64_t columns = 1; columns <= most_columns; columns = more_ranges(g->column_tiles, columns)) {
                 const double items = (double)g->parts * (double)p->groups * (double)lines * (double)rows * (double)columns;
                 const double each = (double)(int64_t)((items + r->threads - 1) / r->threads);
-                const double cycles = each * (item_cycles(p, r, g, step, (struct ranges){rows, columns, lines}) + 500.0);
+                const double cycles =
+                    each * (item_cycles(p, r, g, step, inside, (struct ranges){rows, columns, lines}) + 500.0);
                 if (items < 1e15 && (least < 0.0 || cycles < least)) {
                     least = cycles;
                     g->row_ranges = rows;
