@@ -338,6 +338,35 @@ static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
     }
 }
 
+/* Adds the parts and puts lane after lane where it belongs. */
+static void collect(const struct job *job, struct range units)
+{
+    const struct problem *p = job->p;
+    const struct slices *s = job->s;
+    const int64_t each = (int64_t)(s->sums / sizeof(float));
+    for (int64_t unit = units.begin; unit < units.end; unit++) {
+        const int64_t lanes = smaller(s->groups, p->groups - unit * s->groups) * p->y_group;
+        float *sums = job->sums + unit * each, *w = job->operands->w + unit * s->groups * p->y_group * job->w.o;
+        for (int64_t part = 1; part < s->parts; part++) {
+            const float *more = sums + part * s->units * each;
+            for (int64_t i = 0; i < each; i++)
+                sums[i] += more[i];
+        }
+        for (int64_t i = 0; i < p->x_group; i++) {
+            if (job->w.t == 1 && !p->accumulate) {
+                job->kernels->transpose(sums, s->vec, p->taps, lanes, w + i * job->w.i, job->w.o);
+                sums += p->taps * s->vec;
+                continue;
+            }
+            for (int64_t t = 0; t < p->taps; t++, sums += s->vec)
+                for (int64_t o = 0; o < lanes; o++) {
+                    float *to = w + o * job->w.o + i * job->w.i + t * job->w.t;
+                    *to = p->accumulate ? *to + sums[o] : sums[o];
+                }
+        }
+    }
+}
+
 /* Units that have as many lanes each. */
 static void run_units(struct item *item, struct range units, int64_t part)
 {
@@ -370,6 +399,11 @@ static void run_units(struct item *item, struct range units, int64_t part)
                                  (struct range){lines.begin * p->out[2], (lines.begin + rows) * p->out[2]}, bias);
         lines.begin += rows;
     }
+    if (s->parts > 1)
+        return;
+    collect(job, units); /* nobody else's */
+    if (bias)
+        falt_add_bias_parts(p, channels, 1, job->bias, job->operands->diff_bias);
 }
 
 static void run_member(const struct job *job, int member, int members)
@@ -394,37 +428,6 @@ static void run_member(const struct job *job, int member, int members)
     }
 }
 
-/* Adds the parts and puts lane after lane where it belongs. */
-static void collect(const struct job *job, int member, int members)
-{
-    const struct problem *p = job->p;
-    const struct slices *s = job->s;
-    const int64_t each = (int64_t)(s->sums / sizeof(float));
-    int64_t unit, end;
-    falt_share(s->units, member, members, &unit, &end);
-    for (; unit < end; unit++) {
-        const int64_t lanes = smaller(s->groups, p->groups - unit * s->groups) * p->y_group;
-        float *sums = job->sums + unit * each, *w = job->operands->w + unit * s->groups * p->y_group * job->w.o;
-        for (int64_t part = 1; part < s->parts; part++) {
-            const float *more = sums + part * s->units * each;
-            for (int64_t i = 0; i < each; i++)
-                sums[i] += more[i];
-        }
-        for (int64_t i = 0; i < p->x_group; i++) {
-            if (job->w.t == 1 && !p->accumulate) {
-                job->kernels->transpose(sums, s->vec, p->taps, lanes, w + i * job->w.i, job->w.o);
-                sums += p->taps * s->vec;
-                continue;
-            }
-            for (int64_t t = 0; t < p->taps; t++, sums += s->vec)
-                for (int64_t o = 0; o < lanes; o++) {
-                    float *to = w + o * job->w.o + i * job->w.i + t * job->w.t;
-                    *to = p->accumulate ? *to + sums[o] : sums[o];
-                }
-        }
-    }
-}
-
 static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
                 const struct operands *operands, int member, int members)
 {
@@ -442,8 +445,10 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .sums = operands->workspace,
     };
     run_member(&job, member, members);
+    if (s->parts == 1)
+        return;
     falt_barrier(members);
-    collect(&job, member, members);
+    collect(&job, share(s->units, member, members));
     if (job.bias)
         falt_add_bias_parts(p, share(p->y_channels, member, members), s->parts, job.bias, operands->diff_bias);
 }
