@@ -26,6 +26,7 @@ enum {
     MOST_COLUMNS = 512,   /* of a chain of sums, along a row */
     WANTED_ITEMS = 64,    /* parts are made for at least as many */
     LEAST_PIXELS = 2048,  /* but not smaller than this, */
+    PART_CYCLES = 8000,   /* but of few units, */
     PART_BYTES = 1 << 19, /* or for so much of x and y each: a part has whole pixels */
     FAR_BYTES = 7 << 19,  /* x and y that come from beyond L2, where prefetchers had better see whole pixels */
     NEAR_PIXELS = 8,      /* then so many of x go through all units together */
@@ -137,6 +138,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const int64_t most = larger(1, smaller(s->lines, p->batch * p->out_pixels / LEAST_PIXELS));
     const double bytes = falt_tensor_bytes(p);
     s->parts = smaller(divide_up(WANTED_ITEMS, s->units), most);
+    /* Few units take fewer, if that pays for threads to meet. */
+    const double worth = (double)(p->batch * p->out_pixels) * pixel_cycles(p, s) / PART_CYCLES;
+    s->parts = larger(s->parts, smaller(smaller(divide_up(cost_nominal_threads, s->units), s->lines), (int64_t)worth));
     static const int64_t even[] = {2, 4, 6, 8, 12, 16}; /* for the usual numbers of threads */
     for (int i = 0; i < (int)(sizeof even / sizeof *even) && even[i] <= s->lines && bytes >= (double)even[i] * PART_BYTES; i++)
         s->parts = larger(s->parts, even[i]);
@@ -156,8 +160,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
     const int64_t items = s->units * s->parts;
     const double pixels = (double)(p->batch * p->out_pixels) / (double)s->parts;
-    const double region = r->threads > 1 ? (r->region + cost_barrier_seconds) * cost_hertz : 0.0;
     c->threads = (int)smaller(r->threads, items);
+    const double region = c->threads > 1 ? (r->region + (s->parts > 1 ? cost_barrier_seconds : 0.0)) * cost_hertz : 0.0;
     c->sums_bias = s->bias > 0;
     c->workspace = sums_bytes(s) + s->bias + s->per_thread * (size_t)c->threads;
     c->seconds = ((double)divide_up(items, r->threads) * (pixels * pixel_cycles(p, s) + 500.0) + region) / cost_hertz;
