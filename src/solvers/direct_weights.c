@@ -152,17 +152,21 @@ static void choose_chunks(const struct problem *p, struct gradient *g)
 {
     const double channels = (double)p->x_group + (double)p->y_group, block = (double)p->x_group * (double)p->y_group;
     const bool cut = block <= KEPT / 2 && channels * MOST_SPAN + block > KEPT; /* then L2 keeps the block */
-    g->pieces = divide_up(p->out[2], cut ? MOST_SPAN * 9 / 16 : MOST_SPAN);
-    g->span = divide_up(p->out[2], g->pieces);
-    g->units = p->batch * p->out[0] * p->out[1] * g->pieces;
-    g->chunks = g->units ? divide_up(g->units, larger(1, (CHUNK_PIXELS + g->span / 2) / g->span)) : 1;
-    g->chunk = divide_up(g->units, g->chunks);
+    const int64_t rows = p->batch * p->out[0] * p->out[1];
     const double tiles = (double)p->groups * (double)g->row_tiles * (double)g->column_tiles * (double)g->lines;
     static const int64_t even[] = {1, 2, 4, 6, 8, 12, MOST_PARTS}; /* for the usual numbers of threads */
     int i = 0;
     while (even[i] < MOST_PARTS && (double)even[i] * tiles < WANTED_TILES)
         i++;
+    g->pieces = divide_up(p->out[2], cut ? MOST_SPAN * 9 / 16 : MOST_SPAN);
+    if (rows == 1 && g->pieces > even[i]) /* as many for each part */
+        g->pieces = smaller(divide_up(g->pieces, even[i]) * even[i], p->out[2]);
+    g->span = divide_up(p->out[2], g->pieces);
+    g->units = rows * g->pieces;
+    g->chunks = g->units ? divide_up(g->units, larger(1, (CHUNK_PIXELS + g->span / 2) / g->span)) : 1;
     g->parts = smaller(g->chunks, even[i]);
+    g->chunks = larger(1, smaller(divide_up(g->chunks, g->parts) * g->parts, g->units));
+    g->chunk = divide_up(g->units, g->chunks);
     g->once = !g->exchanged && g->chunks == g->parts;
 }
 
