@@ -143,10 +143,6 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 {
     struct product *g = (struct product *)(void *)c->state;
     const double image = (double)p->in_pixels * (double)p->x_group * sizeof(float);
-    if (p->taps == 1) {
-        snprintf(reason, SOLVER_REASON, "the patches of a 1x1 kernel are x itself: direct is the same without copies");
-        return false;
-    }
     if (p->layout == FALT_CHANNELS_FIRST && image > (double)r->cpu->l2) {
         snprintf(reason, SOLVER_REASON, "a channels-last copy of an image takes %.3g bytes, and L2 has %.3g", image,
                  (double)r->cpu->l2);
