@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "arithmetic.h"
+
 struct range {
     int64_t begin, end;
 };
@@ -19,6 +21,13 @@ static inline struct range share(int64_t items, int64_t index, int64_t pieces)
 {
     const int64_t each = items / pieces, rest = items % pieces;
     return (struct range){each * index + rest * index / pieces, each * (index + 1) + rest * (index + 1) / pieces};
+}
+
+/* The next number of ranges of items that makes them shorter: those between only make more of them. */
+static inline int64_t shorter_ranges(int64_t items, int64_t ranges)
+{
+    const int64_t each = divide_up(items, ranges);
+    return each > 1 ? divide_up(items, each - 1) : items + 1;
 }
 
 #endif

@@ -237,13 +237,6 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     return compute + calls + input + streams + block * (2.0 * again + 1.0) / cost_l3_bytes;
 }
 
-/* The next number of ranges that makes them shorter: those between only make more of them. */
-static int64_t more_ranges(int64_t tiles, int64_t ranges)
-{
-    const int64_t each = divide_up(tiles, ranges);
-    return each > 1 ? divide_up(tiles, each - 1) : tiles + 1;
-}
-
 static double choose_ranges(const struct problem *p, const struct resources *r, struct gradient *g, double step)
 {
     double least = -1.0;
@@ -251,8 +244,8 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
     const int64_t most_rows = g->merged ? 1 : smaller(g->row_tiles, MOST_RANGES);
     const int64_t most_columns = smaller(g->column_tiles, MOST_RANGES);
     for (int64_t lines = 1; lines <= g->lines; lines = lines < g->lines ? g->lines : g->lines + 1)
-        for (int64_t rows = 1; rows <= most_rows; rows = more_ranges(g->row_tiles, rows))
-            for (int64_t columns = 1; columns <= most_columns; columns = more_ranges(g->column_tiles, columns)) {
+        for (int64_t rows = 1; rows <= most_rows; rows = shorter_ranges(g->row_tiles, rows))
+            for (int64_t columns = 1; columns <= most_columns; columns = shorter_ranges(g->column_tiles, columns)) {
                 const double items = (double)g->parts * (double)p->groups * (double)lines * (double)rows * (double)columns;
                 const double each = (double)(int64_t)((items + r->threads - 1) / r->threads);
                 const double cycles =

@@ -103,10 +103,14 @@ static double item_cycles(const struct problem *p, const struct product *g, int6
 
 static double choose_ranges(const struct problem *p, const struct resources *r, struct product *g)
 {
+    enum { ENOUGH = 8 }; /* items for each thread: more of them only copy more */
     double least = INFINITY;
-    for (int64_t rows = 1; rows <= smaller(g->row_tiles, MOST_RANGES); rows++)
-        for (int64_t columns = 1; columns <= smaller(g->panels.count, MOST_RANGES); columns++) {
+    for (int64_t rows = 1; rows <= smaller(g->row_tiles, MOST_RANGES); rows = shorter_ranges(g->row_tiles, rows))
+        for (int64_t columns = 1; columns <= smaller(g->panels.count, MOST_RANGES);
+             columns = shorter_ranges(g->panels.count, columns)) {
             const double items = (double)p->groups * (double)rows * (double)columns;
+            if (rows * columns > 1 && items > (double)ENOUGH * r->threads)
+                break;
             const double cycles = ceil(items / r->threads) * item_cycles(p, g, rows, columns);
             if (cycles < least) {
                 least = cycles;
