@@ -713,6 +713,43 @@ static void test_thin(void **state)
     assert_true(apart > 0);
 }
 
+/* Depthwise, fewer channels than a vector has lanes, which are mixed in them. */
+static void test_mixed(void **state)
+{
+    (void)state;
+    struct random random = random_stream(14);
+    int mixed = 0;
+    for (int done = 0; done < (quick() ? 20 : 120);) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = FALT_NHWC;
+        conv.spatial_dims = (int32_t)random_between(&random, 1, 3);
+        conv.batch = random_between(&random, 1, 2);
+        conv.groups = conv.in_channels = conv.out_channels = random_between(&random, 2, 15);
+        set_activation(&conv, (falt_activation)random_between(&random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+        for (int d = 0; d < conv.spatial_dims; d++) {
+            const bool row = d == conv.spatial_dims - 1;
+            conv.in[d] = random_between(&random, row ? 4 : 1, 40);
+            conv.kernel[d] = random_between(&random, 1, row ? 7 : 5);
+            conv.stride[d] = row ? 1 : random_between(&random, 1, 2);
+            conv.dilation[d] = random_between(&random, 1, 2);
+            conv.pad_begin[d] = random_between(&random, 0, 8);
+            conv.pad_end[d] = random_between(&random, 0, 8);
+        }
+        if (!try_some(&random, &conv, 1e6))
+            continue;
+        falt_options options = FALT_OPTIONS_INIT;
+        char text[4096];
+        falt_plan *plan = NULL;
+        options.algorithm = FALT_ALGO_DEPTHWISE;
+        assert_int_equal(falt_plan_create(&plan, &conv, FALT_FORWARD, &options), FALT_OK);
+        falt_plan_describe(plan, FALT_TEXT, text, sizeof text);
+        mixed += strstr(text, "mixed") != NULL;
+        falt_plan_destroy(plan);
+        done++;
+    }
+    assert_true(mixed > 0);
+}
+
 /* Rows so long, and so few, that their strips are cut into pieces. */
 static void test_long_rows(void **state)
 {
@@ -1205,11 +1242,12 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes),    cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
-        cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),       cmocka_unit_test(test_random),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),       cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_copies),     cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_shapes),  cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_thin),    cmocka_unit_test(test_padding),      cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_mixed),   cmocka_unit_test(test_channels),     cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_random),  cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_turns),   cmocka_unit_test(test_copies),       cmocka_unit_test(test_phases_of_zeros),
+        cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

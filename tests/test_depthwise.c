@@ -153,7 +153,8 @@ static void run_case(const struct sliding *at, struct random *random)
             line->end = (int32_t)random_between(random, line->begin, most);
         }
         if (!edges && !whole && random_bits(random) & 1) {
-            line->lane_begin = rows ? (int32_t)random_between(random, 0, vec) : 0;
+            const bool before = rows || (at->kind == DEPTHWISE_CHANNELS && !circular);
+            line->lane_begin = before ? (int32_t)random_between(random, 0, vec) : 0;
             line->lane_end = (int32_t)random_between(random, line->lane_begin + (circular && !rows), vec);
             if (circular && line->lane_begin > 0)
                 line->lane_end = vec;

@@ -19,6 +19,12 @@
  * a tile is a run of outputs down a column of such blocks. The window slides over the image's rows, so lines are input channels
  * x kernel depth x kernel width; they start anywhere in a row, and lanes over its ends are masked.
  *
+ * Channels last with fewer channels than lanes, in rows as well: an image row is a row of floats, of which taps that are
+ * neighbours are as many apart as there are channels. Lanes have the weights of their channels, which come around after some
+ * vectors.
+ *
+ *      r g b r g b r g | b r g b r g b r | g b r g b r g b | r ...       3 channels, 8 lanes: three sets of weights
+ *
  * The kernel's extent along the sliding dimension is cut into windows of a width that there are kernels for, and single taps
  * for the rest; with a dilation, or a stride beyond 2 (in rows: 1), it is all single taps. Each output is one chain of
  * multiply-adds in an order that only the plan determines.
@@ -50,6 +56,7 @@ struct depthwise {
     int64_t units_per_group;
     bool partial;                    /* units have fewer channels than a vector has lanes: they are masked */
     bool apart;                      /* rows: a phase, whose lanes go to pixels that are not neighbours */
+    int64_t mixed, sets;             /* rows: channels that follow each other in a row, or 0; sets of their weights */
     int64_t whole_units;             /* before one with fewer groups, or */
     bool overlaps;                   /* with as many, some of which the unit before has, too */
     int64_t units;                   /* channels last: vectors of output channels; channels first: groups of all images */
@@ -321,6 +328,42 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
     return true;
 }
 
+/* Channels last as rows of floats of a single channel. */
+static struct problem mix(const struct problem *p)
+{
+    struct problem mixed = *p;
+    const int64_t channels = p->x_channels;
+    mixed.groups = mixed.x_channels = mixed.y_channels = mixed.x_group = mixed.y_group = 1;
+    mixed.in[2] *= channels;
+    mixed.out[2] *= channels;
+    mixed.pad[2] *= channels;
+    mixed.dilation[2] = p->kernel[2] > 1 ? p->dilation[2] * channels : 1; /* which a single tap may have any of */
+    mixed.in_pixels *= channels;
+    mixed.out_pixels *= channels;
+    mixed.y.c = mixed.y.pixel[2] = 1;
+    return mixed;
+}
+
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    return b ? common_divisor(b, a % b) : a;
+}
+
+static bool consider_mixed(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON])
+{
+    const struct problem mixed = mix(p);
+    d->mixed = p->x_channels;
+    d->sets = d->mixed / common_divisor(d->mixed, d->vec);
+    return consider_rows(&mixed, r, d, reason);
+}
+
+/* Whether there is anything to gain, and taps are whole pixels apart. */
+static bool can_mix(const struct problem *p, const struct kernels *kernels)
+{
+    return p->x_group == 1 && p->y_group == 1 && p->x_channels < kernels->vec && p->stride[2] == 1 && !p->circular &&
+           p->y.pixel[2] == p->y_channels;
+}
+
 /* Where a column is that position `tap` of the kernel sees first, of `count`, from the image's first on. */
 static int64_t position_of(const struct problem *p, const struct depthwise *d, int64_t first, int64_t tap)
 {
@@ -380,7 +423,7 @@ static bool choose_workspace(const struct problem *p, struct depthwise *d)
     const size_t around = (size_t)(d->windows * columns_of(d, 0) + d->rest * d->tile);
     d->around = p->circular && !d->strip ? round_to_lines(around * sizeof(ptrdiff_t)) : 0;
     d->lanes = round_to_lines((size_t)lanes * sizeof(struct lanes));
-    d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
+    d->strip_bytes = round_to_lines((size_t)(d->mixed ? (double)(d->sets * d->vec) : strip) * sizeof(float)); /* or biases */
     d->result = d->strip && p->layout == FALT_CHANNELS_FIRST
                     ? (size_t)(d->block_rows * d->block_tiles * d->tile * d->vec) * sizeof(float)
                     : 0;
@@ -480,15 +523,16 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
 
 typedef bool way(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON]);
 
-/* One of the two ways to fill vectors. */
-static bool consider_way(way *consider_it, const struct problem *p, const struct resources *r, struct candidate *c,
+/* One of the ways to fill vectors. */
+static bool consider_way(way *consider_it, const struct problem *problem, const struct resources *r, struct candidate *c,
                          char reason[SOLVER_REASON])
 {
     static const char *const kinds[] = {"channels", "groups", "rows"};
     struct depthwise *d = (struct depthwise *)(void *)c->state;
     d->vec = r->kernels->vec;
-    if (!consider_it(p, r, d, reason))
+    if (!consider_it(problem, r, d, reason))
         return false;
+    const struct problem seen = d->mixed ? mix(problem) : *problem, *p = &seen;
     if (p->circular && !d->strip && !once_around(p, d)) {
         snprintf(reason, SOLVER_REASON, "a vector, or the kernel, goes around the image's circle more than once");
         return false;
@@ -498,8 +542,9 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
         snprintf(reason, SOLVER_REASON, "a tile, or the packed weights, need more memory than can be addressed");
         return false;
     }
-    c->packed = d->kind == DEPTHWISE_ROWS ? (size_t)p->w_count * sizeof(float)
-                                          : ((size_t)vectors + (size_t)d->depth) * (size_t)d->vec * sizeof(float);
+    c->packed = d->mixed                    ? (size_t)(d->sets * p->taps * d->vec) * sizeof(float)
+                : d->kind == DEPTHWISE_ROWS ? (size_t)p->w_count * sizeof(float)
+                                            : ((size_t)vectors + (size_t)d->depth) * (size_t)d->vec * sizeof(float);
     d->tile_ranges = d->unit_ranges = 1;
     d->asks = falt_tensor_bytes(p) > (double)r->cpu->l3;
     d->stream = falt_outgrows(p, r->cpu) && !d->result && (size_t)d->vec * sizeof(float) == SOLVER_ALIGN;
@@ -509,8 +554,8 @@ static bool consider_way(way *consider_it, const struct problem *p, const struct
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     c->error_terms = (double)(p->taps * p->x_group);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d%s", r->kernels->name, kinds[d->kind], (int)d->down, d->tile, d->width,
-             d->overlaps ? " overlapping" : ""); /* packed weights depend on it */
+    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d%s", r->kernels->name, d->mixed ? "mixed" : kinds[d->kind], (int)d->down,
+             d->tile, d->width, d->overlaps ? " overlapping" : ""); /* packed weights depend on it */
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges%s", (long long)d->tile_ranges,
              (long long)d->unit_ranges,
              d->result  ? ", transposed strips"
@@ -531,18 +576,19 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         snprintf(reason, SOLVER_REASON, "there is nothing to compute");
         return false;
     }
-    if (!first)
+    if (!first && !can_mix(p, r->kernels))
         return consider_way(consider_channels, p, r, c, reason);
 
     /* The two sum in different orders: the choice must not depend on the number of threads. */
+    way *const by_rows = first ? consider_rows : consider_mixed;
     struct resources one = *r;
     one.threads = 1;
     struct candidate channels = *c, rows = *c;
     const bool fits_channels = consider_way(consider_channels, p, &one, &channels, reason);
-    const bool fits_rows = consider_way(consider_rows, p, &one, &rows, reason);
+    const bool fits_rows = consider_way(by_rows, p, &one, &rows, reason);
     const bool small = r->workspace_limit >= 0 && falt_with_slack(channels.workspace) > (uint64_t)r->workspace_limit;
     if (fits_rows && (!fits_channels || small || rows.seconds < channels.seconds))
-        return consider_way(consider_rows, p, r, c, reason);
+        return consider_way(by_rows, p, r, c, reason);
     return fits_channels && consider_way(consider_channels, p, r, c, reason);
 }
 
@@ -596,6 +642,12 @@ static void pack_window(struct packer *k, int64_t unit, int64_t outer, int64_t p
     const struct problem *p = k->p;
     const struct depthwise *d = k->d;
     const int64_t line = outer / (d->outer / (d->kind == DEPTHWISE_ROWS ? p->x_group : d->parts)); /* input channel or part */
+    if (d->mixed) {                                                                                /* unit: of the weights */
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t n = 0; n < d->vec; n++)
+                *k->out++ = k->weights[channel_of(p, (unit * d->vec + n) % d->mixed) + tap_of(p, d, outer, position + i)];
+        return;
+    }
     if (d->kind == DEPTHWISE_ROWS) {
         for (int64_t i = 0; i < count; i++)
             *k->out++ = k->weights[channel_of(p, unit) + line * p->w.i + tap_of(p, d, outer, position + i)];
@@ -614,7 +666,7 @@ static void pack(const struct problem *p, const struct candidate *c, const float
 {
     const struct depthwise *d = (const struct depthwise *)(const void *)c->state;
     struct packer k = {p, d, weights + p->w.base, packed};
-    const int64_t units = d->kind == DEPTHWISE_ROWS ? p->y_channels : d->units;
+    const int64_t units = d->mixed ? d->sets : d->kind == DEPTHWISE_ROWS ? p->y_channels : d->units;
     if (d->kind != DEPTHWISE_ROWS) {
         int32_t *index = packed; /* channel i of its group in each output channel's lane */
         for (int64_t i = 0; i < d->depth; i++)
@@ -659,7 +711,7 @@ struct thread_space {
     struct depthwise_line *lines;
     struct columns *columns;
     struct lanes *lanes;
-    float *strip, *result;
+    float *strip, *result, *bias;
 };
 
 /* Kernel line (i, k, o): i a part or an input channel, k the position in kernel depth, o in the dimension that is left. Its
@@ -1059,8 +1111,15 @@ static void run_rows_tiles(const struct job *job, const struct thread_space *spa
             args->offset = block * d->vec;
             args->units = 1;
             set_lanes(d, space->lines, space->lanes + block * (d->lines + d->taps), 0);
+            int64_t most = d->blocks;
+            if (d->mixed) { /* up to the last set of weights */
+                most = d->sets > 1 ? d->sets - block % d->sets : most;
+                args->w = (const float *)job->operands->packed + block % d->sets * p->taps * d->vec;
+                args->bias = job->operands->bias ? space->bias + block % d->sets * d->vec : NULL;
+            }
             if (whole_block(p, d, block)) {
-                while (whole_block(p, d, block + args->units) && (block + args->units + 1) * d->vec <= p->out[2])
+                while (args->units < most && whole_block(p, d, block + args->units) &&
+                       (block + args->units + 1) * d->vec <= p->out[2])
                     args->units++;
             }
             args->c = job->operands->y + to;
@@ -1085,6 +1144,8 @@ static void run_rows(const struct job *job, const struct thread_space *space, in
         .c_step = p->y.pixel[1],
         .lane_c = p->y.pixel[2],
         .unit_offset = d->vec,
+        .unit_w = d->sets > 1 ? p->taps * d->vec : 0,
+        .unit_bias = d->sets > 1 ? d->vec : 0,
         .unit_c = d->vec * p->y.pixel[2],
         .repeat_offset = d->tile * p->stride[1] * p->in[2],
         .repeat_c = d->tile * p->y.pixel[1],
@@ -1126,7 +1187,10 @@ static void run_member(const struct job *job, int member, int members)
         .lanes = (struct lanes *)(void *)(memory + d->table + d->columns + d->around),
         .strip = (float *)(void *)(memory + d->table + d->columns + d->around + d->lanes),
         .result = (float *)(void *)(memory + d->table + d->columns + d->around + d->lanes + d->strip_bytes),
+        .bias = (float *)(void *)(memory + d->table + d->columns + d->around + d->lanes),
     };
+    for (int64_t i = 0; d->mixed && job->operands->bias && i < d->sets * d->vec; i++)
+        space.bias[i] = job->operands->bias[i % d->mixed];
     ptrdiff_t *around = (ptrdiff_t *)(void *)(memory + d->table + d->columns);
     for (int64_t i = 0; i < d->windows + d->rest; i++) {
         space.columns[i] = (struct columns){.around = d->around ? around : NULL};
@@ -1154,15 +1218,16 @@ static bool can_stream(const struct problem *p, const struct depthwise *d, const
            falt_in_lines(y, p->y.base | p->y.n | along | unit);
 }
 
-static void run(const struct problem *p, const struct candidate *c, const struct kernels *kernels,
+static void run(const struct problem *problem, const struct candidate *c, const struct kernels *kernels,
                 const struct operands *operands, int member, int members)
 {
     const struct depthwise *d = (const struct depthwise *)(const void *)c->state;
+    const struct problem seen = d->mixed ? mix(problem) : *problem, *p = &seen;
     struct job job = {
         .p = p,
         .d = d,
         .operands = operands,
-        .kernel = kernels->depthwise[d->kind][d->width][d->stride - 1][d->height],
+        .kernel = kernels->depthwise[d->mixed ? DEPTHWISE_CHANNELS : d->kind][d->width][d->stride - 1][d->height],
         .block = kernels->depthwise_block,
         .kernels = kernels,
         .epilogue = falt_epilogue(p),
