@@ -381,21 +381,3 @@ struct epilogue falt_epilogue(const struct problem *p)
     }
     return e;
 }
-
-double falt_inside_share(const struct problem *p)
-{
-    enum { MOST = 1024 }; /* taps that are counted: some of a huge kernel's */
-    double share = 1.0;
-    for (int d = 0; d < 3; d++) {
-        const int64_t step = divide_up(p->kernel[d], MOST);
-        double inside = 0.0;
-        for (int64_t t = 0; t < p->kernel[d]; t += step) {
-            const int64_t shift = t * p->dilation[d] - p->pad[d];
-            const int64_t first = shift < 0 ? divide_up(-shift, p->stride[d]) : 0;
-            const int64_t last = p->in[d] > shift ? divide_up(p->in[d] - shift, p->stride[d]) : 0;
-            inside += (double)larger(smaller(last, p->out[d]) - first, 0);
-        }
-        share *= p->out[d] > 0 ? inside / ((double)divide_up(p->kernel[d], step) * (double)p->out[d]) : 1.0;
-    }
-    return share;
-}

@@ -70,9 +70,6 @@ static inline int64_t falt_pixel(const struct problem *problem, int dimension, i
     return problem->circular ? remainder_of(i, size) : -1;
 }
 
-/* Of all pairs of an output pixel and a tap, the share that lies inside of the image, about: 0 ... 1. */
-double falt_inside_share(const struct problem *problem);
-
 /* Writes the problem as a line of text ("forward 1x64x56x56 -> 64, 3x3, pad 1"); as snprintf. */
 int falt_problem_print(const struct problem *problem, char *buffer, size_t size);
 

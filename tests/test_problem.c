@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "adjoint.h"
-#include "support.h"
 #include "error.h"
 #include "padding.h"
 #include "problem.h"
@@ -457,46 +456,6 @@ static void test_normal_form_of_transposed(void **state)
     }
 }
 
-/* By counting; a huge kernel's is only sampled. */
-static void test_inside_share(void **state)
-{
-    (void)state;
-    struct random random = random_stream(21);
-    for (int round = 0; round < 200; round++) {
-        falt_conv conv = FALT_CONV_INIT;
-        conv.spatial_dims = (int32_t)random_between(&random, 1, 3);
-        double share = 1.0;
-        for (int d = 0; d < conv.spatial_dims; d++) {
-            conv.in[d] = random_between(&random, 1, 9);
-            conv.kernel[d] = random_between(&random, 1, 5);
-            conv.stride[d] = random_between(&random, 1, 3);
-            conv.dilation[d] = random_between(&random, 1, 3);
-            conv.pad_begin[d] = random_between(&random, 0, 12);
-            conv.pad_end[d] = random_between(&random, 12, 20);
-        }
-        struct problem problem;
-        assert_int_equal(falt_problem_init(&problem, &conv, FALT_FORWARD, NULL), FALT_OK);
-        for (int d = 0; d < 3; d++) {
-            int64_t inside = 0;
-            for (int64_t q = 0; q < problem.out[d]; q++)
-                for (int64_t t = 0; t < problem.kernel[d]; t++) {
-                    const int64_t at = q * problem.stride[d] + t * problem.dilation[d] - problem.pad[d];
-                    inside += at >= 0 && at < problem.in[d];
-                }
-            share *= (double)inside / (double)(problem.out[d] * problem.kernel[d]);
-        }
-        assert_true(fabs(falt_inside_share(&problem) - share) < 1e-12);
-    }
-    falt_conv conv = FALT_CONV_INIT;
-    conv.spatial_dims = 1;
-    conv.in[0] = conv.kernel[0] = INT64_C(1) << 30;
-    conv.pad_begin[0] = conv.in[0] / 2;
-    conv.pad_end[0] = conv.in[0] - conv.in[0] / 2 - 1;
-    struct problem problem;
-    assert_int_equal(falt_problem_init(&problem, &conv, FALT_FORWARD, NULL), FALT_OK);
-    assert_true(fabs(falt_inside_share(&problem) - 0.75) < 0.01);
-}
-
 static void test_squeeze(void **state)
 {
     (void)state;
@@ -824,7 +783,6 @@ int main(void)
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_normal_form),
         cmocka_unit_test(test_normal_form_of_transposed),
-        cmocka_unit_test(test_inside_share),
         cmocka_unit_test(test_squeeze),
         cmocka_unit_test(test_padding),
         cmocka_unit_test(test_dimensions),

@@ -75,8 +75,8 @@ struct depthwise {
     int64_t block_rows, block_tiles; /* outputs of a block: rows, tiles of a row */
     int64_t row_blocks, column_blocks;
     int64_t tile_ranges, unit_ranges;
-    size_t table, columns, around, lanes, strip_bytes, result, scattered; /* a thread's workspace, in this order */
-    size_t per_thread;                                                    /* their sum */
+    size_t table, columns, around, lanes, biases, strip_bytes, result, scattered; /* a thread's workspace, in this order */
+    size_t per_thread;                                                            /* their sum */
 };
 
 /* Columns [begin, end) of a line, and where they all are; see cut(). */
@@ -423,12 +423,14 @@ static bool choose_workspace(const struct problem *p, struct depthwise *d)
     const size_t around = (size_t)(d->windows * columns_of(d, 0) + d->rest * d->tile);
     d->around = p->circular && !d->strip ? round_to_lines(around * sizeof(ptrdiff_t)) : 0;
     d->lanes = round_to_lines((size_t)lanes * sizeof(struct lanes));
-    d->strip_bytes = round_to_lines((size_t)(d->mixed ? (double)(d->sets * d->vec) : strip) * sizeof(float)); /* or biases */
+    d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
+    d->biases = d->mixed ? round_to_lines((size_t)(d->sets * d->vec) * sizeof(float)) : 0;
     d->result = d->strip && p->layout == FALT_CHANNELS_FIRST
                     ? (size_t)(d->block_rows * d->block_tiles * d->tile * d->vec) * sizeof(float)
                     : 0;
     d->scattered = d->result && p->y.pixel[2] != 1 ? (size_t)(d->block_tiles * d->tile * d->vec) * sizeof(float) : 0;
-    d->per_thread = d->table + d->columns + d->around + d->lanes + d->strip_bytes + round_to_lines(d->result + d->scattered);
+    d->per_thread =
+        d->table + d->columns + d->around + d->lanes + d->biases + d->strip_bytes + round_to_lines(d->result + d->scattered);
     return true;
 }
 
@@ -642,7 +644,7 @@ static void pack_window(struct packer *k, int64_t unit, int64_t outer, int64_t p
     const struct problem *p = k->p;
     const struct depthwise *d = k->d;
     const int64_t line = outer / (d->outer / (d->kind == DEPTHWISE_ROWS ? p->x_group : d->parts)); /* input channel or part */
-    if (d->mixed) {                                                                                /* unit: of the weights */
+    if (d->mixed) {                                                                                /* unit: a set */
         for (int64_t i = 0; i < count; i++)
             for (int64_t n = 0; n < d->vec; n++)
                 *k->out++ = k->weights[channel_of(p, (unit * d->vec + n) % d->mixed) + tap_of(p, d, outer, position + i)];
@@ -1181,17 +1183,16 @@ static void run_member(const struct job *job, int member, int members)
 {
     const struct depthwise *d = job->d;
     char *memory = (char *)job->operands->workspace + d->per_thread * (size_t)member;
-    const struct thread_space space = {
-        .lines = (struct depthwise_line *)(void *)memory,
-        .columns = (struct columns *)(void *)(memory + d->table),
-        .lanes = (struct lanes *)(void *)(memory + d->table + d->columns + d->around),
-        .strip = (float *)(void *)(memory + d->table + d->columns + d->around + d->lanes),
-        .result = (float *)(void *)(memory + d->table + d->columns + d->around + d->lanes + d->strip_bytes),
-        .bias = (float *)(void *)(memory + d->table + d->columns + d->around + d->lanes),
-    };
+    struct thread_space space;
+    space.lines = (struct depthwise_line *)(void *)memory;
+    space.columns = (struct columns *)(void *)(memory += d->table);
+    ptrdiff_t *around = (ptrdiff_t *)(void *)(memory += d->columns);
+    space.lanes = (struct lanes *)(void *)(memory += d->around);
+    space.bias = (float *)(void *)(memory += d->lanes);
+    space.strip = (float *)(void *)(memory += d->biases);
+    space.result = (float *)(void *)(memory + d->strip_bytes);
     for (int64_t i = 0; d->mixed && job->operands->bias && i < d->sets * d->vec; i++)
         space.bias[i] = job->operands->bias[i % d->mixed];
-    ptrdiff_t *around = (ptrdiff_t *)(void *)(memory + d->table + d->columns);
     for (int64_t i = 0; i < d->windows + d->rest; i++) {
         space.columns[i] = (struct columns){.around = d->around ? around : NULL};
         around += d->around ? columns_of(d, i) : 0;
@@ -1222,7 +1223,12 @@ static void run(const struct problem *problem, const struct candidate *c, const 
                 const struct operands *operands, int member, int members)
 {
     const struct depthwise *d = (const struct depthwise *)(const void *)c->state;
-    const struct problem seen = d->mixed ? mix(problem) : *problem, *p = &seen;
+    struct problem mixed;
+    const struct problem *p = problem;
+    if (d->mixed) {
+        mixed = mix(problem);
+        p = &mixed;
+    }
     struct job job = {
         .p = p,
         .d = d,

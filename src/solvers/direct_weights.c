@@ -35,6 +35,8 @@
 #include "../arithmetic.h"
 #include "../bias.h"
 #include "../cost.h"
+#include "../padding.h"
+#include "../panels.h"
 #include "../parallel.h"
 #include "../parts.h"
 #include "../range.h"
@@ -100,15 +102,6 @@ static int64_t extent(const struct problem *p, int dimension)
     return (p->kernel[dimension] - 1) * p->dilation[dimension] + 1;
 }
 
-/* Cycles of one pixel and tap for all tiles of a group. */
-static double group_step(const struct kernels *kernels, int64_t rows, int64_t columns, int vectors)
-{
-    const int64_t all = divide_up(columns, kernels->vec), most = kernels->gemm_rows[vectors];
-    const int last = (int)(all % vectors);
-    const double cycles = (double)(all / vectors) * cost_rows_step(rows, most, vectors);
-    return last ? cycles + cost_rows_step(rows, most, last) : cycles;
-}
-
 /* Which operand is broadcast, and how wide a tile is. Returns cycles of one pixel for all lines of a group. */
 static double choose_tile(const struct problem *p, const struct kernels *kernels, struct gradient *g)
 {
@@ -128,7 +121,8 @@ static double choose_tile(const struct problem *p, const struct kernels *kernels
             const int vectors = (int[]){2, 1, 3, 4}[i]; /* two first: tall tiles read least */
             if (!kernels->gemm_rows[vectors] || (vectors > 1 && (vectors - 1) * kernels->vec >= columns))
                 continue;
-            double cycles = (double)g->lines * group_step(kernels, rows, columns, vectors);
+            const struct panels panels = falt_panels_of(kernels, columns, vectors);
+            double cycles = (double)g->lines * falt_panels_step(&panels, columns, rows);
             cycles += exchanged ? 0.0 : transposition / pixels;
             if (least < 0.0 || cycles < least * 0.97) {
                 least = cycles;
@@ -240,7 +234,7 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
 static double choose_ranges(const struct problem *p, const struct resources *r, struct gradient *g, double step)
 {
     double least = -1.0;
-    const double inside = falt_inside_share(p);
+    const double inside = falt_seen_share(p, 0, 1) * falt_seen_share(p, 1, 1) * falt_seen_share(p, 2, 1);
     const int64_t most_rows = g->merged ? 1 : smaller(g->row_tiles, MOST_RANGES);
     const int64_t most_columns = smaller(g->column_tiles, MOST_RANGES);
     for (int64_t lines = 1; lines <= g->lines; lines = lines < g->lines ? g->lines : g->lines + 1)
@@ -832,12 +826,12 @@ static void locate_tiles(struct item *item)
     const struct gradient *g = job->g;
     const int64_t a = g->panels ? g->height : g->merged ? p->x_group : strip_pitch(length(item->rows));
     const int64_t a_panel = (g->exchanged ? y_pixels(g) : x_pixels(g)) * g->height;
-    const bool a_strip = g->exchanged ? g->y_strip : g->x_strip, b_strip = g->exchanged ? g->x_strip : g->y_strip;
+    const bool b_strip = g->exchanged ? g->x_strip : g->y_strip;
     item->x_pitch = !g->x_strip ? job->x.pixel : g->exchanged ? g->nr : a;
     item->y_pitch = !g->y_strip ? job->y.pixel : g->exchanged ? a : g->nr;
     item->a_panel = a_panel;
     item->b_panel = (g->exchanged ? x_pixels(g) : y_pixels(g)) * g->nr;
-    item->a_tile = a_strip && g->panels ? a_panel : g->height;
+    item->a_tile = g->panels ? a_panel : g->height;
     item->b_tile = b_strip ? item->b_panel : g->nr;
     const float *x = g->x_strip ? item->x_strip : job->operands->x + item->group * p->x_group + item->x.begin;
     const float *y = g->y_strip ? item->y_strip : job->operands->y + item->group * p->y_group + item->y.begin;
