@@ -238,10 +238,11 @@ static bool comes_in_bursts(const struct problem *p, const struct resources *r, 
 static bool goes_across(const struct problem *p, const struct resources *r, const struct depthwise *d, bool beyond)
 {
     const int64_t window = d->lines * ((d->tile - 1) * d->stride + d->width) + d->taps * d->tile;
-    if (d->ways <= APART_WAYS || 4 * window > 3 * d->ways)
+    const bool phase = p->y.pixel[2] != p->y_channels;
+    if (d->ways <= APART_WAYS || 4 * window > 3 * d->ways || (phase && r->threads > 1))
         return true;
     if (part_of_line(d))
-        return beyond || p->y.pixel[2] != p->y_channels;
+        return beyond || phase;
     return most_rows_new(p) ? beyond || p->out[2] > d->tile : beyond && d->down == 1 && fits_l1(p, r, d, d->tile);
 }
 
