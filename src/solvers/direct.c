@@ -18,8 +18,9 @@
  * first copied into a channels-last strip with its padding, of some rows, or a piece of one that is long. Then, and wherever a
  * tile touches no padding, the taps of a kernel row are contiguous in memory and are summed as one run of width * channels.
  *
- * With few channels, channels last, most windows are whole ones (`inner`): those of an output row are all alike, and two tiles
- * stand for all of them. What is left at the edges is collected into tiles of its own.
+ * Where sums are short, a tile's pointers and its call take as long as a part of them. Channels last, most windows are whole
+ * ones (`inner`): those of an output row are all alike, and two tiles stand for all of them. What is left at the edges is
+ * collected into tiles of its own. With few channels this spares the strip, too.
  */
 #include <math.h>
 #include <stdio.h>
@@ -229,21 +230,25 @@ static bool window_inside(const struct problem *p, int dimension, int64_t begin)
     return begin >= 0 && begin + (p->kernel[dimension] - 1) * p->dilation[dimension] < p->in[dimension];
 }
 
-/* Whether the windows of most pixels are whole, and what their rows cost is less than the way through a strip: tiles that are
- * not full, two calls for each panel, and pointers to the edges. */
-static bool find_inner(const struct problem *p, struct direct *d)
+/* Whether the windows of most pixels are whole, and what their rows cost is less than the way through a strip, or than pointing
+ * all tiles: tiles that are not full, two calls for each panel, and pointers to the edges. */
+static bool find_inner(const struct problem *p, const struct resources *r, struct direct *d)
 {
     const struct range whole = falt_whole_outputs(p, 2);
     d->inner_begin = whole.begin;
     d->inner_end = whole.end;
     const int64_t inner = d->inner_end - d->inner_begin, rows = d->panels.rows;
-    if (p->groups > 1 || p->circular || falt_whole_share(p) < 0.75)
+    if (p->layout == FALT_CHANNELS_FIRST || p->groups > 1 || p->circular || falt_whole_share(p) < 0.75)
+        return false;
+    const int64_t panel = p->taps * p->x_group * d->panels.nr * (int64_t)sizeof(float);
+    if (!d->strip && 16 * panel > r->cpu->l2) /* comes again for each row, and sums are too long to gain */
         return false;
     const double full = falt_panels_step(&d->panels, p->y_group, rows) / (double)rows;
     const double wasted = falt_panels_step(&d->panels, p->y_group, inner) - (double)inner * full;
     const double row = (double)(p->taps * p->x_group) * wasted + 2.0 * cost_call * (double)d->panels.count +
                        (double)((p->out[2] - inner) * p->taps) * cost_pointer;
-    return row <= (double)p->out[2] * copied(p) * copy_cycles(p, d);
+    const double run = p->dilation[2] == 1 ? (double)p->kernel[2] : 1.0, pointed = (double)p->taps / run * cost_pointer;
+    return row <= (double)p->out[2] * (d->strip ? copied(p) * copy_cycles(p, d) : cost_row + pointed);
 }
 
 static bool choose_workspace(const struct problem *p, struct direct *d)
@@ -285,7 +290,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     c->packed = (size_t)falt_panels_floats(p, &d->panels) * sizeof(float);
 
-    d->inner = d->strip && p->layout == FALT_CHANNELS_LAST && find_inner(p, d);
+    d->inner = p->taps > 0 && !is_flat(p) && find_inner(p, r, d);
     d->strip = d->strip && !d->inner;
     const bool many = p->batch * p->out[0] * p->out[1] >= 8 * (int64_t)r->threads; /* rows, to be shared out evenly */
     d->unit = (d->strip || (d->inner && many)) && d->pixels ? p->out[2] : 1;
@@ -310,7 +315,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     /* A pixel's channels all go the same way: a line here and there past the caches is slow. */
     d->stream = falt_outgrows(p, r->cpu) && p->y.c == 1 && d->panels.nr % (SOLVER_ALIGN / (int64_t)sizeof(float)) == 0;
-    const bool there = !d->strip && !d->inner;
+    const bool there = !d->strip && !(d->inner && thin);
     d->beyond = there && falt_tensor_bytes(p) > 0.4 * (double)r->cpu->l2 * (double)r->threads;
     d->asks = there && falt_outgrows(p, r->cpu) && p->x_channels * (int64_t)sizeof(float) < 4096;
     c->threads = (int)(d->pixel_ranges * d->panel_ranges);
