@@ -291,6 +291,7 @@ struct window_args {
     int64_t steps; /* of a chain along a line, at most: all other units come before its next one; 0: no limit */
     int64_t units; /* >= 1: other channels of the same pixels, each with sums of its own; floats from one to the next: */
     ptrdiff_t unit_x, unit_y, unit_c;
+    int pairs; /* units are neighbouring vectors that had better go by twos: of pixels that meet in few sets of the caches */
 };
 
 typedef void window_kernel(const struct window_args *args);

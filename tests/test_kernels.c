@@ -933,7 +933,7 @@ static struct window_range window_range(int64_t outputs, int64_t stride, int64_t
 static void window_run(const struct kernels *kernels, int rows, int width, bool whole, bool backwards, enum guard_side side,
                        struct random *random)
 {
-    enum { VEC_MAX = 64, UNITS = 2 };
+    enum { VEC_MAX = 64, UNITS = 3 };
     const int vec = kernels->vec;
     const int x_lanes = whole ? vec : (int)random_between(random, 1, vec),
               y_lanes = whole ? vec : (int)random_between(random, 1, vec);
@@ -978,6 +978,7 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
         .unit_x = x_lanes,
         .unit_y = y_lanes,
         .unit_c = c_unit,
+        .pairs = whole && random_between(random, 0, 1),
     };
     args.x = (backwards ? x + (x_height * x_width - 1) * x_pitch : x) - direction * (top * x_width + left) * x_pitch;
     args.y = backwards && lines > 0 ? y + (lines * length - 1) * y_pitch : y;
@@ -1007,7 +1008,18 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
                     tolerance[unit][r][k][n] = integers ? 0.0 : 20.0 * FLT_EPSILON * magnitude;
                 }
             }
+    float *alone = guarded(c_count, side); /* a unit's sums are the same without the others, which threads share out */
+    memcpy(alone, c, (size_t)c_count * sizeof *c);
     kernels->window[rows][width](&args);
+    for (int64_t unit = 0; unit < units; unit++) {
+        struct window_args one = args;
+        one.x += unit * args.unit_x;
+        one.y += unit * args.unit_y;
+        one.c = alone + unit * c_unit;
+        one.units = 1;
+        kernels->window[rows][width](&one);
+    }
+    assert_memory_equal(c, alone, (size_t)c_count * sizeof *c);
     for (int64_t unit = 0; unit < units; unit++)
         for (int r = 0; r < rows; r++) {
             float *const sums = c + unit * c_unit + r * c_row;
@@ -1027,6 +1039,7 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
     guarded_free(x);
     guarded_free(y);
     guarded_free(c);
+    guarded_free(alone);
 }
 
 static void test_window(void **state)

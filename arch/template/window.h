@@ -7,11 +7,12 @@
  * most of them come from L2, as pixels of many channels lie far apart and meet in few sets of L1.
  */
 
-enum { WINDOW_MAX_SPAN = 2 * (WINDOW_MAX_LINES - 1) + WINDOW_MAX_ROWS };
+enum { WINDOW_MAX_SPAN = 2 * (WINDOW_MAX_LINES - 1) + WINDOW_MAX_ROWS, WINDOW_PAIR = 2 };
 
 #define EACH_WINDOW_ROW UNROLL for (int r = 0; r < WINDOW_MAX_ROWS; r++) if (r < rows)
 #define EACH_WINDOW_TAP UNROLL for (int k = 0; k < WINDOW_MAX_WIDTH; k++) if (k < width)
 #define EACH_WINDOW_LINE UNROLL for (int l = 0; l < WINDOW_MAX_LINES; l++) if (l < down)
+#define EACH_WINDOW_UNIT UNROLL for (int u = 0; u < WINDOW_PAIR; u++) if (u < beside)
 /* Rows of x that `down` lines see, those inside of the image. */
 #define EACH_WINDOW_SEEN                                                                                                       \
     UNROLL for (int h = 0; h < WINDOW_MAX_SPAN; h++) if (h < (down - 1) * apart + rows && LIKELY(inside >> h & 1))
@@ -22,13 +23,13 @@ struct window_span {
 };
 
 /*
- * One unit, `down` lines. Row h of x is seen by line l through row h - l * apart of the window, and column n of step j by pixel
- * j - i through tap n + i * apart. So `apart` is the stride both ways, or where no two windows share anything the width, and
- * down is 1. whole: all lanes are there, each multiplies its own.
+ * One unit, or two side by side, `down` lines. Row h of x is seen by line l through row h - l * apart of the window, and column
+ * n of step j by pixel j - i through tap n + i * apart. So `apart` is the stride both ways, or where no two windows share
+ * anything the width, and down is 1. whole: all lanes are there, each multiplies its own.
  */
 INLINE void window_block(const struct window_args *args, const struct window_span *span, const float *x, const float *y,
-                         float *c, const unsigned inside, const int down, const int rows, const int width, const int apart,
-                         const int whole)
+                         float *c, const unsigned inside, const int beside, const int down, const int rows, const int width,
+                         const int apart, const int whole)
 {
     const vec_lanes x_lanes = vec_lanes_between(0, whole ? VEC : args->x_lanes);
     const vec_lanes y_lanes = vec_lanes_between(0, whole ? VEC : args->y_lanes);
@@ -40,25 +41,25 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
     const ptrdiff_t tap_step = args->tap_step, row_step = args->row_step, x_step = args->x_step;
     const ptrdiff_t y_step = args->y_step, y_line = args->y_line;
     const int kept = (width - 1) / apart;
-    vec sum[WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH];
-    EACH_WINDOW_ROW EACH_WINDOW_TAP sum[r][k] = vec_zero();
+    vec sum[WINDOW_PAIR][WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH];
+    EACH_WINDOW_UNIT EACH_WINDOW_ROW EACH_WINDOW_TAP sum[u][r][k] = vec_zero();
     for (int64_t j = span->begin; j < span->end;) {
         if (j != span->first) {
             EACH_WINDOW_TAP
             {
                 const int64_t pixel = j - k / apart;
                 if (pixel >= args->taps[k].begin && pixel < args->taps[k].end) {
-                    vec yj[WINDOW_MAX_LINES];
-                    EACH_WINDOW_LINE yj[l] = WINDOW_Y(y + pixel * y_step + l * y_line);
+                    vec yj[WINDOW_PAIR][WINDOW_MAX_LINES];
+                    EACH_WINDOW_UNIT EACH_WINDOW_LINE yj[u][l] = WINDOW_Y(y + pixel * y_step + l * y_line + u * VEC);
                     const float *from = x + pixel * x_step + k * tap_step;
-                    EACH_WINDOW_SEEN
+                    EACH_WINDOW_SEEN EACH_WINDOW_UNIT
                     {
-                        const vec xj = WINDOW_X(from + h * row_step);
+                        const vec xj = WINDOW_X(from + h * row_step + u * VEC);
                         EACH_WINDOW_LINE
                         {
                             const int r = h - l * apart;
                             if (r >= 0 && r < rows)
-                                sum[r][k] = vec_fma_onto(xj, yj[l], sum[r][k]);
+                                sum[u][r][k] = vec_fma_onto(xj, yj[u][l], sum[u][r][k]);
                         }
                     }
                 }
@@ -67,40 +68,41 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
             continue;
         }
         const float *from = x + j * x_step, *at = y + j * y_step;
-        vec yj[WINDOW_MAX_LINES][WINDOW_MAX_WIDTH]; /* of step j, j - 1, ... */
-        EACH_WINDOW_LINE UNROLL for (int i = 1; i < WINDOW_MAX_WIDTH; i++) if (i <= kept) yj[l][i] =
-            WINDOW_Y(at + l * y_line - i * y_step);
+        vec yj[WINDOW_PAIR][WINDOW_MAX_LINES][WINDOW_MAX_WIDTH]; /* of step j, j - 1, ... */
+        EACH_WINDOW_UNIT EACH_WINDOW_LINE UNROLL for (int i = 1; i < WINDOW_MAX_WIDTH; i++) if (i <= kept) yj[u][l][i] =
+            WINDOW_Y(at + l * y_line - i * y_step + u * VEC);
         for (; j < span->last; j++, from += x_step, at += y_step) {
-            EACH_WINDOW_LINE yj[l][0] = WINDOW_Y(at + l * y_line);
+            EACH_WINDOW_LINE EACH_WINDOW_UNIT yj[u][l][0] = WINDOW_Y(at + l * y_line + u * VEC);
             EACH_WINDOW_SEEN
             {
-                UNROLL for (int n = 0; n < WINDOW_MAX_WIDTH; n++) if (n < apart && n < width)
+                UNROLL for (int n = 0; n < WINDOW_MAX_WIDTH; n++) if (n < apart && n < width) EACH_WINDOW_UNIT
                 {
-                    const vec xj = WINDOW_X(from + h * row_step + n * tap_step);
+                    const vec xj = WINDOW_X(from + h * row_step + n * tap_step + u * VEC);
                     EACH_WINDOW_LINE
                     {
                         const int r = h - l * apart;
                         UNROLL for (int i = 0; i < WINDOW_MAX_WIDTH; i++) if (r >= 0 && r < rows && n + i * apart < width)
-                            sum[r][n + i * apart] = vec_fma_onto(xj, yj[l][i], sum[r][n + i * apart]);
+                            sum[u][r][n + i * apart] = vec_fma_onto(xj, yj[u][l][i], sum[u][r][n + i * apart]);
                     }
                 }
             }
-            EACH_WINDOW_LINE UNROLL for (int i = WINDOW_MAX_WIDTH - 1; i > 0; i--) if (i <= kept) yj[l][i] = yj[l][i - 1];
+            EACH_WINDOW_UNIT EACH_WINDOW_LINE UNROLL for (int i = WINDOW_MAX_WIDTH - 1; i > 0; i--) if (i <= kept) yj[u][l][i] =
+                yj[u][l][i - 1];
         }
     }
-    EACH_WINDOW_ROW EACH_WINDOW_TAP
+    EACH_WINDOW_UNIT EACH_WINDOW_ROW EACH_WINDOW_TAP
     {
-        float *to = c + r * args->c_row + k * VEC;
-        vec_store(to, vec_add(vec_load(to), sum[r][k]));
+        float *to = c + u * args->unit_c + r * args->c_row + k * VEC;
+        vec_store(to, vec_add(vec_load(to), sum[u][r][k]));
     }
 #undef WINDOW_X
 #undef WINDOW_Y
 }
 
 /* Lines that go together where that is worth its code: as many as leave a register for x. */
-INLINE int window_down(const int rows, const int width, const int apart, const int whole)
+INLINE int window_down(const int beside, const int rows, const int width, const int apart, const int whole)
 {
-    const int left = WINDOW_REGISTERS - rows * width - 1, down = left / ((width - 1) / apart + 1);
+    const int left = WINDOW_REGISTERS - beside * rows * width - 1, down = left / (beside * ((width - 1) / apart + 1));
     return rows < 3 || width % 2 == 0 || width == 1 || apart > 2 || !whole || down < 1 ? 1
            : down < WINDOW_MAX_LINES                                                   ? down
                                                                                        : WINDOW_MAX_LINES;
@@ -119,7 +121,24 @@ INLINE struct window_span window_chain(const struct window_span *all, const int6
     return chain;
 }
 
-INLINE void window_sum(const struct window_args *args, const int rows, const int width, const int apart, const int whole)
+INLINE void window_lines(const struct window_args *args, const struct window_span *span, const float *x, const float *y,
+                         const int64_t unit, const unsigned inside, const int beside, const int down, const int most,
+                         const int rows, const int width, const int apart, const int whole)
+{
+    float *c = args->c + unit * args->unit_c;
+    x += unit * args->unit_x;
+    y += unit * args->unit_y;
+    if (down == 1)
+        window_block(args, span, x, y, c, inside, beside, 1, rows, width, apart, whole);
+    else if (most > 1 && down == 2)
+        window_block(args, span, x, y, c, inside, beside, 2, rows, width, apart, whole);
+    else if (most > 2)
+        window_block(args, span, x, y, c, inside, beside, 3, rows, width, apart, whole);
+}
+
+/* pairs: units go by twos. */
+INLINE void window_sum(const struct window_args *args, const int rows, const int width, const int apart, const int whole,
+                       const int pairs)
 {
     struct window_span span = {0, 0, INT64_MAX, 0};
     EACH_WINDOW_TAP
@@ -130,7 +149,8 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
         span.end = to > span.end ? to : span.end;
     }
 
-    const int most = window_down(rows, width, apart, whole);
+    /* Lines go together as pairs do, whether a unit has a partner or not: which have one depends on the threads. */
+    const int most = window_down(pairs ? WINDOW_PAIR : 1, rows, width, apart, whole);
     for (int64_t line = 0; line < args->lines;) {
         const int64_t left = args->lines - line, blocks = (left + most - 1) / most;
         const int down = (int)((left + blocks - 1) / blocks);
@@ -144,20 +164,35 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
         const float *x = args->x + line * args->x_line, *y = args->y + line * args->y_line;
         for (struct window_span chain = {.end = 0}; chain.end < span.end;) {
             chain = window_chain(&span, chain.end, args->steps);
-            for (int64_t unit = 0; unit < args->units; unit++) {
-                const float *ux = x + unit * args->unit_x, *uy = y + unit * args->unit_y;
-                float *c = args->c + unit * args->unit_c;
-                if (down == 1)
-                    window_block(args, &chain, ux, uy, c, inside, 1, rows, width, apart, whole);
-                else if (most > 1 && down == 2)
-                    window_block(args, &chain, ux, uy, c, inside, 2, rows, width, apart, whole);
-                else if (most > 2)
-                    window_block(args, &chain, ux, uy, c, inside, 3, rows, width, apart, whole);
-            }
+            int64_t unit = 0;
+            for (; pairs && unit + WINDOW_PAIR <= args->units; unit += WINDOW_PAIR)
+                window_lines(args, &chain, x, y, unit, inside, WINDOW_PAIR, down, most, rows, width, apart, whole);
+            for (; unit < args->units; unit++)
+                window_lines(args, &chain, x, y, unit, inside, 1, down, most, rows, width, apart, whole);
         }
         line += down;
     }
 }
+
+#if WINDOW_REGISTERS >= 32
+/* 3x3, stride 1 or 2: whether that was it. A function of its own, for the sake of the others' registers. */
+NOINLINE int window_pairs(const struct window_args *args)
+{
+    if (args->x_step == args->tap_step && args->x_line == args->row_step)
+        window_sum(args, 3, 3, 1, 1, 1);
+    else if (args->x_step == 2 * args->tap_step && args->x_line == 2 * args->row_step)
+        window_sum(args, 3, 3, 2, 1, 1);
+    else
+        return 0;
+    return 1;
+}
+#else
+INLINE int window_pairs(const struct window_args *args)
+{
+    (void)args;
+    return 0;
+}
+#endif
 
 /* As far apart as the windows are, where `apart` is a constant. Few kernels are of even width: they are worth no code. */
 INLINE void window_each(const struct window_args *args, const int rows, const int width, const int whole)
@@ -166,11 +201,11 @@ INLINE void window_each(const struct window_args *args, const int rows, const in
     const int next = args->x_step == 2 * args->tap_step && (rows == 1 || args->x_line == 2 * args->row_step);
     const int slides = width > 1 && width % 2 == 1;
     if (slides && near)
-        window_sum(args, rows, width, 1, whole);
+        window_sum(args, rows, width, 1, whole, 0);
     else if (slides && next)
-        window_sum(args, rows, width, 2, whole);
+        window_sum(args, rows, width, 2, whole, 0);
     else
-        window_sum(args, rows, width, WINDOW_MAX_WIDTH, whole);
+        window_sum(args, rows, width, WINDOW_MAX_WIDTH, whole, 0);
 }
 
 /* X(rows, width) */
@@ -183,7 +218,7 @@ INLINE void window_each(const struct window_args *args, const int rows, const in
     {                                                                                                                          \
         if (args->index)                                                                                                       \
             window_each(args, rows, width, 0);                                                                                 \
-        else                                                                                                                   \
+        else if (rows < 3 || width != 3 || !args->pairs || !window_pairs(args))                                                \
             window_each(args, rows, width, 1);                                                                                 \
     }
 WINDOW_ALL(WINDOW_DEFINE)
