@@ -3,7 +3,14 @@
 #include <math.h>
 #include "cost.h"
 
-double falt_panels_step(const struct panels *panels, int64_t channels, int64_t rows)
+double falt_panels_step(const struct panels *panels, int64_t rows)
+{
+    const int64_t all = panels->padded / panels->vec, each = all / panels->count, wider = all % panels->count;
+    return (double)wider * cost_rows_step(rows, panels->rows, (int)each + 1) +
+           (double)(panels->count - wider) * cost_rows_step(rows, panels->rows, (int)each);
+}
+
+double falt_full_panels_step(const struct panels *panels, int64_t channels, int64_t rows)
 {
     const int64_t all = divide_up(channels, panels->vec);
     const int last = (int)(all % panels->vectors);
@@ -29,7 +36,7 @@ struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64
         struct panels panels = falt_panels_of(kernels, channels, vectors);
         if (apart % SET == 0 && ways > 0)
             panels.rows = (int)smaller(panels.rows, ways);
-        const double step = falt_panels_step(&panels, channels, rows);
+        const double step = falt_panels_step(&panels, rows);
         const double calls = (double)panels.count * cost_rows_calls(rows, panels.rows);
         const double tallest = depth > SHORT && vectors == 2 ? 0.97 : 1.0;
         const double favour = depth > SHORT && rows <= panels.rows ? 0.97 * tallest : tallest;
@@ -63,7 +70,7 @@ void falt_pack_panels(const struct problem *p, const struct panels *panels, cons
     float *out = packed;
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t panel = 0; panel < panels->count; panel++) {
-            const int64_t first = panel * panels->nr, width = falt_panel_width(panels, panel);
+            const int64_t first = falt_panel_first(panels, panel), width = falt_panel_width(panels, panel);
             const int64_t real = smaller(width, p->y_group - first);
             const float *from = weights + p->w.base + g * p->w.group + first * p->w.o;
             for (int64_t k = 0; k < p->kernel[0]; k++)

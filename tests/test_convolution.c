@@ -669,7 +669,7 @@ static bool try_some(struct random *random, const falt_conv *conv, double most)
     return true;
 }
 
-/* Few channels and rows so long that whole windows are read in place and edges go apart. */
+/* Short sums and rows so long that whole windows are read in place and edges go apart. */
 static falt_conv thin_conv(struct random *random)
 {
     falt_conv conv = FALT_CONV_INIT;
@@ -677,7 +677,7 @@ static falt_conv thin_conv(struct random *random)
     conv.weights_layout = random_between(random, 0, 1) ? FALT_OHWI : FALT_OIHW;
     conv.spatial_dims = (int32_t)random_between(random, 1, 3);
     conv.batch = random_between(random, 1, 2);
-    conv.in_channels = random_between(random, 3, 15);
+    conv.in_channels = random_between(random, 0, 1) ? random_between(random, 3, 15) : random_between(random, 16, 24);
     conv.out_channels = random_between(random, 1, 40);
     set_activation(&conv, (falt_activation)random_between(random, FALT_ACT_NONE, FALT_ACT_LEAKY));
     for (int d = 0; d < conv.spatial_dims; d++) {
@@ -691,13 +691,14 @@ static falt_conv thin_conv(struct random *random)
     return conv;
 }
 
-/* Whether the word is in what a forward plan says of itself. */
+/* Whether the word is in what a forward plan for four threads says of itself. */
 static bool described(const falt_conv *conv, falt_algorithm algorithm, const char *word)
 {
     falt_options options = FALT_OPTIONS_INIT;
     char text[4096];
     falt_plan *plan = NULL;
     options.algorithm = algorithm;
+    options.threads = 4;
     assert_int_equal(falt_plan_create(&plan, conv, FALT_FORWARD, &options), FALT_OK);
     falt_plan_describe(plan, FALT_TEXT, text, sizeof text);
     falt_plan_destroy(plan);
@@ -717,6 +718,32 @@ static void test_thin(void **state)
         done++;
     }
     assert_true(apart > 0);
+}
+
+/* So few pixels that threads share out channels, in more panels than there need be where that makes them as many for each. */
+static void test_few_pixels(void **state)
+{
+    (void)state;
+    struct random random = random_stream(15);
+    int even = 0;
+    for (int done = 0; done < (quick() ? 10 : 60);) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = random_between(&random, 0, 3) ? FALT_NHWC : FALT_NCHW;
+        conv.spatial_dims = (int32_t)random_between(&random, 1, 2);
+        conv.in_channels = random_between(&random, 20, 200);
+        conv.out_channels = random_between(&random, 60, 600);
+        set_activation(&conv, (falt_activation)random_between(&random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+        for (int d = 0; d < conv.spatial_dims; d++) {
+            conv.in[d] = random_between(&random, 1, 4);
+            conv.kernel[d] = random_between(&random, 1, 2);
+            conv.pad_begin[d] = random_between(&random, 0, 1);
+        }
+        if (!try_some(&random, &conv, 3e6))
+            continue;
+        even += described(&conv, FALT_ALGO_DIRECT, " panels");
+        done++;
+    }
+    assert_true(even > 0);
 }
 
 /* Depthwise, fewer channels than a vector has lanes, which are mixed in them. */
@@ -1241,11 +1268,14 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),  cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_thin),    cmocka_unit_test(test_padding),      cmocka_unit_test(test_long_rows),
-        cmocka_unit_test(test_mixed),   cmocka_unit_test(test_channels),     cmocka_unit_test(test_epilogues),
-        cmocka_unit_test(test_random),  cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_streaming),
-        cmocka_unit_test(test_turns),   cmocka_unit_test(test_copies),       cmocka_unit_test(test_phases_of_zeros),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes),
+        cmocka_unit_test(test_widths),     cmocka_unit_test(test_thin),
+        cmocka_unit_test(test_padding),    cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_few_pixels), cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_random),     cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_streaming),  cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_copies),     cmocka_unit_test(test_phases_of_zeros),
         cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);

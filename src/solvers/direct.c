@@ -145,32 +145,40 @@ static void cut_rows(const struct problem *p, const struct resources *r, struct 
     d->cuts = divide_up(p->out[2], d->unit);
 }
 
-/* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. */
+/* The grid with the least time for its slowest piece: compute, plus the bytes that each thread has to fetch. Ranges of panels
+ * have as many panels each, if that is worth narrower ones. */
 static double choose_grid(const struct problem *p, const struct resources *r, struct direct *d)
 {
-    const int64_t units = units_of(p, d), all_panels = p->groups * d->panels.count;
+    const int64_t units = units_of(p, d), vectors = d->panels.padded / d->panels.vec, few = d->panels.count;
     const double taps = taps_share(p, d), depth = (double)(p->taps * p->x_group) * taps;
+    struct direct best = *d;
     double least = -1.0;
     for (int64_t threads = 1; threads <= r->threads; threads++) {
         const int64_t pixel_ranges = smaller(threads, units);
-        const int64_t panel_ranges = smaller(r->threads / threads, all_panels);
+        const int64_t panel_ranges = smaller(r->threads / threads, p->groups * few);
+        const int64_t even = divide_up(few, panel_ranges) * panel_ranges;
+        d->panels.count = p->groups == 1 && even <= vectors ? even : few;
+        const int64_t all_panels = p->groups * d->panels.count;
         const int64_t rows = smaller(d->pixels, divide_up(units, pixel_ranges) * d->unit);
         const double panels = (double)divide_up(all_panels, panel_ranges);
-        const double step = falt_panels_step(&d->panels, p->y_group, rows) / (double)d->panels.count;
+        const double step = falt_panels_step(&d->panels, rows) / (double)d->panels.count;
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
         const double weights = panels / (double)all_panels * (double)p->w_count * taps * sizeof(float);
         const double weights_rate = !r->warm_weights                      ? cost_memory_bytes
                                     : weights <= (double)r->cpu->l2 / 2.0 ? 1.0 / cost_l2_byte
                                                                           : cost_l3_bytes;
         const double region = pixel_ranges * panel_ranges > 1 ? r->region * cost_hertz : 0.0;
-        const double cycles = panels * depth * step + overhead(p, d, (double)rows, panels) + input / cost_l3_bytes +
+        const double worth = d->panels.count > few ? 1.02 : 1.0;
+        const double cycles = worth * panels * depth * step + overhead(p, d, (double)rows, panels) + input / cost_l3_bytes +
                               weights / weights_rate + region;
         if (least < 0.0 || cycles < least) {
             least = cycles;
-            d->pixel_ranges = pixel_ranges;
-            d->panel_ranges = panel_ranges;
+            best = *d;
+            best.pixel_ranges = pixel_ranges;
+            best.panel_ranges = panel_ranges;
         }
     }
+    *d = best;
     return least;
 }
 
@@ -243,8 +251,8 @@ static bool find_inner(const struct problem *p, const struct resources *r, struc
     const int64_t panel = p->taps * p->x_group * d->panels.nr * (int64_t)sizeof(float);
     if (!d->strip && 16 * panel > r->cpu->l2) /* comes again for each row, and sums are too long to gain */
         return false;
-    const double full = falt_panels_step(&d->panels, p->y_group, rows) / (double)rows;
-    const double wasted = falt_panels_step(&d->panels, p->y_group, inner) - (double)inner * full;
+    const double full = falt_panels_step(&d->panels, rows) / (double)rows;
+    const double wasted = falt_panels_step(&d->panels, inner) - (double)inner * full;
     const double row = (double)(p->taps * p->x_group) * wasted + 2.0 * cost_call * (double)d->panels.count +
                        (double)((p->out[2] - inner) * p->taps) * cost_pointer;
     const double run = p->dilation[2] == 1 ? (double)p->kernel[2] : 1.0, pointed = (double)p->taps / run * cost_pointer;
@@ -324,7 +332,10 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     c->error_terms = (double)(p->taps * p->x_group);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d", r->kernels->name, d->panels.rows, (int)d->panels.nr);
+    char even[32] = ""; /* packed weights depend on it */
+    if (d->panels.count > divide_up(d->panels.padded, d->panels.nr))
+        snprintf(even, sizeof even, ", %lld panels", (long long)d->panels.count);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d%s", r->kernels->name, d->panels.rows, (int)d->panels.nr, even);
     snprintf(c->schedule, SOLVER_NOTE, "%lld pixel x %lld channel ranges, blocks of %lld pixels%s", (long long)d->pixel_ranges,
              (long long)d->panel_ranges, (long long)(d->block * d->unit), d->strip ? ", input strips" : "");
     return true;
@@ -617,7 +628,8 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     const struct tile *const tiles = run->tiles; /* calls could change what run points to */
     const int64_t count = run->count, tall = run->pixels % count, origin = run->origin;
     const bool flat = run->flat;
-    const int64_t from = panel * panels->nr, channel = group * p->y_group + from, width = falt_panel_width(panels, panel);
+    const int64_t from = falt_panel_first(panels, panel), channel = group * p->y_group + from,
+                  width = falt_panel_width(panels, panel);
     struct gemm_args args = {
         .a_offset = run->offset + (job->d->strip ? 0 : group * p->x_group),
         .b = (const float *)o->packed + falt_panel_offset(panels, p->taps * p->x_group, group, panel),

@@ -122,7 +122,7 @@ static double choose_tile(const struct problem *p, const struct kernels *kernels
             if (!kernels->gemm_rows[vectors] || (vectors > 1 && (vectors - 1) * kernels->vec >= columns))
                 continue;
             const struct panels panels = falt_panels_of(kernels, columns, vectors);
-            double cycles = (double)g->lines * falt_panels_step(&panels, columns, rows);
+            double cycles = (double)g->lines * falt_full_panels_step(&panels, columns, rows);
             cycles += exchanged ? 0.0 : transposition / pixels;
             if (least < 0.0 || cycles < least * 0.97) {
                 least = cycles;

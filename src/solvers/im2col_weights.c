@@ -69,7 +69,7 @@ static void choose_tile(const struct problem *p, const struct kernels *kernels, 
     for (int i = 0; i < GEMM_MAX_VECTORS; i++) {
         const int vectors = (int[]){2, 1, 3, 4}[i]; /* two first: tall tiles read least */
         const struct panels panels = falt_panels_of(kernels, g->columns, vectors);
-        const double step = falt_panels_step(&panels, g->columns, g->rows);
+        const double step = falt_full_panels_step(&panels, g->columns, g->rows);
         if (panels.rows > 0 && step < least * 0.97) {
             least = step;
             g->panels = panels;
@@ -94,7 +94,7 @@ static double item_cycles(const struct problem *p, const struct product *g, int6
     const double pixels = (double)(p->batch * p->out_pixels);
     const int64_t row_tiles = divide_up(g->row_tiles, row_ranges), tiles = divide_up(g->panels.count, column_ranges);
     const int64_t rows = smaller(g->rows, row_tiles * g->height), columns = smaller(g->columns, tiles * g->panels.nr);
-    const double step = falt_panels_step(&g->panels, columns, rows);
+    const double step = falt_full_panels_step(&g->panels, columns, rows);
     const double calls = (double)(tiles * g->chunks) * cost_rows_calls(rows, g->height);
     const double input = pixels * (double)(rows + columns / p->taps) * sizeof(float) / cost_l3_bytes;
     const double output = (double)rows * (double)columns * (2.0 * (double)g->chunks - 1.0) * sizeof(float) / cost_l3_bytes;

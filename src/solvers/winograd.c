@@ -357,7 +357,7 @@ static void pack_panels(void *context, int member, int members)
     falt_share(p->groups * w->panels.count, member, members, &begin, &end);
     for (int64_t item = begin; item < end; item++) {
         const int64_t group = item / w->panels.count, panel = item % w->panels.count;
-        const int64_t first = panel * w->panels.nr, width = falt_panel_width(&w->panels, panel);
+        const int64_t first = falt_panel_first(&w->panels, panel), width = falt_panel_width(&w->panels, panel);
         float *out = job->packed + falt_panel_offset(&w->panels, panel_depth(p, w), group, panel);
         for (int64_t k = 0; k < p->kernel[0]; k++)
             for (int64_t i = 0; i < p->x_group; i++)
@@ -669,7 +669,8 @@ static void finish_panel(const struct job *job, const struct thread_space *space
                          int64_t count, const float *m)
 {
     const struct winograd *w = job->w;
-    const int64_t channel = panel * w->panels.nr, columns = smaller(w->panels.nr, job->p->y_group - channel);
+    const int64_t channel = falt_panel_first(&w->panels, panel);
+    const int64_t columns = smaller(falt_panel_width(&w->panels, panel), job->p->y_group - channel);
     struct segment s;
     for (int64_t done = 0; done < count; done += s.count) {
         s = segment_at(w, job->p, first + done, done, w->strip > 0 ? smaller(count - done, w->piece) : count - done);

@@ -125,7 +125,7 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     const double transforms = tiles * (x * ((cost_winograd_input + moved) * points + turn * (double)(g->ah * g->mw)) +
                                        y * ((cost_winograd_gradient + moved) * points + turn * (double)(g->mh * g->mw)));
     const struct panels cut = falt_panels_of(r->kernels, columns, g->vectors);
-    const double gemm = depth * points * tiles * falt_panels_step(&cut, columns, rows);
+    const double gemm = depth * points * tiles * falt_full_panels_step(&cut, columns, rows);
     const double panels = (double)divide_up(columns, g->nr), vectors = (double)divide_up(columns, g->vec);
     const double calls = depth * points * chunks * panels * cost_rows_calls(rows, most);
     const double last = depth * points * chunks * (double)rows * vectors * cost_winograd_weights;
