@@ -322,6 +322,10 @@ struct kernels {
     int depthwise_down;
     depthwise_kernel *depthwise_block;
 
+    /* Of CHANNELS, short, whole vectors and no taps: units that are neighbours by twos, each pixel's lines side by side. NULL:
+     * there is none. */
+    depthwise_kernel *depthwise_pairs[DEPTHWISE_MAX_WIDTH + 1][DEPTHWISE_STRIDES_COUNT];
+
     /* dst[r * dst_stride + i] = base[offset[r] + i],  r < rows, i < columns: patches for im2col. */
     void (*collect)(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst,
                     ptrdiff_t dst_stride);

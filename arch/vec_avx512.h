@@ -18,6 +18,7 @@ enum { VEC = 16 };
 #define DEPTHWISE_SHORT_ROWS 7
 #define DEPTHWISE_DOWN 3
 #define DEPTHWISE_ALIKE 2
+#define DEPTHWISE_PAIRS(X) X(3, 2) X(5, 2)
 #define WINDOW_REGISTERS 32
 
 typedef __m512 vec;

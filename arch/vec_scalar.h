@@ -36,6 +36,7 @@
  *     DEPTHWISE_DOWN                rows of a block of short tiles, with a window of 3 for each; 1: no blocks
  *     DEPTHWISE_ALIKE               code of its own, where it pays: 1 for tiles inside of the image, 2 for all whose lines are
  *                                   alike, which compiles long
+ *     DEPTHWISE_PAIRS(X)            only where it pays: X(width, stride) of windows that do two vectors of channels at once
  *     WINDOW_REGISTERS              vectors of the window kernels that stay in registers
  */
 #include <string.h>

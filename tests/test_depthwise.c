@@ -20,6 +20,7 @@ struct sliding {
     enum depthwise_kind kind;
     int width, stride, tile;
     int64_t down; /* output rows of a block, or 1 */
+    bool pairs;   /* whole vectors that are neighbours, and no circle */
 };
 
 struct line {
@@ -111,7 +112,7 @@ static void run_case(const struct sliding *at, struct random *random)
     /* all lines as a padding that keeps the size cuts them */
     const bool edges = !whole && random_bits(random) & 1;
     const int32_t half = at->width / 2, first = random_bits(random) & 1 ? half : 0, last = random_bits(random) & 1 ? half : 0;
-    const bool circular = !edges && random_between(random, 0, 2) == 0;
+    const bool circular = !at->pairs && !edges && random_between(random, 0, 2) == 0;
     const int64_t each = rows ? 1 : vec;
     struct depthwise_line lines[MOST_LINES];
     struct line made[MOST_LINES];
@@ -125,12 +126,12 @@ static void run_case(const struct sliding *at, struct random *random)
         .step = vec + random_between(random, 0, 3),
         .index = index,
         .lines = random_between(random, 1, 3),
-        .taps = at->width > 1 && at->down == 1 && !edges ? random_between(random, 0, 2) : 0,
+        .taps = at->width > 1 && at->down == 1 && !edges && !at->pairs ? random_between(random, 0, 2) : 0,
         .depth = at->kind == DEPTHWISE_GROUPS ? random_between(random, 1, 4) : 1,
-        .columns = whole ? vec : random_between(random, 1, vec),
+        .columns = whole || at->pairs ? vec : random_between(random, 1, vec),
         .rows = whole ? at->tile : (int)random_between(random, 1, at->tile),
         .units = random_between(random, 0, 3) ? random_between(random, 1, 3) : random_between(random, 4, 20),
-        .unit_offset = random_between(random, 0, vec + 2),
+        .unit_offset = at->pairs ? vec : random_between(random, 0, vec + 2),
         .repeats = random_between(random, 1, 2),
         .across = (int)random_between(random, 0, 1),
         .repeat_offset = random_between(random, 0, 2 * vec),
@@ -152,7 +153,7 @@ static void run_case(const struct sliding *at, struct random *random)
             line->begin = (int32_t)random_between(random, 0, most);
             line->end = (int32_t)random_between(random, line->begin, most);
         }
-        if (!edges && !whole && random_bits(random) & 1) {
+        if (!edges && !whole && !at->pairs && random_bits(random) & 1) {
             const bool before = rows || (at->kind == DEPTHWISE_CHANNELS && !circular);
             line->lane_begin = before ? (int32_t)random_between(random, 0, vec) : 0;
             line->lane_end = (int32_t)random_between(random, line->lane_begin + (circular && !rows), vec);
@@ -193,7 +194,7 @@ static void run_case(const struct sliding *at, struct random *random)
         fill_integer(random, added, count);
     args.c = c;
     args.residual = added;
-    args.skip = random_between(random, 0, 2) ? 0 : random_between(random, 0, args.columns - 1);
+    args.skip = at->pairs || random_between(random, 0, 2) ? 0 : random_between(random, 0, args.columns - 1);
     args.stream = stream;
 
     for (int64_t repeat = 0; repeat < args.repeats; repeat++)
@@ -257,7 +258,8 @@ static void test_sliding(void **state)
                                                    width,
                                                    stride,
                                                    (*table)->depthwise_rows[height],
-                                                   1};
+                                                   1,
+                                                   false};
                         const bool there = width > 0 && width != 6 && (stride == 1 || (width > 2 && kind != DEPTHWISE_ROWS));
                         assert_int_equal(at.kernel != NULL, there);
                         if (!there)
@@ -279,16 +281,39 @@ static void test_blocks(void **state)
                                    3,
                                    1,
                                    (*table)->depthwise_rows[DEPTHWISE_SHORT],
-                                   (*table)->depthwise_down};
+                                   (*table)->depthwise_down,
+                                   false};
         assert_true((at.kernel != NULL) == (at.down > 1));
         for (int i = 0; i < 500 && at.kernel; i++)
             run_case(&at, &random);
     }
 }
 
+static void test_pairs(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(3);
+        for (int width = 0; width <= DEPTHWISE_MAX_WIDTH; width++)
+            for (int stride = 1; stride <= DEPTHWISE_STRIDES_COUNT; stride++) {
+                const struct sliding at = {*table,
+                                           (*table)->depthwise_pairs[width][stride - 1],
+                                           DEPTHWISE_CHANNELS,
+                                           width,
+                                           stride,
+                                           (*table)->depthwise_rows[DEPTHWISE_SHORT],
+                                           1,
+                                           true};
+                for (int i = 0; i < 500 && at.kernel; i++)
+                    run_case(&at, &random);
+            }
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sliding), cmocka_unit_test(test_blocks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sliding), cmocka_unit_test(test_blocks),
+                                       cmocka_unit_test(test_pairs)};
     random_seed();
     return cmocka_run_group_tests_name("depthwise kernels", tests, NULL, NULL);
 }

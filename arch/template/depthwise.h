@@ -23,11 +23,12 @@ enum extent { NOTHING, WHOLE, SOME_COLUMNS, SOME_LANES, COLUMNS_AROUND, LANES_AR
 
 /* One line of x, all of its depth: a window of `width` slides over the tile. Bit j of `inside` tells whether column j lies in
  * the image: a test each, where comparing with the bounds takes four instructions. Output rows [top, bottom) of a block of them
- * see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. apart: of columns. */
+ * see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. apart: of columns. paired:
+ * instead of rows, units that are neighbours, each with x of its own. */
 INLINE void slide(const struct depthwise_args *args, const struct depthwise_line *line, const uint64_t inside,
                   const ptrdiff_t offset, const ptrdiff_t *apart, const float *w, const ptrdiff_t row_w,
-                  vec sum[][DEPTHWISE_MAX_TILE], const int top, const int bottom, const int kind, const int width,
-                  const int stride, const int tile, const enum extent extent)
+                  vec sum[][DEPTHWISE_MAX_TILE], const int top, const int bottom, const int paired, const int kind,
+                  const int width, const int stride, const int tile, const enum extent extent)
 {
     const int some = extent == SOME_LANES || extent == LANES_AROUND, before = line->lane_begin > 0;
     const int beyond = extent == LANES_AROUND && line->lane_begin == line->lane_end; /* all of them come around */
@@ -62,12 +63,17 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                         if (kind == DEPTHWISE_GROUPS)
                             xj = vec_permute(xj, index);
                         xj = vec_keep(xj);
-                        EACH_DOWN EACH_OUTPUT
+                        EACH_DOWN
                         {
-                            if (j >= m * stride && j - m * stride < width)
-                                sum[r][m] = kind == DEPTHWISE_ROWS
-                                                ? vec_fma_scalar_onto(xj, weights[r][j - m * stride], sum[r][m])
-                                                : vec_fma_onto(xj, weights[r][j - m * stride], sum[r][m]);
+                            if (paired && r > top)
+                                xj = vec_keep(vec_load(x + r * VEC));
+                            EACH_OUTPUT
+                            {
+                                if (j >= m * stride && j - m * stride < width)
+                                    sum[r][m] = kind == DEPTHWISE_ROWS
+                                                    ? vec_fma_scalar_onto(xj, weights[r][j - m * stride], sum[r][m])
+                                                    : vec_fma_onto(xj, weights[r][j - m * stride], sum[r][m]);
+                            }
                         }
                     }
                 }
@@ -217,19 +223,19 @@ INLINE void slide_any(const struct depthwise_args *args, const struct depthwise_
 {
     const int columns = (tile - 1) * stride + width;
     if (is_whole(line, columns)) {
-        slide(args, line, 0, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, WHOLE);
+        slide(args, line, 0, offset, apart, w, 0, sum, 0, 1, 0, kind, width, stride, tile, WHOLE);
         return;
     }
     const uint64_t inside = columns_inside(line);
     const enum extent extent = line->around ? extent_around(line, columns) : extent_of(line, columns);
     if (extent == SOME_COLUMNS)
-        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_COLUMNS);
+        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, 0, kind, width, stride, tile, SOME_COLUMNS);
     else if (extent == SOME_LANES)
-        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, SOME_LANES);
+        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, 0, kind, width, stride, tile, SOME_LANES);
     else if (extent == COLUMNS_AROUND)
-        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, COLUMNS_AROUND);
+        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, 0, kind, width, stride, tile, COLUMNS_AROUND);
     else if (extent == LANES_AROUND)
-        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, LANES_AROUND);
+        slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, 0, kind, width, stride, tile, LANES_AROUND);
 }
 
 /* What the windows leave of a kernel line, tap by tap from `line` on, is added to [tile][VEC] sums: of all widths and strides,
@@ -276,7 +282,7 @@ INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repe
         if (all == NOTHING)
             slide_any(args, line, offset, apart, w, sum, kind, width, stride, tile);
         else if (DEPTHWISE_ALIKE == 1 || all == COLUMNS_AROUND || line->begin < line->end)
-            slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, kind, width, stride, tile, all);
+            slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, 0, kind, width, stride, tile, all);
     }
     if (width > 1 && all == NOTHING && args->taps) {
         _Alignas(64) float sums[DEPTHWISE_MAX_TILE * VEC];
@@ -361,12 +367,13 @@ INLINE void depthwise_block_unit(const struct depthwise_args *args, const int64_
                 if (from != top || to != bottom)
                     continue;
                 if (extent == WHOLE)
-                    slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, kind, width, stride, tile, WHOLE);
+                    slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, 0, kind, width, stride, tile, WHOLE);
                 else if (extent == some_columns)
-                    slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, kind, width, stride, tile,
+                    slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, 0, kind, width, stride, tile,
                           some_columns);
                 else if (extent == some_lanes)
-                    slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, kind, width, stride, tile, some_lanes);
+                    slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, 0, kind, width, stride, tile,
+                          some_lanes);
             }
         }
     }
@@ -397,6 +404,54 @@ static void depthwise_block_3x3(const struct depthwise_args *args)
 #define DEPTHWISE_BLOCK depthwise_block_3x3
 #else
 #define DEPTHWISE_BLOCK NULL
+#endif
+
+#ifdef DEPTHWISE_PAIRS
+/* One unit of a short tile, or two side by side. */
+INLINE void depthwise_beside(const struct depthwise_args *args, const int64_t repeat, const int64_t unit, const int plain,
+                             const int width, const int stride, const int beside)
+{
+    const int kind = DEPTHWISE_CHANNELS, tile = DEPTHWISE_SHORT_ROWS, columns = (tile - 1) * stride + width;
+    const ptrdiff_t offset = args->offset + repeat * args->repeat_offset + unit * args->unit_offset;
+    ptrdiff_t apart[DEPTHWISE_TURN + 1];
+    distances(args->step, DEPTHWISE_TURN + 1, apart);
+    const float *w = args->w + unit * args->unit_w;
+    vec sum[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_TILE];
+    UNROLL for (int u = 0; u < beside; u++) EACH_OUTPUT sum[u][m] = vec_zero();
+    for (const struct depthwise_line *line = args->x; line < args->x + args->lines; line++, w += width * VEC) {
+        if (line->begin == 0 && line->end == columns)
+            slide(args, line, 0, offset, apart, w, -args->unit_w, sum, 0, beside, 1, kind, width, stride, tile, WHOLE);
+        else if (line->begin < line->end)
+            slide(args, line, columns_inside(line), offset, apart, w, -args->unit_w, sum, 0, beside, 1, kind, width, stride,
+                  tile, SOME_COLUMNS);
+    }
+    UNROLL for (int u = 0; u < beside; u++)
+        depthwise_store(args, sum[u], args->bias ? args->bias + (unit + u) * args->unit_bias : NULL,
+                        repeat * args->repeat_c + (unit + u) * args->unit_c, plain, kind, tile);
+}
+
+/* depthwise_pairs_3_2: width 3, stride 2 */
+#define DEPTHWISE_PAIRS_DEFINE(width, stride)                                                                                  \
+    static void depthwise_pairs_##width##_##stride(const struct depthwise_args *args)                                          \
+    {                                                                                                                          \
+        const int plain = plain_tile(args, DEPTHWISE_SHORT_ROWS);                                                              \
+        const int64_t together = args->across ? args->units : 2;                                                               \
+        for (int64_t from = 0; from < args->units; from += together) {                                                         \
+            const int64_t to = from + together < args->units ? from + together : args->units;                                  \
+            for (int64_t repeat = 0; repeat < args->repeats; repeat++) {                                                       \
+                int64_t unit = from;                                                                                           \
+                for (; unit + 2 <= to; unit += 2)                                                                              \
+                    depthwise_beside(args, repeat, unit, plain, width, stride, 2);                                             \
+                if (unit < to)                                                                                                 \
+                    depthwise_beside(args, repeat, unit, plain, width, stride, 1);                                             \
+            }                                                                                                                  \
+        }                                                                                                                      \
+    }
+#define DEPTHWISE_PAIRS_ENTRY(width, stride) [width][stride - 1] = depthwise_pairs_##width##_##stride,
+DEPTHWISE_PAIRS(DEPTHWISE_PAIRS_DEFINE)
+#else
+#define DEPTHWISE_PAIRS(X)
+#define DEPTHWISE_PAIRS_ENTRY(width, stride)
 #endif
 
 /* X(kind, width, stride, height) */

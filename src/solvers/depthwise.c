@@ -68,6 +68,7 @@ struct depthwise {
     int64_t tiles;                   /* what a unit is cut into for threads: rows, columns, tiles or blocks of all planes */
     bool strip;                      /* what a block sees is copied into the thread's scratch first */
     int64_t together;                /* units that share a strip; its pixels have so many vectors */
+    bool pairs;                      /* units go by twos */
     bool across;                     /* all units of a tile before the tile below, else those of a line first */
     bool asks;                       /* x and y are more than the shared cache: blocks ask for the next one's rows */
     bool stream;                     /* the output outgrows the caches, and a vector is a cache line */
@@ -97,7 +98,8 @@ enum {
     FEW_WAYS = 16,       /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
     SMALL_L1 = 32 << 10, /* of 8 ways, Zen 4: 1.3 to 2.9 times as fast; with 12 ways, of 48 KiB, half as fast */
     STRIP_CHANNELS = 64, /* at once, of pixels that lie in pages of their own */
-    APART_WAYS = 32      /* of so few the tiles do not go down unit by unit */
+    APART_WAYS = 32,     /* of so few the tiles do not go down unit by unit */
+    PAIRED_PITCH = 128 /* floats from pixel to pixel, or a multiple: lines then meet in few sets, and side by side take half */
 };
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
@@ -286,7 +288,9 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     /* Whole vectors are faster than a masked one, though part of their work is done twice. */
     d->overlaps = last && !d->strip && d->unit_groups && p->groups > d->unit_groups && p->groups % d->unit_groups != 0;
     d->together = last && d->strip ? smaller(d->units, larger(1, STRIP_CHANNELS / vec)) : 1;
-    if (down) {
+    d->pairs = whole && last && !down && !d->strip && d->rest == 0 && p->x_channels % PAIRED_PITCH == 0 &&
+               r->kernels->depthwise_pairs[d->width][d->stride - 1];
+    if (down || d->pairs) {
         d->height = DEPTHWISE_SHORT;
         d->tile = r->kernels->depthwise_rows[DEPTHWISE_SHORT];
     }
@@ -558,7 +562,7 @@ static bool consider_way(way *consider_it, const struct problem *problem, const 
     c->error_growth = 1.0;
     c->error_terms = (double)(p->taps * p->x_group);
     snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d%s", r->kernels->name, d->mixed ? "mixed" : kinds[d->kind], (int)d->down,
-             d->tile, d->width, d->overlaps ? " overlapping" : ""); /* packed weights depend on it */
+             d->tile, d->width, d->overlaps ? " overlapping" : d->pairs ? " pairs" : ""); /* packed weights depend on it */
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges%s", (long long)d->tile_ranges,
              (long long)d->unit_ranges,
              d->result  ? ", transposed strips"
@@ -1234,7 +1238,8 @@ static void run(const struct problem *problem, const struct candidate *c, const 
         .p = p,
         .d = d,
         .operands = operands,
-        .kernel = kernels->depthwise[d->mixed ? DEPTHWISE_CHANNELS : d->kind][d->width][d->stride - 1][d->height],
+        .kernel = d->pairs ? kernels->depthwise_pairs[d->width][d->stride - 1]
+                           : kernels->depthwise[d->mixed ? DEPTHWISE_CHANNELS : d->kind][d->width][d->stride - 1][d->height],
         .block = kernels->depthwise_block,
         .kernels = kernels,
         .epilogue = falt_epilogue(p),
