@@ -36,9 +36,6 @@ enum {
     PAIRED_PITCH =
         128,           /* pixels that many floats apart, or a multiple, meet in few sets of L1: each line takes twice as long */
     STRIP_PITCH = 128, /* of strips of pixels that lie far apart: their lines come from L2 side by side */
-    /* Bytes from what one thread sums into to what the next does. Prefetchers that see the strides from unit to unit go on and
-     * take the next ones from the other core, 1.2 to 1.35 times as fast without, where cores share no L3 (Zen 5). */
-    THREADS_APART = 16384,
 };
 
 struct slices {
@@ -89,7 +86,7 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
     s->y_bytes = round_to_lines((size_t)y * sizeof(float));
     s->kept = s->parts > 1 ? s->units : smaller(s->together, divide_up(s->units, r->threads));
     s->kept_bytes = s->parts > 1 ? 0 : round_to_lines(s->sums * (size_t)s->kept);
-    s->per_thread = s->index + s->x_bytes + s->y_bytes + s->kept_bytes + (r->threads > 1 ? THREADS_APART : 0);
+    s->per_thread = s->index + s->x_bytes + s->y_bytes + s->kept_bytes;
     return true;
 }
 
@@ -174,6 +171,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->threads = (int)smaller(r->threads, items);
     const double region = c->threads > 1 ? (r->region + (s->parts > 1 ? cost_barrier_seconds : 0.0)) * cost_hertz : 0.0;
     c->sums_bias = s->bias > 0;
+    s->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = sums_bytes(s) + s->bias + s->per_thread * (size_t)c->threads;
     c->seconds = ((double)divide_up(items, r->threads) * (pixels * pixel_cycles(p, s) + 500.0) + region) / cost_hertz;
     c->accuracy = 1.0;

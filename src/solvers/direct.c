@@ -327,6 +327,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->beyond = there && falt_tensor_bytes(p) > 0.4 * (double)r->cpu->l2 * (double)r->threads;
     d->asks = there && falt_outgrows(p, r->cpu) && p->x_channels * (int64_t)sizeof(float) < 4096;
     c->threads = (int)(d->pixel_ranges * d->panel_ranges);
+    d->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = d->per_thread * (size_t)c->threads;
     c->seconds = cycles / cost_hertz;
     c->accuracy = 1.0;

@@ -225,6 +225,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     c->packed = (size_t)floats * sizeof(float);
     c->threads = (int)(d->pixel_ranges * d->row_ranges);
+    d->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = d->per_thread * (size_t)c->threads;
     c->seconds = cycles / cost_hertz;
     c->accuracy = 1.0;

@@ -164,6 +164,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         return false;
     }
     c->threads = (int)smaller(r->threads, p->groups * g->row_ranges * g->column_ranges);
+    g->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = g->per_thread * (size_t)c->threads;
     c->accuracy = 1.0;
     c->error_growth = 1.0;

@@ -165,7 +165,8 @@ static double choose_block(const struct problem *p, const struct resources *r, s
     static const int multiples[] = {1, 2, 3, 6, 12, 24};
     const int64_t tiles = divide_up(w->tiles, tile_ranges), row = w->panels.rows;
     const double tensors = ((double)p->x_count + (double)p->y_count + (double)p->w_count) * sizeof(float);
-    const double room = 1.8 * tensors / (double)(tile_ranges * panel_ranges);
+    const int threads = (int)(tile_ranges * panel_ranges);
+    const double room = 1.8 * tensors / threads - (double)falt_threads_apart(r, threads);
     double least = -1.0;
     for (size_t i = 0; i < sizeof multiples / sizeof *multiples; i++) {
         const int64_t even = divide_up(tiles, divide_up(tiles, multiples[i] * row));
@@ -300,6 +301,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const struct winograd_transform *h = winograd_h(w->tile), *v = winograd_w(w->tile);
     c->packed = (size_t)(p->groups * w->panels.padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
+    w->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = w->per_thread * (size_t)c->threads;
     c->seconds = least / cost_hertz;
     c->accuracy = winograd_kinds[w->tile].accuracy;

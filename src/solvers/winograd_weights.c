@@ -243,6 +243,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->threads = (int)smaller(r->threads, g->items);
     g->bias = falt_bias_size(p, g->parts);
     c->sums_bias = g->bias > 0;
+    g->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts) + g->bias;
     c->seconds = cycles / cost_hertz;
     c->accuracy = winograd_kinds[g->tile].weights_accuracy;
