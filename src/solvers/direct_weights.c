@@ -264,7 +264,8 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     const double l2 = (double)r->cpu->l2 / sizeof(float), pixels = (double)g->chunk * (double)g->span; /* in floats */
     const double rows = (double)range_rows(g, g->row_ranges), columns = (double)range_columns(g, g->column_ranges);
     const double a = rows * pixels, c = rows * (double)(divide_up(g->lines, g->line_ranges) * g->nr);
-    g->asks = p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && (rows + columns) * pixels <= l2 / 2.0;
+    g->asks =
+        p->layout == FALT_CHANNELS_LAST && falt_outgrows(p, r->cpu) && (rows + columns) * pixels <= (l2 < KEPT ? l2 : KEPT);
     g->along = g->exchanged && !g->asks && rows * columns * (double)divide_up(g->lines, g->line_ranges) >= l2 / 2.0;
     double blocks = 0.0;
     const double again = g->along ? columns * pixels : a; /* what comes from L2 again and again */
