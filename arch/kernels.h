@@ -292,6 +292,7 @@ struct window_args {
     int64_t units; /* >= 1: other channels of the same pixels, each with sums of its own; floats from one to the next: */
     ptrdiff_t unit_x, unit_y, unit_c;
     int pairs; /* units are neighbouring vectors that had better go by twos: of pixels that meet in few sets of the caches */
+    int asks;  /* what the next chain sees is in memory */
 };
 
 typedef void window_kernel(const struct window_args *args);

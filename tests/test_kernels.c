@@ -979,6 +979,7 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
         .unit_y = y_lanes,
         .unit_c = c_unit,
         .pairs = whole && random_between(random, 0, 1),
+        .asks = (int)random_between(random, 0, 1),
     };
     args.x = (backwards ? x + (x_height * x_width - 1) * x_pitch : x) - direction * (top * x_width + left) * x_pitch;
     args.y = backwards && lines > 0 ? y + (lines * length - 1) * y_pitch : y;

@@ -20,6 +20,7 @@ enum { WINDOW_MAX_SPAN = 2 * (WINDOW_MAX_LINES - 1) + WINDOW_MAX_ROWS, WINDOW_PA
 /* What a call's units and lines have in common. */
 struct window_span {
     int64_t begin, first, last, end; /* of all steps [begin, end), those where each tap meets a pixel; or first = end */
+    ptrdiff_t x_ahead, y_ahead;      /* floats to what the next chain sees, to be asked for; or 0 */
 };
 
 /*
@@ -40,6 +41,7 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
 #define WINDOW_Y(p) vec_keep(whole ? vec_load(p) : vec_load_lanes(p, y_lanes))
     const ptrdiff_t tap_step = args->tap_step, row_step = args->row_step, x_step = args->x_step;
     const ptrdiff_t y_step = args->y_step, y_line = args->y_line;
+    const ptrdiff_t x_ahead = span->x_ahead, y_ahead = span->y_ahead;
     const int kept = (width - 1) / apart;
     vec sum[WINDOW_PAIR][WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH];
     EACH_WINDOW_UNIT EACH_WINDOW_ROW EACH_WINDOW_TAP sum[u][r][k] = vec_zero();
@@ -72,6 +74,14 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
         EACH_WINDOW_UNIT EACH_WINDOW_LINE UNROLL for (int i = 1; i < WINDOW_MAX_WIDTH; i++) if (i <= kept) yj[u][l][i] =
             WINDOW_Y(at + l * y_line - i * y_step + u * VEC);
         for (; j < span->last; j++, from += x_step, at += y_step) {
+            if (x_ahead) {
+                EACH_WINDOW_LINE __builtin_prefetch(at + l * y_line + y_ahead, 0, 2);
+                EACH_WINDOW_SEEN
+                {
+                    UNROLL for (int n = 0; n < WINDOW_MAX_WIDTH; n++) if (n < apart && n < width)
+                        __builtin_prefetch(from + h * row_step + n * tap_step + x_ahead, 0, 2);
+                }
+            }
             EACH_WINDOW_LINE EACH_WINDOW_UNIT yj[u][l][0] = WINDOW_Y(at + l * y_line + u * VEC);
             EACH_WINDOW_SEEN
             {
@@ -140,7 +150,7 @@ INLINE void window_lines(const struct window_args *args, const struct window_spa
 INLINE void window_sum(const struct window_args *args, const int rows, const int width, const int apart, const int whole,
                        const int pairs)
 {
-    struct window_span span = {0, 0, INT64_MAX, 0};
+    struct window_span span = {0, 0, INT64_MAX, 0, 0, 0};
     EACH_WINDOW_TAP
     {
         const int64_t from = args->taps[k].begin + k / apart, to = args->taps[k].end + k / apart;
@@ -164,6 +174,13 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
         const float *x = args->x + line * args->x_line, *y = args->y + line * args->y_line;
         for (struct window_span chain = {.end = 0}; chain.end < span.end;) {
             chain = window_chain(&span, chain.end, args->steps);
+            /* A vector of each pixel at a time is more than hardware follows; but of pixels that meet in few sets not much of
+             * what is asked for would stay (0.85 to 0.95 times as fast). */
+            if (args->asks && !pairs) {
+                const int64_t next = chain.end < span.end ? chain.end : 0, below = chain.end < span.end ? 0 : down;
+                chain.x_ahead = below * args->x_line + (next - chain.begin) * args->x_step;
+                chain.y_ahead = below * args->y_line + (next - chain.begin) * args->y_step;
+            }
             int64_t unit = 0;
             for (; pairs && unit + WINDOW_PAIR <= args->units; unit += WINDOW_PAIR)
                 window_lines(args, &chain, x, y, unit, inside, WINDOW_PAIR, down, most, rows, width, apart, whole);

@@ -48,6 +48,7 @@ struct slices {
     int64_t parts;
     bool plain; /* one channel a group: nothing to permute */
     bool pairs; /* of units go together */
+    bool asks;  /* chains ask for what the next one sees: x and y are in memory, or in an L3 that is busy with them */
     bool strip;
     int64_t together, pitch; /* units of a strip, floats of its pixels */
     int64_t x_lines;         /* image rows of a strip, at most */
@@ -153,6 +154,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     for (int i = 0; i < (int)(sizeof even / sizeof *even) && even[i] <= s->lines && bytes >= (double)even[i] * PART_BYTES; i++)
         s->parts = larger(s->parts, even[i]);
     s->steps = bytes >= FAR_BYTES && !s->strip ? larger(2, NEAR_PIXELS / p->stride[2]) : 0;
+    s->asks = s->steps > 0 && bytes > (double)r->cpu->l3 / 2.0;
     s->bias = s->pieces == 1 ? falt_bias_size(p, s->parts) : 0; /* whose lines are whole rows */
     s->band = p->out[1];
     if (s->strip)
@@ -253,6 +255,7 @@ static void sum_band(const struct item *item, int64_t channel, float *sums)
         .unit_y = s->groups * p->y_group,
         .unit_c = (ptrdiff_t)(s->sums / sizeof(float)),
         .pairs = s->pairs,
+        .asks = s->asks,
     };
     for (int64_t r = 0, rows; r < p->kernel[1]; r += rows) {
         rows = smaller(s->rows, p->kernel[1] - r);
