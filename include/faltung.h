@@ -202,7 +202,7 @@ typedef struct falt_options {
                                * or 64 where pointers have 32 bits. Executed inside of a parallel region: 1 */
     int32_t accumulate;       /* backward weights: add into diff_weights and diff_bias instead of overwriting them */
     float accuracy;           /* FALT_ACCURACY_*, or any number >= 1 */
-    int64_t workspace_limit;  /* bytes, for falt_plan_workspace_size(plan, 1); < 0: no limit */
+    int64_t workspace_limit;  /* bytes, for falt_plan_workspace_size(plan, 1); < 0: no limit (and 32 KiB between threads) */
     falt_allocator allocator; /* all zero: malloc and free */
     int32_t warm_weights;     /* 1: plan for weights that stay in cache; 0: that come from memory, as in a network */
 } falt_options;

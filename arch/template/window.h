@@ -191,7 +191,7 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
     }
 }
 
-#if WINDOW_REGISTERS >= 32
+#ifdef WINDOW_PAIRS
 /* 3x3, stride 1 or 2: whether that was it. A function of its own, for the sake of the others' registers. */
 NOINLINE int window_pairs(const struct window_args *args)
 {
