@@ -17,9 +17,8 @@ static const double cost_stream_bytes = 12.0; /* of that, of weights that are re
 static const double cost_memory_bytes = 5.0;  /* per cycle and core */
 static const double cost_shared_bytes = 2.0;  /* of what another core has just written */
 /* Two cores that write to neighbouring lines lose some to each other's prefetchers. Cycles (measured on Zen 5) for each row
- * that is split between two, times the cache lines of a pixel; for each pixel whose channels are split; and for each column of
- * tiles that is split into an upper and a lower part. */
-static const double cost_seam_line = 60.0, cost_seam_pixel = 300.0, cost_seam_column = 6000.0;
+ * that is split between two, times the cache lines of a pixel; and for each pixel whose channels are split. */
+static const double cost_seam_line = 60.0, cost_seam_pixel = 300.0;
 static const int cost_nominal_threads = 4;      /* for choices that change the rounding, and so must not know the real number */
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 static const double cost_barrier_seconds = 5e-7;

@@ -97,7 +97,6 @@ _Static_assert(sizeof(struct depthwise) <= SOLVER_STATE, "the solver's state mus
 enum {
     FEW_WAYS = 16,       /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
     SMALL_L1 = 32 << 10, /* of 8 ways, Zen 4: 1.3 to 2.9 times as fast; with 12 ways, of 48 KiB, half as fast */
-    SEAM_BLOCKS = 2,     /* the last above another thread's rows */
     STRIP_CHANNELS = 64, /* at once, of pixels that lie in pages of their own */
     APART_WAYS = 32,     /* of so few the tiles do not go down unit by unit */
     PAIRED_PITCH = 128 /* floats from pixel to pixel, or a multiple: lines then meet in few sets, and side by side take half */
@@ -511,13 +510,9 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     const double pixel = (double)p->y_channels * sizeof(float) / 64.0, down = (double)d->down;
     const struct way_to_cut columns = {planes * d->row_tiles, d->units, (double)p->out[1] / down,
                                        (double)p->out[1] * pixel * cost_seam_line};
-    /* Only where each unit goes down a column of tiles by itself do prefetchers learn to go on beyond the seam. */
-    const bool down_columns = d->down == 1 && !d->across;
-    struct way_to_cut rows = {planes * p->out[1], d->units, (double)d->row_tiles / down,
-                              down_columns ? (double)d->row_tiles * cost_seam_column : 0.0};
+    struct way_to_cut rows = {planes * p->out[1], d->units, (double)d->row_tiles / down, 0.0};
     if (p->y.pixel[2] != p->y_channels) { /* a phase of several: each thread stays in its part of the image in all of them */
         rows.units = 1;
-        rows.seam = 0.0;
         d->by_rows = true;
         d->tiles = rows.tiles;
         return choose_ranges(p, r, d, &rows, cell, table, -1.0);
@@ -996,9 +991,10 @@ static void run_blocks(const struct job *job, const struct thread_space *space, 
     }
 }
 
-/* All units of `repeats` tiles below each other, of `down` output rows at once. args: what all of the tiles have in common. */
+/* All units of `repeats` tiles below each other, or with direction -1 above, of `down` output rows at once. args: what all of
+ * the tiles have in common. */
 static void run_tiles(const struct job *job, const struct thread_space *space, struct depthwise_args *args,
-                      const struct place *at, int64_t down, int64_t repeats, int64_t begin, int64_t end)
+                      const struct place *at, int64_t down, int64_t repeats, int64_t direction, int64_t begin, int64_t end)
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
@@ -1006,8 +1002,8 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
     const float *packed = (const float *)job->operands->packed + d->depth * d->vec;
     aim(job, space, at, down);
     args->repeats = repeats;
-    args->repeat_offset = down * p->stride[1] * p->in[2] * job->x.pixel;
-    args->repeat_c = down * p->y.pixel[1];
+    args->repeat_offset = direction * down * p->stride[1] * p->in[2] * job->x.pixel;
+    args->repeat_c = direction * down * p->y.pixel[1];
     for (int64_t unit = begin; unit < end;) {
         const struct unit channels = unit_of(p, d, unit);
         /* those that are alike: of one group, or all but a narrower last one */
@@ -1029,7 +1025,7 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
 }
 
 /* Lines [line, last) of all planes: rows of the output, or columns of tiles. Tiles run down the image first: the rows that
- * neighbours share stay in the cache, and so do the columns' bounds. */
+ * neighbours share stay in the cache, and so do the columns' bounds; above another thread's rows up. */
 static void run_channels_last(const struct job *job, const struct thread_space *space, int64_t line, int64_t last,
                               int64_t begin, int64_t end)
 {
@@ -1061,13 +1057,10 @@ static void run_channels_last(const struct job *job, const struct thread_space *
     const bool rows = d->by_rows;
     const int64_t lines = rows ? p->out[1] : d->row_tiles;
     for (int64_t next; line < last; line = next) {
-        const int64_t plane = line / lines, from = line % lines, stop = smaller(lines, from + last - line);
-        /* Where blocks go down to another thread's rows, prefetchers go on into them; the last go by themselves, so that it is
-         * this thread's rows that these run into (1.07 to 1.2 times as fast on cores that share no L3). */
-        const int64_t own = stop - SEAM_BLOCKS * d->down;
-        const int64_t to = rows && d->down > 1 && stop < lines && own - from >= d->down ? own : stop;
+        const int64_t plane = line / lines, from = line % lines, to = smaller(lines, from + last - line);
         next = line + to - from;
         const int64_t bottom = rows ? to : p->out[1];
+        const bool seam_above = rows && from > 0, seam_below = rows && to < lines;
         struct place at = {.n = plane / p->out[0], .z = plane % p->out[0]};
         for (int64_t tile = rows ? 0 : from; tile < (rows ? d->row_tiles : to); tile++) {
             at.first = tile * d->tile;
@@ -1078,8 +1071,14 @@ static void run_channels_last(const struct job *job, const struct thread_space *
                 /* tiles that are inside of the image differ by an offset only */
                 const bool alike = y >= inside.begin && y + down <= inside.end;
                 tiles = alike ? smaller(d->repeats, (smaller(inside.end, bottom) - y) / down) : 1;
+                /* Prefetchers go on beyond the last: they are to find this thread's rows there, not another's. */
+                const int64_t upwards = !seam_below ? 0 : seam_above ? tiles / 2 : tiles;
                 at.y = y;
-                run_tiles(job, space, &args, &at, down, tiles, begin, end);
+                if (tiles > upwards)
+                    run_tiles(job, space, &args, &at, down, tiles - upwards, 1, begin, end);
+                at.y = y + (tiles - 1) * down;
+                if (upwards > 0)
+                    run_tiles(job, space, &args, &at, down, upwards, -1, begin, end);
             }
         }
     }
