@@ -33,9 +33,8 @@ enum {
     STRIP_FLOATS = 32768, /* of y in a strip, about */
     STRIP_BANDS = 2,      /* as high is a strip of x, whose rows serve the next band, too */
     BAND_BYTES = 1 << 18, /* of y in a band whose bias is summed while it is in L2, about */
-    PAIRED_PITCH =
-        128,           /* pixels that many floats apart, or a multiple, meet in few sets of L1: each line takes twice as long */
-    STRIP_PITCH = 128, /* of strips of pixels that lie far apart: their lines come from L2 side by side */
+    PAIRED_PITCH = 128,   /* floats from pixel to pixel, or a multiple: lines meet in few sets of L1, and are slow to come */
+    STRIP_PITCH = 128,    /* of strips of pixels that lie far apart: their lines come from L2 side by side */
 };
 
 struct slices {
