@@ -202,7 +202,7 @@ typedef struct falt_options {
                                * or 64 where pointers have 32 bits. Executed inside of a parallel region: 1 */
     int32_t accumulate;       /* backward weights: add into diff_weights and diff_bias instead of overwriting them */
     float accuracy;           /* FALT_ACCURACY_*, or any number >= 1 */
-    int64_t workspace_limit;  /* bytes, for falt_plan_workspace_size(plan, 1); < 0: no limit (and 32 KiB between threads) */
+    int64_t workspace_limit;  /* bytes, for falt_plan_workspace_size(plan, 1); < 0: no limit (and 32 KiB more a thread) */
     falt_allocator allocator; /* all zero: malloc and free */
     int32_t warm_weights;     /* 1: plan for weights that stay in cache; 0: that come from memory, as in a network */
 } falt_options;
@@ -234,9 +234,10 @@ FALT_API size_t falt_plan_workspace_size(const falt_plan *plan, int packed);
 /* Bytes of the packed weights; 0 where the plan reads plain weights as they are (or has no weights to read). */
 FALT_API size_t falt_plan_packed_weights_size(const falt_plan *plan);
 
-/* Packs weights for this plan and any other of the same falt_conv, pass and options. size: of packed, in bytes, at least
- * falt_plan_packed_weights_size. The buffer may start at any multiple of 4 (64 is fastest), and may be moved or stored for the
- * same library on the same kind of CPU. Returns FALT_OK, FALT_INVALID_ARGUMENT, FALT_WORKSPACE. Thread-safe. */
+/* Packs weights for this plan and any other of the same falt_conv, pass and options; options.threads == 0 are as many as it
+ * stood for when the plan was made. size: of packed, in bytes, at least falt_plan_packed_weights_size. The buffer may start at
+ * any multiple of 4 (64 is fastest), and may be moved or stored for the same library on the same kind of CPU. Returns FALT_OK,
+ * FALT_INVALID_ARGUMENT, FALT_WORKSPACE. Thread-safe. */
 FALT_API falt_status falt_pack_weights(const falt_plan *plan, const float *weights, void *packed, size_t size);
 
 /* The tensors of one execution; leave what the pass does not use NULL. Tensors may start at any address that is a multiple

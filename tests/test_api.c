@@ -683,6 +683,43 @@ static void test_workspace_limit(void **state)
     }
 }
 
+static size_t workspace_of(falt_algorithm algorithm, falt_pass pass, int32_t threads, int64_t limit, int32_t *used)
+{
+    falt_conv conv = small_conv();
+    falt_options options = FALT_OPTIONS_INIT;
+    falt_plan_info info = {.struct_size = sizeof info};
+    falt_plan *plan = NULL;
+    conv.groups = 1;
+    conv.in_channels = conv.out_channels = 64;
+    conv.in[0] = conv.in[1] = 40;
+    options.algorithm = algorithm;
+    options.threads = threads;
+    options.workspace_limit = limit;
+    assert_int_equal(falt_plan_create(&plan, &conv, pass, &options), FALT_OK);
+    assert_int_equal(falt_plan_get_info(plan, &info), FALT_OK);
+    const size_t size = falt_plan_workspace_size(plan, 1);
+    falt_plan_destroy(plan);
+    *used = info.threads;
+    return size;
+}
+
+/* Threads are kept apart where there is more than one, and no limit. */
+static void test_threads_apart(void **state)
+{
+    (void)state;
+    static const falt_algorithm algorithms[] = {FALT_ALGO_DIRECT, FALT_ALGO_IM2COL};
+    for (size_t i = 0; i < LENGTH(algorithms); i++)
+        for (int32_t threads = 1; threads <= 2; threads++)
+            for (int weights = 0; weights < 2; weights++) {
+                const falt_pass pass = weights ? FALT_BACKWARD_WEIGHTS : FALT_FORWARD;
+                int32_t used, limited;
+                const size_t apart = workspace_of(algorithms[i], pass, threads, -1, &used);
+                const size_t together = workspace_of(algorithms[i], pass, threads, INT64_MAX, &limited);
+                assert_int_equal(used, limited);
+                assert_true(apart - together == (used > 1 ? (size_t)used * 32768 : 0));
+            }
+}
+
 /* ---------------------------------------------------------------------------------------------- bad execution input */
 
 static void test_missing_tensors(void **state)
@@ -1482,6 +1519,7 @@ int main(void)
         cmocka_unit_test(test_forced_isa),
         cmocka_unit_test(test_forced_algorithm),
         cmocka_unit_test(test_workspace_limit),
+        cmocka_unit_test(test_threads_apart),
         cmocka_unit_test(test_missing_tensors),
         cmocka_unit_test(test_bad_workspace),
         cmocka_unit_test(test_bad_packed_weights),

@@ -77,7 +77,7 @@ struct depthwise {
     int64_t row_blocks, column_blocks;
     int64_t tile_ranges, unit_ranges;
     size_t table, columns, around, lanes, biases, strip_bytes, result, scattered; /* a thread's workspace, in this order */
-    size_t per_thread;                                                            /* their sum */
+    size_t per_thread;                                                            /* their sum, and what is between threads */
 };
 
 /* Columns [begin, end) of a line, and where they all are; see cut(). */
@@ -98,8 +98,7 @@ enum {
     FEW_WAYS = 16,       /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
     SMALL_L1 = 32 << 10, /* of 8 ways, Zen 4: 1.3 to 2.9 times as fast; with 12 ways, of 48 KiB, half as fast */
     STRIP_CHANNELS = 64, /* at once, of pixels that lie in pages of their own */
-    APART_WAYS = 32,     /* of so few the tiles do not go down unit by unit */
-    PAIRED_PITCH = 128 /* floats from pixel to pixel, or a multiple: lines then meet in few sets, and side by side take half */
+    APART_WAYS = 32      /* of so few the tiles do not go down unit by unit */
 };
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
@@ -236,7 +235,8 @@ static bool comes_in_bursts(const struct problem *p, const struct resources *r, 
  * bits of their addresses as stores that wait for the cache, and have to wait for them. Where most rows are new to a tile, or
  * L1 keeps them for all units, there is little to gain: prefetchers that see whole pixels are worth more, of what comes from
  * beyond L2, and so are threads that need not meet in a row (measured with two: 1.3 to 1.8 times as fast), if it has more than
- * one tile. Vectors that are but part of a line go down only where the input is in L2 and the output is dense. */
+ * one tile. Vectors that are but part of a line go down only where the input is in L2 and the output is dense; and phases not
+ * beside other threads, whose rows would be too near (256 channels at 28x28: 2 to 2.6 times as fast). */
 static bool goes_across(const struct problem *p, const struct resources *r, const struct depthwise *d, bool beyond)
 {
     const int64_t window = d->lines * ((d->tile - 1) * d->stride + d->width) + d->taps * d->tile;
@@ -288,7 +288,7 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     /* Whole vectors are faster than a masked one, though part of their work is done twice. */
     d->overlaps = last && !d->strip && d->unit_groups && p->groups > d->unit_groups && p->groups % d->unit_groups != 0;
     d->together = last && d->strip ? smaller(d->units, larger(1, STRIP_CHANNELS / vec)) : 1;
-    d->pairs = whole && last && !down && !d->strip && d->rest == 0 && p->x_channels % PAIRED_PITCH == 0 &&
+    d->pairs = whole && last && !down && !d->strip && d->rest == 0 && falt_pixels_meet(p) &&
                r->kernels->depthwise_pairs[d->width][d->stride - 1];
     if (down || d->pairs) {
         d->height = DEPTHWISE_SHORT;

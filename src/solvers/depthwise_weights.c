@@ -33,7 +33,6 @@ enum {
     STRIP_FLOATS = 32768, /* of y in a strip, about */
     STRIP_BANDS = 2,      /* as high is a strip of x, whose rows serve the next band, too */
     BAND_BYTES = 1 << 18, /* of y in a band whose bias is summed while it is in L2, about */
-    PAIRED_PITCH = 128,   /* floats from pixel to pixel, or a multiple: lines meet in few sets of L1, and are slow to come */
     STRIP_PITCH = 128,    /* of strips of pixels that lie far apart: their lines come from L2 side by side */
 };
 
@@ -134,7 +133,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     s->strip = p->layout == FALT_CHANNELS_FIRST || (again && p->x_channels % (widest > 1 ? 128 : 512) == 0);
     s->together = !s->strip ? s->units : p->layout == FALT_CHANNELS_FIRST ? 1 : divide_up(STRIP_PITCH, s->vec);
     s->pitch = s->together * s->vec;
-    s->pairs = s->plain && !s->strip && p->x_channels % PAIRED_PITCH == 0;
+    s->pairs = s->plain && !s->strip && falt_pixels_meet(p);
 
     const int64_t registers = r->kernels->window_registers, widths = smaller(p->kernel[2], WINDOW_MAX_WIDTH);
     for (s->rows = smaller(p->kernel[1], WINDOW_MAX_ROWS); s->rows > 1 && (s->rows + 1) * widths >= registers;)

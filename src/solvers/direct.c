@@ -53,7 +53,7 @@ struct direct {
     int64_t inner_begin, inner_end;
     int64_t strip_width, strip_height;       /* pixels of one depth slice of the strip */
     size_t zeros, strip_bytes, table, tiles; /* a thread's workspace, in bytes and in this order */
-    size_t per_thread;                       /* their sum */
+    size_t per_thread;                       /* their sum, and what is between threads */
 };
 
 /* Rows of output pixels that go through the kernel together, and where to find their input and output. */

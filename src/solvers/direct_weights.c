@@ -74,7 +74,7 @@ struct gradient {
     int64_t row_ranges, column_ranges, line_ranges, items;
     int64_t slots, width;                               /* the x strip: image rows, pixels of each */
     size_t x_bytes, y_bytes, segments, places, scratch; /* a thread's workspace, in bytes and in this order */
-    size_t per_thread;                                  /* their sum */
+    size_t per_thread;                                  /* their sum, and what is between threads */
     size_t bias; /* bytes of the totals of the bias gradient, summed chunk by chunk, while y is in L2; 0: it is not */
 };
 
@@ -317,8 +317,8 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
 /* Channels that are not contiguous are; and pixels that meet in one or two sets of L1, each of whose lines then comes from L2,
  * where enough tiles use the copy: measured in L2, a tile of 12x32 gains 15 and 5 % from a copy of A, a third of its time,
  * and 10 and 3 % from one of B, as long as the tile itself. Tiles of narrow vectors have so few multiply-adds for a line that
- * four sets do not serve them either. What comes from memory comes to a copy while nothing multiplies (`beyond`: 1.1 to 1.3
- * times as fast without). */
+ * four sets do not serve them either. What comes from memory comes to a copy while nothing multiplies (`beyond`: 1.07 to
+ * 1.4 times as fast without). */
 static bool needs_strip(const struct problem *p, const struct gradient *g, bool b, bool beyond, int64_t step, int64_t pixels)
 {
     enum { LINE = 64 / sizeof(float), PAGE = 4096 / sizeof(float) };

@@ -57,7 +57,7 @@ struct gradient {
     int64_t block, blocks;                               /* floats of a scratch block, and how many of them are kept */
     int64_t segment;                                     /* channels first: tiles of one tile row that share a strip */
     size_t zeros, a, b, m, scratch, strip;               /* a thread's workspace, in bytes and in this order */
-    size_t per_thread;                                   /* their sum */
+    size_t per_thread;                                   /* their sum, and what is between threads */
     size_t bias; /* bytes of the totals of the bias gradient, summed chunk by chunk; 0: it is not */
 };
 
