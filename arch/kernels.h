@@ -52,6 +52,7 @@ struct gemm_args {
     const float *b;
     ptrdiff_t b_step;              /* 0: packed */
     int64_t taps, depth;           /* >= 0 */
+    const int64_t *gaps;           /* [taps]: rows of B to pass over before those of each tap, or NULL: none */
     float *c;                      /* C[m][n] is c[row[m] + n * step] */
     const float *residual;         /* likewise, or NULL */
     const ptrdiff_t *row;          /* [rows] */
@@ -81,7 +82,7 @@ typedef void gemm_kernel(struct gemm_args *args);
  *     A[t][m]  at a[t * a_tap] + a_offset + m * a_row,        C[m][n]  at c[m * c_row + n]
  *
  * and give the same bits, sooner if sums are short. They do without row and ahead, and are for whole rows: columns = nr,
- * step = 1, b_step = 0, tiles >= 1, ACTIVATE_NONE, and nothing to add but biases.
+ * step = 1, b_step = 0, no gaps, tiles >= 1, ACTIVATE_NONE, and nothing to add but biases.
  */
 
 /*

@@ -750,6 +750,38 @@ static void test_few_pixels(void **state)
     assert_true(even > 0);
 }
 
+/* So much padding that planes are cut into rectangles which see the image through different taps, some through none. */
+static void test_rectangles(void **state)
+{
+    (void)state;
+    struct random random = random_stream(16);
+    int cut = 0;
+    for (int done = 0; done < (quick() ? 15 : 120);) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = FALT_NHWC;
+        conv.spatial_dims = (int32_t)random_between(&random, 1, 3);
+        conv.batch = random_between(&random, 1, 3);
+        conv.groups = random_between(&random, 1, 2);
+        conv.in_channels = conv.groups * random_between(&random, 16, 40);
+        conv.out_channels = conv.groups * random_between(&random, 1, 70);
+        set_activation(&conv, (falt_activation)random_between(&random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+        for (int d = 0; d < conv.spatial_dims; d++) {
+            conv.in[d] = random_between(&random, 1, conv.spatial_dims > 2 ? 6 : 16);
+            conv.kernel[d] = random_between(&random, 1, 4);
+            conv.stride[d] = random_between(&random, 1, 3);
+            conv.dilation[d] = random_between(&random, 1, 5);
+            conv.pad_begin[d] = random_between(&random, 0, 12);
+            conv.pad_end[d] = random_between(&random, 0, 12);
+        }
+        if (!try_some(&random, &conv, 8e6))
+            continue;
+        cut += described(&conv, FALT_ALGO_DIRECT, " rectangles");
+        done++;
+    }
+    print_message("%d problems with planes cut into rectangles\n", cut);
+    assert_true(cut > 0);
+}
+
 /* Depthwise, fewer channels than a vector has lanes, which are mixed in them. */
 static void test_mixed(void **state)
 {
@@ -1272,15 +1304,12 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes),
-        cmocka_unit_test(test_widths),     cmocka_unit_test(test_thin),
-        cmocka_unit_test(test_padding),    cmocka_unit_test(test_long_rows),
-        cmocka_unit_test(test_few_pixels), cmocka_unit_test(test_mixed),
-        cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),
-        cmocka_unit_test(test_random),     cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_streaming),  cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_copies),     cmocka_unit_test(test_phases_of_zeros),
-        cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes),    cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_few_pixels), cmocka_unit_test(test_rectangles),      cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),       cmocka_unit_test(test_random),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),       cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_copies),     cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

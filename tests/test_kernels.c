@@ -321,6 +321,7 @@ struct gemm_case {
     enum placement placement;
     enum guard_side side;
     bool apart;  /* rows of B */
+    bool gaps;   /* in B, before taps */
     bool stream; /* where C is in rows, aligned then */
     bool accumulate, bias, row_bias, residual, integers;
     const struct epilogue *epilogue;
@@ -333,6 +334,8 @@ static void fill(struct random *random, bool integers, float *x, int64_t n)
     else
         fill_uniform(random, x, n);
 }
+
+enum { MOST_TAPS = 9 };
 
 static void gemm_run(const struct gemm_case *at, struct random *random)
 {
@@ -349,11 +352,18 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
     fill(random, at->integers, a, taps * rows * depth);
 
     const int64_t pitch = nr + (at->apart ? random_between(random, 0, 19) : 0); /* what lies between is the guard's NaN */
-    float *b = guarded(terms ? (terms - 1) * pitch + nr : 0, at->side);
+    int64_t gaps[MOST_TAPS], first[MOST_TAPS], all = 0;                         /* rows of B */
+    for (int64_t t = 0; t < taps; t++) {
+        gaps[t] = at->gaps ? random_between(random, 0, 3) : 0;
+        first[t] = all + gaps[t];
+        all = first[t] + depth;
+    }
+    float *b = guarded(all ? (all - 1) * pitch + nr : 0, at->side);
     for (int64_t i = 0; i < terms; i++) {
-        fill(random, at->integers, b + i * pitch, nr);
+        float *const to = b + (first[i / depth] + i % depth) * pitch;
+        fill(random, at->integers, to, nr);
         for (int64_t n = columns; n < nr; n++)
-            b[i * pitch + n] = 0.0f;
+            to[n] = 0.0f;
     }
 
     const bool stream = at->stream && at->placement == ROWS && columns == nr;
@@ -385,7 +395,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
             }
             for (int64_t t = 0; t < taps; t++) {
                 for (int64_t k = 0; k < depth; k++) {
-                    const double product = (double)pointers[t * rows + m][offset + k] * (double)b[(t * depth + k) * pitch + n];
+                    const double product = (double)pointers[t * rows + m][offset + k] * (double)b[(first[t] + k) * pitch + n];
                     sum += product;
                     magnitude += fabs(product);
                 }
@@ -418,6 +428,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .b_step = at->apart ? pitch : 0,
                                                              .taps = taps,
                                                              .depth = depth,
+                                                             .gaps = at->gaps ? gaps : NULL,
                                                              .c = c,
                                                              .residual = residual,
                                                              .row = rows_of_c,
@@ -435,12 +446,13 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
 
     char text[256];
     snprintf(text, sizeof text,
-             "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, apart %d, stream %d, accumulate %d, bias %d, row "
+             "%s %dx%d, columns %d, depth %d, taps %d, placement %d, side %d, apart %d, gaps %d, stream %d, accumulate %d, "
+             "bias %d, row "
              "bias %d, "
              "residual %d, "
              "epilogue %d, integers %d",
              at->kernels->name, rows, at->vectors, (int)columns, (int)depth, (int)taps, (int)at->placement, (int)at->side,
-             at->apart, stream, at->accumulate, at->bias, at->row_bias, at->residual, (int)(at->epilogue - epilogues),
+             at->apart, at->gaps, stream, at->accumulate, at->bias, at->row_bias, at->residual, (int)(at->epilogue - epilogues),
              at->integers);
     for (int64_t i = 0; i < count; i++) {
         if (touched[i] && !is_close(c[i], expected[i], tolerance[i]))
@@ -492,6 +504,7 @@ static void test_gemm(void **state)
                                 .row_bias = bits >> 5 & 1,
                                 .apart = bits >> 6 & 1,
                                 .stream = bits >> 7 & 1,
+                                .gaps = bits >> 8 & 1,
                                 .integers = bits >> 3 & 1,
                                 .epilogue = &epilogues[bits >> 4 & 1 ? random_between(&random, 0, EPILOGUES - 1) : 0],
                             };

@@ -237,6 +237,8 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
                 row.far[m] = row.near[m];
         }
         int64_t k = 0;
+        if (kept->gaps)
+            b = floats_behind(b, kept->gaps[kept->taps - t] * (apart ? apart : nr * (ptrdiff_t)sizeof(float)));
         if (apart) {
 #ifdef GEMM_LANES
             EACH_ROW FORGET_VALUE(row.near[m]);

@@ -7,8 +7,8 @@
  *     pixel    0  +---------+---------+---
  *            ...  |  tile   |  tile   |            a tile's rows find their input through a table of pointers, one for each
  *           rows  +---------+---------+---         (tap, row); pixels in the padding point to zeros. Any stride, dilation,
- *            ...  |         |         |            padding and rank is a matter of this table. First and last taps
- *                                                  through which a tile sees nothing but padding are left out.
+ *            ...  |         |         |            padding and rank is a matter of this table. Taps through which
+ *                                                  a tile sees nothing but padding are left out.
  *
  * A block of pixels keeps its input in L2 while all panels pass over it; a panel stays in L1 or L2 while all tiles of the
  * block pass over it. Work is cut into a grid of (pixel range x panel range) pieces, one a thread. Each output is one chain of
@@ -32,6 +32,7 @@
 #include "../padding.h"
 #include "../panels.h"
 #include "../parallel.h"
+#include "../sections.h"
 #include "../solver.h"
 #include "../strip.h"
 
@@ -50,17 +51,20 @@ struct direct {
     bool inner;  /* whole windows, pixels [inner_begin, inner_end) of most rows, and edges go apart */
     bool edges;  /* some windows reach out of the image, and no strip has the padding for them */
     double torn; /* the share of these */
+    double seen; /* the share of taps that tiles do not leave out */
+    struct rectangles rectangles; /* in which pixels are counted, and of which each has tiles of its own */
     int64_t inner_begin, inner_end;
-    int64_t strip_width, strip_height;       /* pixels of one depth slice of the strip */
-    size_t zeros, strip_bytes, table, tiles; /* a thread's workspace, in bytes and in this order */
-    size_t per_thread;                       /* their sum, and what is between threads */
+    int64_t strip_width, strip_height;             /* pixels of one depth slice of the strip */
+    size_t zeros, strip_bytes, table, gaps, tiles; /* a thread's workspace, in bytes and in this order */
+    size_t per_thread;                             /* their sum, and what is between threads */
 };
 
 /* Rows of output pixels that go through the kernel together, and where to find their input and output. */
 struct tile {
     const float **table;
     int64_t taps, depth; /* of the table */
-    int64_t skipped;     /* taps before those: all its pixels see padding through them */
+    int64_t *gaps;       /* rows of packed weights between these, of taps through which all its pixels see padding */
+    bool gapped;         /* there are any */
     int64_t rows;
     int64_t alike; /* this and those behind it that are cut in the same way, so that one call computes them all */
     ptrdiff_t output[GEMM_MAX_ROWS]; /* floats from the block's first output pixel */
@@ -107,17 +111,12 @@ static double overhead(const struct problem *p, const struct direct *d, double r
            rows * (double)p->taps * (pointed / run * cost_pointer + d->torn * cost_edge) + groups * fill;
 }
 
-/* The share of taps that tiles do not leave out, at most: those before the first and behind the last that see the image. So the
- * outermost dimension in which the kernel is longer than 1 decides, and where there is none, all of them. */
 static double taps_share(const struct problem *p, const struct direct *d)
 {
-    double share = 1.0;
+    double share = d->rectangles.share;
     const int64_t apart[3] = {p->out[1] * p->out[2], p->out[2], 1}; /* pixels from one to the next */
-    for (int i = 0; i < 3 && d->edges; i++) {
+    for (int i = 0; i < 3 && d->edges; i++)
         share *= falt_seen_share(p, i, divide_up(d->panels.rows, apart[i]));
-        if (p->kernel[i] > 1)
-            break;
-    }
     return share;
 }
 
@@ -150,7 +149,7 @@ static void cut_rows(const struct problem *p, const struct resources *r, struct 
 static double choose_grid(const struct problem *p, const struct resources *r, struct direct *d)
 {
     const int64_t units = units_of(p, d), vectors = d->panels.padded / d->panels.vec, few = d->panels.count;
-    const double taps = taps_share(p, d), depth = (double)(p->taps * p->x_group) * taps;
+    const double depth = (double)(p->taps * p->x_group) * d->seen;
     struct direct best = *d;
     double least = -1.0;
     for (int64_t threads = 1; threads <= r->threads; threads++) {
@@ -163,7 +162,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const double panels = (double)divide_up(all_panels, panel_ranges);
         const double step = falt_panels_step(&d->panels, rows) / (double)d->panels.count;
         const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
-        const double weights = panels / (double)all_panels * (double)p->w_count * taps * sizeof(float);
+        const double weights = panels / (double)all_panels * (double)p->w_count * d->seen * sizeof(float);
         const double weights_rate = !r->warm_weights                      ? cost_memory_bytes
                                     : weights <= (double)r->cpu->l2 / 2.0 ? 1.0 / cost_l2_byte
                                                                           : cost_l3_bytes;
@@ -275,8 +274,13 @@ static bool choose_workspace(const struct problem *p, struct direct *d)
     d->zeros = round_to_lines((size_t)(d->strip ? p->x_group : p->x_channels) * sizeof(float));
     d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
     d->table = round_to_lines((size_t)rows * (size_t)p->taps * sizeof(float *));
-    d->tiles = round_to_lines((size_t)divide_up((int64_t)rows, d->panels.rows) * sizeof(struct tile));
-    d->per_thread = d->zeros + d->strip_bytes + d->table + d->tiles;
+    const struct rectangles *r = &d->rectangles;
+    const int64_t planes = divide_up((int64_t)rows, larger(p->out[1] * p->out[2], 1)) + 1; /* that a block touches */
+    const int64_t cuts = is_cut(r) ? planes * r->rows.count * r->columns.count : 0;
+    const size_t tiles = (size_t)(divide_up((int64_t)rows, d->panels.rows) + cuts);
+    d->gaps = d->edges ? round_to_lines(tiles * (size_t)p->taps * sizeof(int64_t)) : 0;
+    d->tiles = round_to_lines(tiles * sizeof(struct tile));
+    d->per_thread = d->zeros + d->strip_bytes + d->table + d->gaps + d->tiles;
     return true;
 }
 
@@ -309,6 +313,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         d->edges = d->edges || p->pad[i] > 0 ||
                    (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
     d->torn = d->edges ? 1.0 - falt_whole_share(p) : 0.0;
+    const bool cut = d->edges && !d->inner && !p->circular && d->pixels > 0 && p->taps > 0;
+    d->rectangles = cut ? falt_rectangles(p, &d->panels, r->cpu->l2) : falt_uncut(p);
+    d->seen = taps_share(p, d);
     d->flat = !d->strip && !d->edges && is_flat(p);
 
     double cycles = 0.0;
@@ -337,8 +344,12 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     if (d->panels.count > divide_up(d->panels.padded, d->panels.nr))
         snprintf(even, sizeof even, ", %lld panels", (long long)d->panels.count);
     snprintf(c->kernel, SOLVER_NOTE, "%s %dx%d%s", r->kernels->name, d->panels.rows, (int)d->panels.nr, even);
-    snprintf(c->schedule, SOLVER_NOTE, "%lld pixel x %lld channel ranges, blocks of %lld pixels%s", (long long)d->pixel_ranges,
-             (long long)d->panel_ranges, (long long)(d->block * d->unit), d->strip ? ", input strips" : "");
+    char cuts[48] = "";
+    if (is_cut(&d->rectangles))
+        snprintf(cuts, sizeof cuts, ", planes of %dx%d rectangles", d->rectangles.rows.count, d->rectangles.columns.count);
+    snprintf(c->schedule, SOLVER_NOTE, "%lld pixel x %lld channel ranges, blocks of %lld pixels%s%s",
+             (long long)d->pixel_ranges, (long long)d->panel_ranges, (long long)(d->block * d->unit),
+             d->strip ? ", input strips" : "", cuts);
     return true;
 }
 
@@ -373,24 +384,43 @@ struct view {
 struct thread_space {
     float *zeros, *strip;
     const float **table;
+    int64_t *gaps;
     struct tile *tiles;
     int64_t pointed; /* pixels of the block that the tiles are for, if they hold for any such block; else 0 */
 };
 
 struct place {
     int64_t n, z, y, x;
+    int column; /* of rectangles */
 };
 
-static struct place place_of(const struct problem *p, int64_t pixel)
+static struct place place_of(const struct problem *p, const struct direct *d, int64_t pixel)
 {
-    struct place place;
-    place.x = pixel % p->out[2];
-    pixel /= p->out[2];
-    place.y = pixel % p->out[1];
-    pixel /= p->out[1];
-    place.z = pixel % p->out[0];
-    place.n = pixel / p->out[0];
-    return place;
+    const struct sections *columns = &d->rectangles.columns;
+    const int64_t plane = pixel / (p->out[1] * p->out[2]), at = pixel % (p->out[1] * p->out[2]);
+    const int column = section_of(columns, at / p->out[1]);
+    const int64_t begin = section_begin(columns, column), within = at - begin * p->out[1], width = columns->end[column] - begin;
+    return (struct place){
+        .n = plane / p->out[0],
+        .z = plane % p->out[0],
+        .y = within / width,
+        .x = begin + within % width,
+        .column = column,
+    };
+}
+
+/* Pixels from one on that are neighbours in its row and its rectangle. */
+static int64_t row_left(const struct direct *d, const struct place *at)
+{
+    return d->rectangles.columns.end[at->column] - at->x;
+}
+
+/* Pixels from one on that are in its rectangle, where planes are cut. */
+static int64_t rectangle_left(const struct direct *d, const struct place *at)
+{
+    const struct sections *columns = &d->rectangles.columns;
+    const int64_t begin = section_begin(columns, at->column), width = columns->end[at->column] - begin;
+    return (rectangle_end(&d->rectangles, at->column, at->y) - at->y) * width - (at->x - begin);
 }
 
 /* Floats from y to channel 0 of an output pixel. */
@@ -400,15 +430,22 @@ static int64_t output_of(const struct problem *p, struct place at)
 }
 
 /* `count` pixels further, at most to the end of the row. */
-static void advance(const struct problem *p, struct place *place, int64_t count)
+static void advance(const struct problem *p, const struct direct *d, struct place *place, int64_t count)
 {
+    const struct sections *columns = &d->rectangles.columns;
     place->x += count;
-    if (place->x < p->out[2])
+    if (place->x < columns->end[place->column])
         return;
-    place->x = 0;
+    place->x = section_begin(columns, place->column);
     if (++place->y < p->out[1])
         return;
     place->y = 0;
+    if (++place->column < columns->count) {
+        place->x = section_begin(columns, place->column);
+        return;
+    }
+    place->column = 0;
+    place->x = 0;
     if (++place->z < p->out[0])
         return;
     place->z = 0;
@@ -426,7 +463,7 @@ static void skip_inner(const struct job *job, struct place *place)
 {
     const struct direct *d = job->d;
     while (place->n < job->p->batch && place->x >= d->inner_begin && place->x < d->inner_end && row_inside(job->p, place))
-        advance(job->p, place, d->inner_end - place->x);
+        advance(job->p, d, place, d->inner_end - place->x);
 }
 
 /* Neighbours from a pixel on, in its row, that are not inner ones if it is none. */
@@ -462,8 +499,7 @@ static struct range seen_taps(const struct problem *p, int64_t x)
     return begin < end ? (struct range){begin, end} : (struct range){width, 0};
 }
 
-/* A tile's pointers where some windows reach out of the image. Taps through which all of them do are left out, before the first
- * and behind the last that see something. */
+/* A tile's pointers where some windows reach out of the image. Taps through which all of them do are left out. */
 static void point_edges(const struct job *job, const struct view *view, const float *zeros, const float *const *window,
                         int64_t (*begin)[3], struct tile *tile)
 {
@@ -473,9 +509,9 @@ static void point_edges(const struct job *job, const struct view *view, const fl
     struct range taps[GEMM_MAX_ROWS];
     for (int64_t m = 0; m < rows; m++)
         taps[m] = seen_taps(p, begin[m][2]);
-    int64_t skipped = 0, seen = 0; /* up to the last */
-    for (int64_t d = 0, tap = 0; d < p->kernel[0]; d++)
-        for (int64_t r = 0; r < p->kernel[1]; r++, tap += width) {
+    int64_t kept = 0, gap = 0; /* taps */
+    for (int64_t d = 0; d < p->kernel[0]; d++)
+        for (int64_t r = 0; r < p->kernel[1]; r++) {
             int64_t size[GEMM_MAX_ROWS]; /* of the line */
             struct range any = {width, 0};
             for (int64_t m = 0; m < rows; m++) {
@@ -486,17 +522,18 @@ static void point_edges(const struct job *job, const struct view *view, const fl
                 any.begin = smaller(any.begin, taps[m].begin);
                 any.end = larger(any.end, taps[m].end);
             }
-            const int64_t from = seen ? 0 : any.begin;
-            skipped += from;
-            seen = any.begin < width ? tap + any.end : seen;
-            for (int64_t s = from; s < width; s++, entry += rows) {
+            gap += smaller(any.begin, width);
+            for (int64_t s = any.begin; s < any.end; s++, entry += rows) {
+                tile->gapped = tile->gapped || gap > 0;
+                tile->gaps[kept++] = gap * p->x_group;
+                gap = 0;
                 const int64_t offset = d * view->tap[0] + r * view->tap[1] + s * view->tap[2];
                 for (int64_t m = 0; m < rows; m++) /* without branches */
                     entry[m] = inside(begin[m][2] + s * p->dilation[2], size[m]) ? window[m] + offset : zeros;
             }
+            gap += any.begin < any.end ? width - any.end : 0;
         }
-    tile->skipped = skipped;
-    tile->taps = seen ? seen - skipped : 0;
+    tile->taps = kept;
 }
 
 /* Fills in a tile from `at` on, and its pointers: [tap][row], or [kernel row][row] where all taps of a kernel row are one run.
@@ -510,7 +547,7 @@ INLINE void point(const struct job *job, const struct view *view, const float *z
     const bool edges = job->d->edges && !inner, apart = job->d->inner && !inner;
     bool whole = true, straight = true;                      /* all of them are neighbours */
     for (int64_t m = 0, count; m < tile->rows; m += count) { /* neighbours in an output row */
-        count = smaller(tile->rows - m, apart ? neighbours(job, at) : p->out[2] - at->x);
+        count = smaller(tile->rows - m, apart ? neighbours(job, at) : row_left(job->d, at));
         straight = count == tile->rows;
         const float *first = view->base + at->n * view->image + at->z * view->plane + at->y * view->row + at->x * view->pixel;
         const int64_t output = output_of(p, *at) - origin;
@@ -529,7 +566,7 @@ INLINE void point(const struct job *job, const struct view *view, const float *z
                 begin[m + i][2] = x + i * p->stride[2];
             }
         }
-        advance(p, at, count);
+        advance(p, job->d, at, count);
         if (apart)
             skip_inner(job, at);
     }
@@ -544,7 +581,7 @@ INLINE void point(const struct job *job, const struct view *view, const float *z
     const float **entry = tile->table;
     tile->taps = p->kernel[0] * p->kernel[1] * width;
     tile->depth = p->x_group * (runs ? p->kernel[2] : 1);
-    tile->skipped = 0;
+    tile->gapped = false;
     if (p->circular && !whole) {
         point_around(job, view, window, begin, tile);
         return;
@@ -674,9 +711,10 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
         }
         args.next.c = tile->rows * p->y.pixel[2];
         args.a = tile->table;
-        args.b = b + tile->skipped * p->x_group * width;
+        args.b = b;
         args.taps = tile->taps;
         args.depth = tile->depth;
+        args.gaps = tile->gapped ? tile->gaps : NULL;
         args.row = tile->output;
         args.a_row = tile->window_step;
         args.a_tap = tile->rows;
@@ -690,47 +728,59 @@ static bool goes_on(const struct tile *tile, ptrdiff_t pixel)
 {
     const struct tile *next = tile + 1;
     bool same = next->rows == tile->rows && next->taps == tile->taps && next->depth == tile->depth &&
-                next->skipped == tile->skipped && next->even == tile->even && next->window_step == tile->window_step;
+                next->gapped == tile->gapped && next->even == tile->even && next->window_step == tile->window_step;
+    for (int64_t t = 0; t < tile->taps && same && tile->gapped; t++)
+        same = next->gaps[t] == tile->gaps[t];
     for (int64_t m = 0; m < tile->rows && same; m++)
         same = next->output[m] - tile->output[m] == tile->rows * pixel;
     return same;
 }
 
-/* Cuts a block into tiles. Those in a strip depend on the number of pixels only: blocks of the same size share them. Where all
- * pixels are evenly spaced, the first two, one of them a row taller, stand for all others. */
-static void point_tiles(const struct job *job, struct thread_space *space, const struct view *view, struct place start,
-                        int64_t pixels, int64_t tiles)
+/* Cuts a block into tiles, so many. Those in a strip depend on the number of pixels only: blocks of the same size share them.
+ * Where all pixels are evenly spaced, the first two, one of them a row taller, stand for all others. */
+static int64_t point_tiles(const struct job *job, struct thread_space *space, const struct view *view, struct place start,
+                           int64_t pixels)
 {
+    const struct direct *d = job->d;
     const float **table = space->table;
+    int64_t *gaps = space->gaps, tiles = 0;
     struct place at = start;
     if (space->pointed == pixels)
-        return;
-    const bool flat = job->d->flat;
-    for (int64_t t = 0; t < (flat ? 1 + (pixels % tiles > 0) : tiles); t++) {
-        struct tile *tile = &space->tiles[t];
-        tile->rows = pixels / tiles + (flat ? t : t < pixels % tiles);
-        tile->table = table;
-        table += tile->rows * job->p->taps;
-        if (flat)
-            at = start;
-        point(job, view, space->zeros, output_of(job->p, start), &at, false, tile);
+        return divide_up(pixels, d->panels.rows);
+    for (int64_t done = 0, some; done < pixels; done += some) {
+        some = is_cut(&d->rectangles) ? smaller(rectangle_left(d, &at), pixels - done) : pixels;
+        const int64_t count = divide_up(some, d->panels.rows), differ = d->flat ? 1 + (some % count > 0) : count;
+        for (int64_t t = 0; t < differ; t++) {
+            struct tile *tile = &space->tiles[tiles + t];
+            tile->rows = some / count + (d->flat ? t : t < some % count);
+            tile->table = table;
+            table += tile->rows * job->p->taps;
+            tile->gaps = gaps;
+            gaps += d->edges ? job->p->taps : 0;
+            if (d->flat)
+                at = start;
+            point(job, view, space->zeros, output_of(job->p, start), &at, false, tile);
+        }
+        tiles += count;
     }
-    for (int64_t t = tiles - 1; t >= 0 && !flat; t--)
+    for (int64_t t = tiles - 1; t >= 0 && !d->flat; t--)
         space->tiles[t].alike =
             1 + (t + 1 < tiles && goes_on(&space->tiles[t], job->p->y.pixel[2]) ? space->tiles[t + 1].alike : 0);
-    space->pointed = job->d->strip ? pixels : 0;
+    space->pointed = d->strip ? pixels : 0;
+    return tiles;
 }
 
 /* Panels [begin, end) of pixels [first, first + pixels). */
 static void run_block(const struct job *job, struct thread_space *space, int64_t first, int64_t pixels, int64_t begin,
                       int64_t end)
 {
-    const int64_t panels = job->d->panels.count, tiles = divide_up(pixels, job->d->panels.rows);
-    const struct place start = place_of(job->p, first);
+    const int64_t panels = job->d->panels.count;
+    const struct place start = place_of(job->p, job->d, first);
+    int64_t tiles = 0;
     for (int64_t group = begin / panels; group * panels < end; group++) {
         if (group == begin / panels || job->d->strip) {
             const struct view view = look(job, group, start, pixels, space->strip);
-            point_tiles(job, space, &view, start, pixels, tiles);
+            tiles = point_tiles(job, space, &view, start, pixels);
         }
         const int64_t from = larger(begin - group * panels, 0), to = smaller(end - group * panels, panels);
         for (int64_t panel = from; panel < to; panel++)
@@ -771,7 +821,7 @@ static void run_rows(const struct job *job, struct thread_space *space, int64_t 
     const struct view view = look(job, 0, (struct place){0}, pixels, NULL);
     int64_t edges = pixels;
     for (int64_t pixel = first, next; pixel < first + pixels; pixel = next) {
-        struct place at = place_of(p, pixel);
+        struct place at = place_of(p, d, pixel);
         next = smaller(pixel + p->out[2] - at.x, first + pixels);
         const int64_t from = larger(at.x, d->inner_begin), to = smaller(at.x + next - pixel, d->inner_end);
         if (from >= to || !row_inside(p, &at))
@@ -790,13 +840,14 @@ static void run_rows(const struct job *job, struct thread_space *space, int64_t 
                       0, panel, panel == begin);
         edges -= to - from;
     }
-    struct place at = place_of(p, first);
+    struct place at = place_of(p, d, first);
     skip_inner(job, &at);
     for (struct tile *tile = &space->tiles[2]; edges > 0; edges -= tile->rows) {
         const int64_t origin = output_of(p, at);
         tile->rows = smaller(edges, d->panels.rows);
         tile->alike = 1;
         tile->table = space->table + 2 * d->panels.rows * p->taps;
+        tile->gaps = space->gaps;
         point(job, &view, space->zeros, origin, &at, false, tile);
         for (int64_t panel = begin; panel < end; panel++)
             run_panel(job, &(struct run){.tiles = tile, .count = 1, .pixels = tile->rows, .origin = origin}, 0, panel, false);
@@ -832,7 +883,8 @@ static void run_member(const struct job *job, int member, int members)
         .zeros = (float *)(void *)memory,
         .strip = (float *)(void *)(memory + d->zeros),
         .table = (const float **)(void *)(memory + d->zeros + d->strip_bytes),
-        .tiles = (struct tile *)(void *)(memory + d->zeros + d->strip_bytes + d->table),
+        .gaps = (int64_t *)(void *)(memory + d->zeros + d->strip_bytes + d->table),
+        .tiles = (struct tile *)(void *)(memory + d->zeros + d->strip_bytes + d->table + d->gaps),
     };
     memset(space.zeros, 0, d->zeros);
     for (int64_t piece = member; piece < d->pixel_ranges * d->panel_ranges; piece += members)
