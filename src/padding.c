@@ -19,17 +19,32 @@ double falt_whole_share(const struct problem *p)
     return share;
 }
 
+struct range falt_seen_taps(const struct problem *p, int dimension, int64_t first, int64_t last)
+{
+    const int64_t kernel = p->kernel[dimension], step = p->dilation[dimension], in = p->in[dimension];
+    const int64_t begin = last < 0 ? smaller(divide_up(-last, step), kernel) : 0;
+    const int64_t end = first + (kernel - 1) * step < in ? kernel : first < in ? divide_up(in - first, step) : 0;
+    if (p->circular)
+        return (struct range){0, kernel};
+    return begin < end ? (struct range){begin, end} : (struct range){0, 0};
+}
+
+struct range falt_seeing_outputs(const struct problem *p, int dimension, int64_t tap)
+{
+    const int64_t from = p->pad[dimension] - tap * p->dilation[dimension], to = from + p->in[dimension];
+    const int64_t begin = from > 0 ? divide_up(from, p->stride[dimension]) : 0;
+    const int64_t end = to > 0 ? divide_up(to, p->stride[dimension]) : 0;
+    return (struct range){smaller(begin, p->out[dimension]), smaller(end, p->out[dimension])};
+}
+
 double falt_seen_share(const struct problem *p, int dimension, int64_t together)
 {
-    const int64_t out = p->out[dimension], kernel = p->kernel[dimension], stride = p->stride[dimension];
-    const int64_t step = 1 + kernel / MOST_TAPS;
+    const int64_t out = p->out[dimension], kernel = p->kernel[dimension], step = 1 + kernel / MOST_TAPS;
     double seen = 0.0, all = 0.0;
     if (p->circular || out == 0 || kernel == 0)
         return 1.0;
     for (int64_t k = 0; k < kernel; k += step) {
-        const int64_t from = p->pad[dimension] - k * p->dilation[dimension], to = from + p->in[dimension];
-        const int64_t begin = from > 0 ? divide_up(from, stride) : 0;
-        const int64_t count = to > 0 ? smaller(divide_up(to, stride), out) - begin : 0;
+        const int64_t count = length(falt_seeing_outputs(p, dimension, k));
         seen += count > 0 ? (double)smaller(count + together - 1, out) : 0.0;
         all += (double)out;
     }

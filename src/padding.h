@@ -13,6 +13,13 @@ struct range falt_whole_outputs(const struct problem *problem, int dimension);
 /* Their share of all pixels. */
 double falt_whole_share(const struct problem *problem);
 
+/* Taps along a dimension through which windows that begin at pixels first to last see the image: through those before and
+ * behind none of them does. On a circle all. */
+struct range falt_seen_taps(const struct problem *problem, int dimension, int64_t first, int64_t last);
+
+/* Outputs along a dimension that see the image through a tap; maybe none. */
+struct range falt_seeing_outputs(const struct problem *problem, int dimension, int64_t tap);
+
 /* The share of pairs of an output and a tap along a dimension that meet at a pixel of the image, or do so for one of `together`
  * neighbours. On a circle all do. */
 double falt_seen_share(const struct problem *problem, int dimension, int64_t together);

@@ -1,20 +1,13 @@
 #include "sections.h"
 
 #include "cost.h"
+#include "padding.h"
 
 static const double WORTH = 0.98;
 
 struct rectangles falt_uncut(const struct problem *p)
 {
     return (struct rectangles){.rows = {1, {p->out[1]}}, .columns = {1, {p->out[2]}}, .share = 1.0};
-}
-
-/* Outputs along a dimension that see the image through a tap. */
-static struct range seeing(const struct problem *p, int i, int64_t tap)
-{
-    const int64_t from = p->pad[i] - tap * p->dilation[i], to = from + p->in[i];
-    const int64_t begin = from > 0 ? divide_up(from, p->stride[i]) : 0, end = to > 0 ? divide_up(to, p->stride[i]) : 0;
-    return (struct range){smaller(begin, p->out[i]), smaller(end, p->out[i])};
 }
 
 /* Cuts a dimension wherever an output sees a tap that its neighbour does not; not at all if that is too often. */
@@ -24,7 +17,7 @@ static struct sections cut_everywhere(const struct problem *p, int i)
     for (int64_t begin = 0, end; begin < p->out[i]; begin = end) {
         end = p->out[i];
         for (int64_t t = 0; t < p->kernel[i]; t++) {
-            const struct range r = seeing(p, i, t);
+            const struct range r = falt_seeing_outputs(p, i, t);
             end = r.begin > begin ? smaller(end, r.begin) : end;
             end = r.end > begin ? smaller(end, r.end) : end;
         }
@@ -41,7 +34,7 @@ static double seen_taps(const struct problem *p, int i, const struct sections *s
     const int64_t begin = section_begin(s, index), end = s->end[index];
     int64_t seen = 0;
     for (int64_t t = 0; t < p->kernel[i]; t++) {
-        const struct range r = seeing(p, i, t);
+        const struct range r = falt_seeing_outputs(p, i, t);
         const int64_t count = smaller(r.end, end) - larger(r.begin, begin);
         seen += count > 0 ? smaller(count + together - 1, end - begin) : 0;
     }

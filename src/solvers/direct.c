@@ -490,15 +490,6 @@ static void point_around(const struct job *job, const struct view *view, const f
                 }
 }
 
-/* Taps of a kernel row that see the image from a window that begins at `x`. */
-static struct range seen_taps(const struct problem *p, int64_t x)
-{
-    const int64_t width = p->kernel[2], step = p->dilation[2], in = p->in[2];
-    const int64_t begin = x < 0 ? smaller(divide_up(-x, step), width) : 0;
-    const int64_t end = x + (width - 1) * step < in ? width : x < in ? divide_up(in - x, step) : 0;
-    return begin < end ? (struct range){begin, end} : (struct range){width, 0};
-}
-
 /* A tile's pointers where some windows reach out of the image. Taps through which all of them do are left out. */
 static void point_edges(const struct job *job, const struct view *view, const float *zeros, const float *const *window,
                         int64_t (*begin)[3], struct tile *tile)
@@ -508,7 +499,7 @@ static void point_edges(const struct job *job, const struct view *view, const fl
     const float **entry = tile->table;
     struct range taps[GEMM_MAX_ROWS];
     for (int64_t m = 0; m < rows; m++)
-        taps[m] = seen_taps(p, begin[m][2]);
+        taps[m] = falt_seen_taps(p, 2, begin[m][2], begin[m][2]);
     int64_t kept = 0, gap = 0; /* taps */
     for (int64_t d = 0; d < p->kernel[0]; d++)
         for (int64_t r = 0; r < p->kernel[1]; r++) {
@@ -516,7 +507,8 @@ static void point_edges(const struct job *job, const struct view *view, const fl
             struct range any = {width, 0};
             for (int64_t m = 0; m < rows; m++) {
                 size[m] = 0;
-                if (!inside(begin[m][0] + d * p->dilation[0], p->in[0]) || !inside(begin[m][1] + r * p->dilation[1], p->in[1]))
+                if (!inside(begin[m][0] + d * p->dilation[0], p->in[0]) ||
+                    !inside(begin[m][1] + r * p->dilation[1], p->in[1]) || taps[m].end == 0)
                     continue;
                 size[m] = p->in[2];
                 any.begin = smaller(any.begin, taps[m].begin);
@@ -686,7 +678,8 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     if (!lines)
         args.share = p->taps * p->x_group * width / count;
     const float *const b = args.b;
-    args.coming = b + p->taps * p->x_group * width;
+    const bool last = group == p->groups - 1 && panel == panels->count - 1; /* what is behind it may be another thread's */
+    args.coming = last ? (const float *)o->packed : b + p->taps * p->x_group * width;
     const bool plain = p->y.c == 1 && args.columns == width && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
     float *const c = args.c;
     const float *const residual = args.residual;

@@ -19,14 +19,16 @@
  *                             +--------+--------+---
  *
  * This writes channels-first results as they lie in memory, and wastes nothing where a group has too few output channels for a
- * vector. Work is cut into a grid of (pixel range x row range) pieces, one a thread. Each output is one chain of multiply-adds
- * over (tap, channel), however the work is cut.
+ * vector. First and last kernel rows through which a panel sees nothing but padding are left out. Work is cut into a grid of
+ * (pixel range x row range) pieces, one a thread. Each output is one chain of multiply-adds over (tap, channel), however the
+ * work is cut.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "../arithmetic.h"
 #include "../cost.h"
+#include "../padding.h"
 #include "../parallel.h"
 #include "../solver.h"
 
@@ -71,6 +73,12 @@ static bool is_row(const struct problem *p)
 {
     return p->taps == 1 && p->in_pixels == p->out_pixels && p->y.pixel[1] == p->out[2] * p->y.pixel[2] &&
            p->y.pixel[0] == p->out[1] * p->y.pixel[1];
+}
+
+/* The outermost dimension in which the kernel is longer than 1: taps along it are pieces of a patch. */
+static int outermost(const struct problem *p)
+{
+    return p->kernel[0] > 1 ? 0 : p->kernel[1] > 1 ? 1 : 2;
 }
 
 /* Whether the pixels of an output plane are evenly spaced, over the ends of rows, too. */
@@ -120,7 +128,9 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
                            int64_t row_ranges)
 {
     const double all = (double)(p->groups * d->tiles), tiles = (double)divide_up(p->groups * d->tiles, row_ranges);
-    const double groups = tiles > (double)d->tiles ? tiles / (double)d->tiles : 1.0, depth = (double)d->depth;
+    const int64_t apart[3] = {p->out[1] * p->out[2], p->out[2], 1}; /* pixels from one to the next, in each dimension */
+    const double seen_depth = falt_seen_share(p, outermost(p), divide_up(d->nr, apart[outermost(p)]));
+    const double groups = tiles > (double)d->tiles ? tiles / (double)d->tiles : 1.0, depth = (double)d->depth * seen_depth;
     const int64_t line = flat(p, d) ? d->length * d->block : d->length; /* of which the last vector may be partly empty */
     const double pixels = (double)divide_up(d->units, pixel_ranges) * (double)d->length;
     const double vectors = pixels / (double)line * (double)divide_up(line, d->vec);
@@ -415,18 +425,33 @@ static const float *look(const struct job *job, const struct block *b, int64_t g
            (b->z * p->stride[0] * p->in[1] + b->y * p->stride[1]) * p->in[2] + b->x;
 }
 
-/* The patches of `length` pixels of the block from pixel (y, x) on, over the ends of rows. */
+/* What `length` pixels of the block from pixel (y, x) on, over the ends of rows, see of a patch: all other taps before and
+ * behind are in the padding. */
+static struct range seen_depth(const struct job *job, const struct block *b, int64_t y, int64_t x, int64_t length)
+{
+    const struct problem *p = job->p;
+    const int i = outermost(p);
+    if (job->d->in_place)
+        return (struct range){0, job->d->depth};
+    const int64_t rows = (x + length - 1) / b->length, all = job->d->depth, tap = p->kernel[i] > 0 ? all / p->kernel[i] : 0;
+    const int64_t first[3] = {b->z, b->y + y, b->x + (rows > 0 ? 0 : x)}; /* outputs */
+    const int64_t last[3] = {b->z, b->y + y + rows, b->x + (rows > 0 ? b->length : x + length) - 1};
+    const struct range taps = falt_seen_taps(p, i, first[i] * p->stride[i] - p->pad[i], last[i] * p->stride[i] - p->pad[i]);
+    return (struct range){taps.begin * tap, taps.end * tap};
+}
+
+/* The patches of these pixels. */
 static void collect_panel(const struct job *job, const struct thread_space *space, const struct block *b, const float *seen,
-                          int64_t y, int64_t x, int64_t length)
+                          int64_t y, int64_t x, int64_t length, struct range depth)
 {
     const struct im2col *d = job->d;
     const int64_t width = divide_up(length, d->vec) * d->vec;
     if (length < width)
-        memset(space->patches, 0, (size_t)(d->depth * width) * sizeof(float));
+        memset(space->patches, 0, (size_t)((depth.end - depth.begin) * width) * sizeof(float));
     for (int64_t done = 0; done < length; y++, x = 0) {
         const int64_t count = smaller(length - done, b->length - x);
-        job->kernels->collect(seen + y * job->p->stride[1] * d->line + x, space->offsets, d->depth, count,
-                              space->patches + done, width);
+        job->kernels->collect(seen + y * job->p->stride[1] * d->line + x, space->offsets + depth.begin, depth.end - depth.begin,
+                              count, space->patches + done, width);
         done += count;
     }
 }
@@ -434,7 +459,7 @@ static void collect_panel(const struct job *job, const struct thread_space *spac
 /* Output channels [channel, channel + channels) of the panel at b, whose first output of channel 0 is or would be `offset`
  * floats from c. */
 static void multiply_panel(const struct job *job, const struct thread_space *space, const float *b, ptrdiff_t b_step, float *c,
-                           int64_t offset, int64_t length, int64_t channel, int64_t channels)
+                           int64_t offset, int64_t length, struct range depth, int64_t channel, int64_t channels)
 {
     const struct problem *p = job->p;
     const struct im2col *d = job->d;
@@ -443,8 +468,9 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
     struct gemm_args args = {
         .b = b,
         .b_step = b_step,
+        .a_offset = depth.begin,
         .taps = 1,
-        .depth = d->depth,
+        .depth = depth.end - depth.begin,
         .residual = o->residual ? o->residual + offset : NULL,
         .step = p->y.pixel[2],
         .stream = job->stream && falt_in_lines(o->y, length | offset),
@@ -496,10 +522,13 @@ static void run_panels(const struct job *job, const struct thread_space *space, 
             float *c = job->staged ? space->stage : job->operands->y;
             const int64_t offset = job->staged ? done - count - space->outputs[channel] : output;
             if (job->d->apart && count % job->d->vec == 0) {
-                multiply_panel(job, space, seen + first, job->d->plane, c, offset, count, channel, channels);
+                multiply_panel(job, space, seen + first, job->d->plane, c, offset, count, (struct range){0, job->d->depth},
+                               channel, channels);
             } else {
-                collect_panel(job, space, b, seen, line + first / b->length, first % b->length, count);
-                multiply_panel(job, space, space->patches, 0, c, offset, count, channel, channels);
+                const int64_t y = line + first / b->length, x = first % b->length;
+                const struct range depth = seen_depth(job, b, y, x, count);
+                collect_panel(job, space, b, seen, y, x, count, depth);
+                multiply_panel(job, space, space->patches, 0, c, offset, count, depth, channel, channels);
             }
             for (int64_t o = 0; job->staged && o < channels && (done == most || first + count == length); o++)
                 job->kernels->copy_past(space->stage + o * most, done,
