@@ -333,7 +333,7 @@ static void pack_steps(const falt_plan *plan, const float *weights, char *payloa
 
 size_t falt_plan_packed_weights_size(const falt_plan *plan)
 {
-    return plan && plan->packed ? sizeof(struct packed_header) + SOLVER_ALIGN + plan->packed : 0;
+    return plan && plan->packed ? sizeof(struct packed_header) + SOLVER_ALIGN + plan->packed + SOLVER_BEHIND : 0;
 }
 
 falt_status falt_pack_weights(const falt_plan *plan, const float *weights, void *packed, size_t size)

@@ -163,8 +163,9 @@ INLINE void winograd_input(const struct winograd_input_args *given, int ph, int 
     }
 }
 
+/* ahead: floats to the pixels of the next tile, which are asked for; 0: nowhere. */
 INLINE void winograd_output_chunk(const struct winograd_output_args *args, float *const *pixels, const ptrdiff_t *apart,
-                                  int64_t tile, int64_t c, int whole, int mh, int ah, int mw, int aw)
+                                  int64_t tile, ptrdiff_t ahead, int64_t c, int whole, int mh, int ah, int mw, int aw)
 {
     const int64_t n = args->channels - c;
     const ptrdiff_t at = tile * args->y_tile + c;
@@ -192,8 +193,8 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, float
             if (args->residual)
                 sum = vec_add(sum, winograd_load(args->residual[h * mw + w] + at, n, whole));
             sum = vec_clamp(sum, lo, hi);
-            if (FETCHES_AHEAD && whole && args->ahead)
-                __builtin_prefetch(pixels[h * mw + w] + at + args->ahead, 1);
+            if (FETCHES_AHEAD && whole && ahead)
+                __builtin_prefetch(pixels[h * mw + w] + at + ahead, 1);
             if (whole && args->stream)
                 vec_stream(pixels[h * mw + w] + at, sum);
             else if (whole)
@@ -216,10 +217,12 @@ INLINE void winograd_output(const struct winograd_output_args *given, int mh, in
             few[i] = args->y[i];
     }
     for (int64_t tile = 0, c; tile < args->tiles; tile++) {
+        const ptrdiff_t ahead =
+            tile < args->tiles - 1 ? args->ahead : 0; /* behind the last may be what another thread writes */
         for (c = 0; c <= args->channels - VEC; c += VEC)
-            winograd_output_chunk(args, mh * mw > ALPHA ? args->y : few, apart, tile, c, 1, mh, ah, mw, aw);
+            winograd_output_chunk(args, mh * mw > ALPHA ? args->y : few, apart, tile, ahead, c, 1, mh, ah, mw, aw);
         if (c < args->channels)
-            winograd_output_chunk(args, mh * mw > ALPHA ? args->y : few, apart, tile, c, 0, mh, ah, mw, aw);
+            winograd_output_chunk(args, mh * mw > ALPHA ? args->y : few, apart, tile, 0, c, 0, mh, ah, mw, aw);
         if (args->epilogue.activation != ACTIVATE_NONE) {
             for (int i = 0; i < mh * mw; i++)
                 finish(args->y[i] + tile * args->y_tile, args->channels, &args->epilogue);

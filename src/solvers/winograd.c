@@ -3,7 +3,7 @@
  *
  * The output is cut into tiles of m_h x m_w pixels. For a block of tiles,
  *
- *     x  -- input transform -->      V[point][tile][x channel]               for each depth tap (3-D: 2-D, summed over depth)
+ *     x  -- input transform -->      V[point][tap][tile][x channel]          for each depth tap (3-D: 2-D, summed over depth)
  *     V[point] * U[point]  -->       M[point][tile][channel of the panel]    a GEMM for each point and panel
  *     M  -- output transform -->     y, with the epilogue
  *
@@ -39,10 +39,10 @@ struct winograd {
     bool stream;                     /* the output does not stay in the caches anyway */
     bool asks;                       /* tiles ask for the weights of the next point or panel */
     int64_t tile_ranges, panel_ranges;
-    int64_t v_row, v_point, m_point; /* floats from one tile or point to the next */
-    int64_t m_panel;                 /* and from one panel to the next */
-    int64_t chunk;                   /* channels first: channels that pass through the strip together */
-    int64_t piece;                   /* and tiles of a row whose outputs do */
+    int64_t v_row, v_tap, v_point, m_point; /* floats from one tile, depth tap or point to the next */
+    int64_t m_panel;                        /* and from one panel to the next */
+    int64_t chunk;                          /* channels first: channels that pass through the strip together */
+    int64_t piece;                          /* and tiles of a row whose outputs do */
     size_t zeros, dump, v, m, taps, strip, out_strip, turned; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
@@ -218,12 +218,12 @@ static void choose_panels(const struct problem *p, const struct kernels *kernels
 
 static void choose_workspace(const struct problem *p, int64_t l1, struct winograd *w)
 {
-    const int64_t slices = p->kernel[0] * w->points;
-    w->v_point = w->block * w->v_row + w->panels.vec;
+    w->v_tap = w->block * w->v_row + w->panels.vec;
+    w->v_point = p->kernel[0] * w->v_tap;
     w->m_point = w->block * w->panels.nr + w->panels.vec;
     w->zeros = round_to_lines((size_t)(w->v_row > w->panels.nr ? w->v_row : w->panels.nr) * sizeof(float));
     w->dump = round_to_lines((size_t)w->panels.nr * sizeof(float));
-    w->v = round_to_lines((size_t)(slices * w->v_point) * sizeof(float));
+    w->v = round_to_lines((size_t)(w->points * w->v_point) * sizeof(float));
     w->m_panel = w->points * w->m_point;
     w->m = round_to_lines((size_t)(w->together * w->m_panel) * sizeof(float));
     w->taps = round_to_lines((size_t)p->kernel[0] * sizeof(float *));
@@ -453,7 +453,7 @@ static void transform_segment(const struct job *job, const struct thread_space *
     const float *d[WINOGRAD_MAX_POINTS],
         *plane = job->operands->x + s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + group * p->x_group;
     const int64_t y = s->y - p->pad[1], x = s->x - p->pad[2], step = w->mw * job->x.pixel;
-    float *v = space->v + tap * w->points * w->v_point + s->first * w->v_row;
+    float *v = space->v + tap * w->v_tap + s->first * w->v_row;
     const bool lines = y >= 0 && y + w->ah <= p->in[1]; /* all of them */
     struct winograd_input_args args = {
         .d = d, .v_step = w->v_point, .channels = p->x_group, .d_tile = step, .v_tile = w->v_row, .ahead = step};
@@ -521,7 +521,7 @@ static void transform_strips(const struct job *job, const struct thread_space *s
                     d[h * w->aw + k] = space->strip + ((h + window.turn) % w->ah * window.pitch + k) * count;
             job->kernels->winograd[w->tile].input(&(struct winograd_input_args){
                 .d = d,
-                .v = space->v + tap * w->points * w->v_point + s.first * w->v_row + channel,
+                .v = space->v + tap * w->v_tap + s.first * w->v_row + channel,
                 .v_step = w->v_point,
                 .channels = count,
                 .tiles = s.count,
@@ -549,7 +549,7 @@ static void transform_input(const struct job *job, const struct thread_space *sp
             if (z >= 0 && w->strip == 0)
                 transform_segment(job, space, &s, group, k, z);
             for (int point = 0; point < w->points && z < 0; point++)
-                memset(space->v + (k * w->points + point) * w->v_point + s.first * w->v_row, 0,
+                memset(space->v + point * w->v_point + k * w->v_tap + s.first * w->v_row, 0,
                        (size_t)(s.count * w->v_row) * sizeof(float));
         }
     }
@@ -573,18 +573,19 @@ static void multiply(const struct job *job, const struct thread_space *space, in
         .c_row = w->panels.nr,
         .epilogue = {.lo = -INFINITY, .hi = INFINITY},
     };
+    const float *const packed = job->operands->packed;
+    const float *const end = packed + falt_panel_offset(&w->panels, w->points * depth, p->groups, 0);
     for (int point = 0; point < w->points; point++)
         for (int i = 0; i < panels; i++) {
             const int64_t width = falt_panel_width(&w->panels, panel + i);
             gemm_kernel *const *kernels = job->kernels->even[width / w->panels.vec];
             args.a = space->taps;
             args.a_offset = point * w->v_point;
-            args.b = (const float *)job->operands->packed + falt_panel_offset(&w->panels, w->points * depth, group, panel + i) +
-                     point * depth * width;
+            args.b = packed + falt_panel_offset(&w->panels, w->points * depth, group, panel + i) + point * depth * width;
             args.c = space->m + i * w->m_panel + point * w->m_point;
             args.columns = width;
             args.share = w->asks ? depth * width / turns : 0;
-            args.coming = args.b + depth * width;
+            args.coming = args.b + depth * width < end ? args.b + depth * width : packed;
             for (int more = 1; more >= 0; more--) {
                 args.tiles = more ? taller : turns - taller;
                 args.next.a_offset = (rows + more) * w->v_row;
@@ -720,7 +721,7 @@ static void run_member(const struct job *job, int member, int members)
                                        parts[5], parts[6], parts[7], parts[8]};
     memset(space.zeros, 0, w->zeros);
     for (int64_t k = 0; k < job->p->kernel[0]; k++)
-        space.taps[k] = space.v + k * w->points * w->v_point;
+        space.taps[k] = space.v + k * w->v_tap;
 
     for (int64_t piece = member; piece < w->tile_ranges * w->panel_ranges; piece += members) {
         int64_t first, last, begin, end;
