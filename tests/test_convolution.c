@@ -782,6 +782,32 @@ static void test_rectangles(void **state)
     assert_true(cut > 0);
 }
 
+/* Many groups of few channels, which Winograd transforms several of together, the last ones of a thread fewer. */
+static void test_bundles(void **state)
+{
+    (void)state;
+    struct random random = random_stream(17);
+    for (int done = 0; done < (quick() ? 15 : 100);) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = random_between(&random, 0, 2) ? FALT_NHWC : FALT_NCHW;
+        conv.spatial_dims = (int32_t)random_between(&random, 2, 3);
+        conv.batch = random_between(&random, 1, 2);
+        conv.groups = random_between(&random, 2, 40);
+        conv.in_channels = conv.groups * random_between(&random, 1, 30);
+        conv.out_channels = conv.groups * random_between(&random, 1, 34);
+        set_activation(&conv, (falt_activation)random_between(&random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+        const int64_t kernel = random_between(&random, 0, 3) ? 3 : 5, flat = random_between(&random, 0, 5);
+        for (int d = 0; d < conv.spatial_dims; d++) {
+            const int inner = d - (conv.spatial_dims - 2);
+            conv.kernel[d] = inner < 0 ? random_between(&random, 1, 3) : inner == flat ? 1 : kernel;
+            conv.in[d] = random_between(&random, 1, inner < 0 ? 4 : 17);
+            conv.pad_begin[d] = random_between(&random, 0, conv.kernel[d] - 1);
+            conv.pad_end[d] = random_between(&random, 0, conv.kernel[d] - 1);
+        }
+        done += try_some(&random, &conv, 4e6);
+    }
+}
+
 /* Depthwise, fewer channels than a vector has lanes, which are mixed in them. */
 static void test_mixed(void **state)
 {
@@ -1304,12 +1330,13 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes),    cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
-        cmocka_unit_test(test_few_pixels), cmocka_unit_test(test_rectangles),      cmocka_unit_test(test_mixed),
-        cmocka_unit_test(test_channels),   cmocka_unit_test(test_epilogues),       cmocka_unit_test(test_random),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_streaming),       cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_copies),     cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),      cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_few_pixels), cmocka_unit_test(test_rectangles),   cmocka_unit_test(test_bundles),
+        cmocka_unit_test(test_mixed),      cmocka_unit_test(test_channels),     cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_random),     cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_turns),      cmocka_unit_test(test_copies),       cmocka_unit_test(test_phases_of_zeros),
+        cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

@@ -7,7 +7,8 @@
  *     V[point] * U[point]  -->       M[point][tile][channel of the panel]    a GEMM for each point and panel
  *     M  -- output transform -->     y, with the epilogue
  *
- * so that V and M of a block stay in the core's L2. U, the transformed weights, is packed ahead: [panel][point][depth][x
+ * so that V and M of a block stay in the core's L2. Groups of few channels, each of one panel, go side by side: their channels
+ * are neighbours in V and M, as they are in x and y. U, the transformed weights, is packed ahead: [panel][point][depth][x
  * channel][nr]. Where a panel of it would push V out, some panels together go through one point after the other: V is read
  * once for all of them. Threads take a grid of (tile range x panel range) pieces; where panels are split, each transforms the
  * input for itself: cheaper than to share what another core has just written.
@@ -27,7 +28,7 @@
 #include "../strip.h"
 #include "../winograd_tiles.h"
 
-enum { MOST_TOGETHER = 4 }; /* panels */
+enum { MOST_TOGETHER = 4, BUNDLE = 48 }; /* panels; channels of several groups, about */
 
 struct winograd {
     enum winograd_tile tile;
@@ -35,14 +36,15 @@ struct winograd {
     struct panels panels;
     int64_t tiles_h, tiles_w, tiles; /* of one plane, of one plane, of all planes and images */
     int64_t block;                   /* tiles in a block, at most */
-    int64_t together;                /* panels that go through the points side by side */
+    int64_t together;                /* panels that go through the points side by side, of one group or of ... */
+    int64_t bundle;                  /* ... so many groups that are transformed together, if each is one panel; else 1 */
     bool stream;                     /* the output does not stay in the caches anyway */
     bool asks;                       /* tiles ask for the weights of the next point or panel */
     int64_t tile_ranges, panel_ranges;
-    int64_t v_row, v_tap, v_point, m_point; /* floats from one tile, depth tap or point to the next */
-    int64_t m_panel;                        /* and from one panel to the next */
-    int64_t chunk;                          /* channels first: channels that pass through the strip together */
-    int64_t piece;                          /* and tiles of a row whose outputs do */
+    int64_t v_row, v_tap, v_point; /* floats from one tile, depth tap or point of V to the next */
+    int64_t m_row, m_point;        /* and of M */
+    int64_t chunk;                 /* channels first: channels that pass through the strip together */
+    int64_t piece;                 /* and tiles of a row whose outputs do */
     size_t zeros, dump, v, m, taps, strip, out_strip, turned; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
@@ -89,7 +91,15 @@ static void add_fetch(struct fetch *fetch, const struct resources *r, double byt
     }
 }
 
-/* Bytes of V and of a panel's U and M. */
+/* Floats of a row of M: the panels' columns side by side, and those that the last panel has for no channel. */
+static int64_t m_columns(const struct problem *p, const struct winograd *w, int64_t together)
+{
+    const int64_t before = (together - 1) * (w->bundle > 1 ? p->y_group : w->panels.nr), vec = w->panels.vec;
+    const int64_t columns = divide_up(before + w->panels.nr, vec) * vec;
+    return columns % 256 ? columns : columns + vec; /* rows a multiple of 1 KiB apart share few cache sets */
+}
+
+/* Bytes of V, of a panel's U, and of M. */
 static double v_bytes(const struct problem *p, const struct winograd *w, int64_t block)
 {
     return (double)w->points * (double)block * (double)(p->kernel[0] * w->v_row) * sizeof(float);
@@ -100,21 +110,23 @@ static double u_bytes(const struct problem *p, const struct winograd *w)
     return (double)w->points * (double)(p->kernel[0] * p->x_group * w->panels.nr) * sizeof(float);
 }
 
-static double m_bytes(const struct winograd *w, int64_t block)
+static double m_bytes(const struct problem *p, const struct winograd *w, int64_t block, int64_t together)
 {
-    return (double)w->points * (double)block * (double)w->panels.nr * sizeof(float);
+    return (double)w->points * (double)block * (double)m_columns(p, w, together) * sizeof(float);
 }
 
-/* Panels that go through the points side by side, with `room` for V and M: one where V stays in L2 beside it (measured: then M
- * of several only pushes V out), or as many as make V's share small. */
+/* Panels that go through the points side by side, with `room` for V and M: those of a bundle; else one where V stays in L2
+ * beside it (measured: then M of several only pushes V out), or as many as make V's share small. */
 static int64_t choose_together(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t block,
                                double room)
 {
-    const double v = v_bytes(p, w, block), m = m_bytes(w, block);
+    const double v = v_bytes(p, w, block);
     int64_t together = smaller(MOST_TOGETHER, w->panels.count);
-    if (v + u_bytes(p, w) + m <= (double)r->cpu->l2)
+    if (w->bundle > 1)
+        return w->bundle;
+    if (v + u_bytes(p, w) + m_bytes(p, w, block, 1) <= (double)r->cpu->l2)
         return 1;
-    while (together > 1 && v + (double)together * m > room)
+    while (together > 1 && v + m_bytes(p, w, block, together) > room)
         together--;
     return together;
 }
@@ -127,8 +139,12 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double tiles = (double)divide_up(w->tiles, tile_ranges),
                  panels = (double)divide_up(p->groups * w->panels.count, panel_ranges);
     const double groups = ceil(panels / (double)w->panels.count), depth = (double)(p->kernel[0] * p->x_group);
-    const double chunks_in = (double)(p->kernel[0] * divide_up(p->x_group, w->panels.vec)) * groups,
-                 chunks_out = panels * w->panels.vectors;
+    const int64_t vec = w->panels.vec;
+    const double bundles = groups / (double)w->bundle;
+    const double chunks_in = (double)(p->kernel[0] * divide_up(w->bundle * p->x_group, vec)) * bundles;
+    const double chunks_out = w->bundle > 1 && p->layout == FALT_CHANNELS_LAST
+                                  ? (double)divide_up(w->bundle * p->y_group, vec) * bundles
+                                  : panels * w->panels.vectors;
     const double blocks = ceil(tiles / (double)block);
     const double turn = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(w->panels.vec) / w->panels.vec : 0.0;
     const double lost =
@@ -172,9 +188,9 @@ static double choose_block(const struct problem *p, const struct resources *r, s
         const int64_t even = divide_up(tiles, divide_up(tiles, multiples[i] * row));
         const int64_t block = p->layout == FALT_CHANNELS_FIRST && even < tiles ? whole_rows(w, even) : even;
         const int64_t usual = smaller(tiles, 3 * row);
-        if (multiples[i] < 3 && v_bytes(p, w, usual) + m_bytes(w, usual) <= room)
+        if (multiples[i] < 3 && v_bytes(p, w, usual) + m_bytes(p, w, usual, w->bundle) <= room)
             continue;
-        if (least >= 0.0 && v_bytes(p, w, block) + m_bytes(w, block) > room)
+        if (least >= 0.0 && v_bytes(p, w, block) + m_bytes(p, w, block, w->bundle) > room)
             break;
         const int64_t together = choose_together(p, r, w, block, room);
         const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block, together);
@@ -211,7 +227,10 @@ static double choose_grid(const struct problem *p, const struct resources *r, in
 static void choose_panels(const struct problem *p, const struct kernels *kernels, struct winograd *w)
 {
     w->panels = falt_panels_of(kernels, p->y_group, 2);
-    w->v_row = divide_up(p->x_group, kernels->vec) * kernels->vec;
+    const int64_t most =
+        p->layout == FALT_CHANNELS_LAST ? BUNDLE : smaller(kernels->vec, BUNDLE); /* strips have lines anyway */
+    w->bundle = w->panels.count > 1 ? 1 : smaller(p->groups, divide_up(most, larger(p->x_group, p->y_group)));
+    w->v_row = divide_up(w->bundle * p->x_group, kernels->vec) * kernels->vec;
     if (w->v_row % 256 == 0) /* rows a multiple of 1 KiB apart share few cache sets */
         w->v_row += kernels->vec;
 }
@@ -220,18 +239,18 @@ static void choose_workspace(const struct problem *p, int64_t l1, struct winogra
 {
     w->v_tap = w->block * w->v_row + w->panels.vec;
     w->v_point = p->kernel[0] * w->v_tap;
-    w->m_point = w->block * w->panels.nr + w->panels.vec;
-    w->zeros = round_to_lines((size_t)(w->v_row > w->panels.nr ? w->v_row : w->panels.nr) * sizeof(float));
-    w->dump = round_to_lines((size_t)w->panels.nr * sizeof(float));
+    w->m_row = m_columns(p, w, w->together);
+    w->m_point = w->block * w->m_row + w->panels.vec;
+    w->zeros = round_to_lines((size_t)larger(w->v_row, w->m_row) * sizeof(float));
+    w->dump = round_to_lines((size_t)w->m_row * sizeof(float));
     w->v = round_to_lines((size_t)(w->points * w->v_point) * sizeof(float));
-    w->m_panel = w->points * w->m_point;
-    w->m = round_to_lines((size_t)(w->together * w->m_panel) * sizeof(float));
+    w->m = round_to_lines((size_t)(w->points * w->m_point) * sizeof(float));
     w->taps = round_to_lines((size_t)p->kernel[0] * sizeof(float *));
     if (p->layout == FALT_CHANNELS_FIRST) {
         const int64_t pixels = smaller(w->block, w->tiles_w) * w->mw;
         /* A line of the cache, or as many lines as leave the strip in L1. */
         const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float), pixel = w->ah * (int64_t)sizeof(float);
-        w->chunk = smaller(larger(l1 / 4 * 3 / (pixel * (pixels + w->aw)) / line, 1) * line, p->x_group);
+        w->chunk = smaller(larger(l1 / 4 * 3 / (pixel * (pixels + w->aw)) / line, 1) * line, w->bundle * p->x_group);
         w->strip = round_to_lines((size_t)(w->ah * (pixels + w->aw) * w->chunk) * sizeof(float));
         /* Where they go past the caches, outputs leave in lines while they are in L1: whole rows, or what is half of it. */
         const int64_t out_pixel = (w->mh + 1) * w->panels.nr * (int64_t)sizeof(float);
@@ -297,7 +316,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     choose_workspace(p, r->cpu->l1d, w);
     /* What a thread reads again and again does not stay in its L2. */
     const double panels = (double)divide_up(p->groups * w->panels.count, w->panel_ranges);
-    w->asks = panels * u_bytes(p, w) + v_bytes(p, w, w->block) + m_bytes(w, w->block) > 0.75 * (double)r->cpu->l2;
+    const double block = v_bytes(p, w, w->block) + m_bytes(p, w, w->block, w->bundle);
+    w->asks = panels * u_bytes(p, w) + block > 0.75 * (double)r->cpu->l2;
     const struct winograd_transform *h = winograd_h(w->tile), *v = winograd_w(w->tile);
     c->packed = (size_t)(p->groups * w->panels.padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
@@ -444,19 +464,24 @@ static void point_pixels(const struct job *job, const float *from, int64_t step,
     }
 }
 
+/* Channels of x or y: those of a group, or of several. */
+struct channels {
+    int64_t first, count;
+};
+
 /* V of a segment for one depth tap, channels last. */
-static void transform_segment(const struct job *job, const struct thread_space *space, const struct segment *s, int64_t group,
-                              int64_t tap, int64_t z)
+static void transform_segment(const struct job *job, const struct thread_space *space, const struct segment *s,
+                              struct channels channels, int64_t tap, int64_t z)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     const float *d[WINOGRAD_MAX_POINTS],
-        *plane = job->operands->x + s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + group * p->x_group;
+        *plane = job->operands->x + s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + channels.first;
     const int64_t y = s->y - p->pad[1], x = s->x - p->pad[2], step = w->mw * job->x.pixel;
     float *v = space->v + tap * w->v_tap + s->first * w->v_row;
     const bool lines = y >= 0 && y + w->ah <= p->in[1]; /* all of them */
     struct winograd_input_args args = {
-        .d = d, .v_step = w->v_point, .channels = p->x_group, .d_tile = step, .v_tile = w->v_row, .ahead = step};
+        .d = d, .v_step = w->v_point, .channels = channels.count, .d_tile = step, .v_tile = w->v_row, .ahead = step};
     for (int64_t t = 0; t < s->count; t += args.tiles) {
         args.tiles = lines ? winograd_alike(x, w->mw, w->aw, p->in[2], t, s->count) : 1;
         point_pixels(job, plane, job->x.pixel, y, x + t * w->mw, space->zeros, d);
@@ -500,14 +525,14 @@ static int64_t depth_pixel(const struct problem *p, const struct segment *s, int
 }
 
 /* V of a block for one depth tap, channels first, where it is inside. */
-static void transform_strips(const struct job *job, const struct thread_space *space, int64_t group, int64_t tap, int64_t first,
-                             int64_t tiles)
+static void transform_strips(const struct job *job, const struct thread_space *space, struct channels channels, int64_t tap,
+                             int64_t first, int64_t tiles)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     const float *d[WINOGRAD_MAX_POINTS];
-    for (int64_t channel = 0; channel < p->x_group; channel += w->chunk) {
-        const int64_t count = smaller(w->chunk, p->x_group - channel);
+    for (int64_t channel = 0; channel < channels.count; channel += w->chunk) {
+        const int64_t count = smaller(w->chunk, channels.count - channel);
         struct window window = {.pitch = 0};
         struct segment s;
         for (int64_t done = 0; done < tiles; done += s.count) {
@@ -515,7 +540,7 @@ static void transform_strips(const struct job *job, const struct thread_space *s
             const int64_t z = depth_pixel(p, &s, tap);
             if (z < 0)
                 continue;
-            move_window(job, &s, z, group * p->x_group + channel, count, &window, space->strip);
+            move_window(job, &s, z, channels.first + channel, count, &window, space->strip);
             for (int h = 0; h < w->ah; h++)
                 for (int k = 0; k < w->aw; k++)
                     d[h * w->aw + k] = space->strip + ((h + window.turn) % w->ah * window.pitch + k) * count;
@@ -532,8 +557,8 @@ static void transform_strips(const struct job *job, const struct thread_space *s
     }
 }
 
-/* V of a block of one group. */
-static void transform_input(const struct job *job, const struct thread_space *space, int64_t group, int64_t first,
+/* V of a block. */
+static void transform_input(const struct job *job, const struct thread_space *space, struct channels channels, int64_t first,
                             int64_t count)
 {
     const struct problem *p = job->p;
@@ -541,13 +566,13 @@ static void transform_input(const struct job *job, const struct thread_space *sp
     const int64_t depth = p->kernel[0];
     struct segment s;
     for (int64_t k = 0; k < depth && w->strip > 0; k++)
-        transform_strips(job, space, group, k, first, count);
+        transform_strips(job, space, channels, k, first, count);
     for (int64_t done = 0; done < count; done += s.count) {
         s = segment_at(w, p, first + done, done, count - done);
         for (int64_t k = 0; k < depth; k++) {
             const int64_t z = depth_pixel(p, &s, k);
             if (z >= 0 && w->strip == 0)
-                transform_segment(job, space, &s, group, k, z);
+                transform_segment(job, space, &s, channels, k, z);
             for (int point = 0; point < w->points && z < 0; point++)
                 memset(space->v + point * w->v_point + k * w->v_tap + s.first * w->v_row, 0,
                        (size_t)(s.count * w->v_row) * sizeof(float));
@@ -555,9 +580,24 @@ static void transform_input(const struct job *job, const struct thread_space *sp
     }
 }
 
-/* M of neighbouring panels: point by point. */
-static void multiply(const struct job *job, const struct thread_space *space, int64_t group, int64_t panel, int64_t panels,
-                     int64_t count)
+/* Neighbouring panels, side by side in M: of one group, or each of its own. */
+struct run {
+    int64_t group, panel, panels; /* the first one, and how many */
+};
+
+/* Channels of y, of the first so many panels. */
+static struct channels outputs_of(const struct job *job, const struct run *run, int64_t panels)
+{
+    const struct problem *p = job->p;
+    const struct panels *all = &job->w->panels;
+    const int64_t from = falt_panel_first(all, run->panel), first = run->group * p->y_group + from;
+    if (job->w->bundle > 1)
+        return (struct channels){first, panels * p->y_group};
+    return (struct channels){first, smaller(falt_panel_first(all, run->panel + panels), p->y_group) - from};
+}
+
+/* M of panels: point by point. The lanes that a panel has for no channel are where the next one's columns go. */
+static void multiply(const struct job *job, const struct thread_space *space, const struct run *run, int64_t count)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
@@ -570,26 +610,37 @@ static void multiply(const struct job *job, const struct thread_space *space, in
         .step = 1,
         .a_row = w->v_row,
         .a_tap = 1,
-        .c_row = w->panels.nr,
+        .c_row = w->m_row,
         .epilogue = {.lo = -INFINITY, .hi = INFINITY},
     };
     const float *const packed = job->operands->packed;
     const float *const end = packed + falt_panel_offset(&w->panels, w->points * depth, p->groups, 0);
+    struct {
+        int64_t channel, width, column;
+        const float *weights;
+    } items[BUNDLE];
+    for (int64_t i = 0; i < run->panels; i++) {
+        const int64_t group = w->bundle > 1 ? i : 0, panel = run->panel + (w->bundle > 1 ? 0 : i);
+        items[i].channel = group * p->x_group;
+        items[i].width = falt_panel_width(&w->panels, panel);
+        items[i].column = outputs_of(job, run, i).count;
+        items[i].weights = packed + falt_panel_offset(&w->panels, w->points * depth, run->group + group, panel);
+    }
     for (int point = 0; point < w->points; point++)
-        for (int i = 0; i < panels; i++) {
-            const int64_t width = falt_panel_width(&w->panels, panel + i);
+        for (int64_t i = 0; i < run->panels; i++) {
+            const int64_t width = items[i].width;
             gemm_kernel *const *kernels = job->kernels->even[width / w->panels.vec];
             args.a = space->taps;
-            args.a_offset = point * w->v_point;
-            args.b = packed + falt_panel_offset(&w->panels, w->points * depth, group, panel + i) + point * depth * width;
-            args.c = space->m + i * w->m_panel + point * w->m_point;
+            args.a_offset = point * w->v_point + items[i].channel;
+            args.b = items[i].weights + point * depth * width;
+            args.c = space->m + point * w->m_point + items[i].column;
             args.columns = width;
             args.share = w->asks ? depth * width / turns : 0;
             args.coming = args.b + depth * width < end ? args.b + depth * width : packed;
             for (int more = 1; more >= 0; more--) {
                 args.tiles = more ? taller : turns - taller;
                 args.next.a_offset = (rows + more) * w->v_row;
-                args.next.c = (rows + more) * w->panels.nr;
+                args.next.c = (rows + more) * w->m_row;
                 if (args.tiles > 0)
                     kernels[rows + more](&args);
             }
@@ -616,9 +667,11 @@ static void store_line(const struct job *job, const struct thread_space *space, 
         job->kernels->copy_past(space->turned + n * pixels, pixels, y + n * step);
 }
 
-static void finish_segment(const struct job *job, const struct thread_space *space, const struct segment *s, int64_t channel,
-                           int64_t columns, const float *m)
+/* m: of the first tile of the block. */
+static void finish_segment(const struct job *job, const struct thread_space *space, const struct segment *s,
+                           struct channels channels, const float *m)
 {
+    const int64_t channel = channels.first, columns = channels.count;
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     const bool strips = w->out_strip > 0;
@@ -633,7 +686,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         .residual = residual_base ? residual : NULL,
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .channels = columns,
-        .m_tile = w->panels.nr,
+        .m_tile = w->m_row,
         .y_tile = w->mw * (strips ? w->panels.nr : p->y.pixel[2]),
         .stream = job->stream && !strips && columns % w->panels.vec == 0,
         .ahead = strips || job->stream ? 0 : w->mw * p->y.pixel[2],
@@ -659,7 +712,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
                                               : strips ? space->residual_strip + in_strip
                                                        : residual_base + offset;
             }
-        args.m = m + (s->first + t) * w->panels.nr;
+        args.m = m + (s->first + t) * w->m_row;
         job->kernels->winograd[w->tile].output(&args);
     }
     for (int h = 0; strips && h < w->mh && s->y + h < p->out[1]; h++)
@@ -667,35 +720,43 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
                    job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x);
 }
 
-/* The outputs of a block of tiles in one panel. */
-static void finish_panel(const struct job *job, const struct thread_space *space, int64_t group, int64_t panel, int64_t first,
+/* The outputs of a block of tiles. */
+static void finish_block(const struct job *job, const struct thread_space *space, struct channels channels, int64_t first,
                          int64_t count, const float *m)
 {
     const struct winograd *w = job->w;
-    const int64_t channel = falt_panel_first(&w->panels, panel);
-    const int64_t columns = smaller(falt_panel_width(&w->panels, panel), job->p->y_group - channel);
     struct segment s;
     for (int64_t done = 0; done < count; done += s.count) {
         s = segment_at(w, job->p, first + done, done, w->strip > 0 ? smaller(count - done, w->piece) : count - done);
-        finish_segment(job, space, &s, group * job->p->y_group + channel, columns, m);
+        finish_segment(job, space, &s, channels, m);
     }
 }
 
 static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t count, int64_t begin,
                       int64_t end)
 {
+    const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    int64_t group = -1;
-    for (int64_t panels, item = begin; item < end; item += panels) {
-        const int64_t panel = item % w->panels.count;
-        if (item / w->panels.count != group) {
-            group = item / w->panels.count;
-            transform_input(job, space, group, first, count);
+    int64_t transformed = 0; /* groups before this one */
+    for (int64_t item = begin; item < end;) {
+        struct run run = {.group = item / w->panels.count, .panel = item % w->panels.count};
+        run.panels = smaller(w->together, smaller(end - item, w->bundle > 1 ? end - item : w->panels.count - run.panel));
+        if (run.group >= transformed) {
+            transformed = run.group + (w->bundle > 1 ? run.panels : 1);
+            const struct channels channels = {run.group * p->x_group, (transformed - run.group) * p->x_group};
+            transform_input(job, space, channels, first, count);
         }
-        panels = smaller(w->together, smaller(end - item, w->panels.count - panel));
-        multiply(job, space, group, panel, panels, count);
-        for (int64_t i = 0; i < panels; i++)
-            finish_panel(job, space, group, panel + i, first, count, space->m + i * w->m_panel);
+        multiply(job, space, &run, count);
+        /* Channels first, a panel fills the strip. */
+        const int64_t step = w->strip > 0 ? 1 : run.panels;
+        for (int64_t i = 0; i < run.panels; i += step) {
+            const int64_t before = outputs_of(job, &run, i).count;
+            struct channels channels = outputs_of(job, &run, i + step);
+            channels.first += before;
+            channels.count -= before;
+            finish_block(job, space, channels, first, count, space->m + before);
+        }
+        item += run.panels;
     }
 }
 
