@@ -3,6 +3,7 @@
 #include "cost.h"
 #include "padding.h"
 
+enum { MOST_TAPS = 16 }; /* longer kernels are not worth the time to plan */
 static const double WORTH = 0.98;
 
 struct rectangles falt_uncut(const struct problem *p)
@@ -10,14 +11,24 @@ struct rectangles falt_uncut(const struct problem *p)
     return (struct rectangles){.rows = {1, {p->out[1]}}, .columns = {1, {p->out[2]}}, .share = 1.0};
 }
 
+/* What register tiles are like, and which outputs of the last two dimensions see the image through each tap. */
+struct tiling {
+    const struct problem *p;
+    int64_t rows;
+    int vectors;
+    double least; /* cycles of a k-step: to read the weights */
+    struct range seeing[3][MOST_TAPS];
+};
+
 /* Cuts a dimension wherever an output sees a tap that its neighbour does not; not at all if that is too often. */
-static struct sections cut_everywhere(const struct problem *p, int i)
+static struct sections cut_everywhere(const struct tiling *t, int i)
 {
+    const struct problem *p = t->p;
     struct sections s = {.count = 0};
     for (int64_t begin = 0, end; begin < p->out[i]; begin = end) {
         end = p->out[i];
-        for (int64_t t = 0; t < p->kernel[i]; t++) {
-            const struct range r = falt_seeing_outputs(p, i, t);
+        for (int64_t k = 0; k < p->kernel[i]; k++) {
+            const struct range r = t->seeing[i][k];
             end = r.begin > begin ? smaller(end, r.begin) : end;
             end = r.end > begin ? smaller(end, r.end) : end;
         }
@@ -29,37 +40,28 @@ static struct sections cut_everywhere(const struct problem *p, int i)
 }
 
 /* Taps along a dimension through which some of `together` neighbours see the image, on average in a section. */
-static double seen_taps(const struct problem *p, int i, const struct sections *s, int index, int64_t together)
+static double seen_taps(const struct tiling *t, int i, const struct sections *s, int index, int64_t together)
 {
     const int64_t begin = section_begin(s, index), end = s->end[index];
     int64_t seen = 0;
-    for (int64_t t = 0; t < p->kernel[i]; t++) {
-        const struct range r = falt_seeing_outputs(p, i, t);
-        const int64_t count = smaller(r.end, end) - larger(r.begin, begin);
+    for (int64_t k = 0; k < t->p->kernel[i]; k++) {
+        const int64_t count = smaller(t->seeing[i][k].end, end) - larger(t->seeing[i][k].begin, begin);
         seen += count > 0 ? smaller(count + together - 1, end - begin) : 0;
     }
     return (double)seen / (double)(end - begin);
 }
-
-/* What the register tiles are like. */
-struct tiling {
-    const struct problem *p;
-    int64_t rows;
-    int vectors;
-    double least; /* cycles of a k-step: to read the weights */
-};
 
 /* Cycles of a column, cut into those rows. Tiles of wide ones are a piece of a row. */
 static double column_cycles(const struct tiling *t, const struct sections *columns, int column, const struct sections *rows)
 {
     const struct problem *p = t->p;
     const int64_t width = columns->end[column] - section_begin(columns, column);
-    const double depth = seen_taps(p, 2, columns, column, t->rows) * (double)(p->kernel[0] * p->x_group);
+    const double depth = seen_taps(t, 2, columns, column, t->rows) * (double)(p->kernel[0] * p->x_group);
     double cycles = 0.0;
     for (int i = 0; i < rows->count; i++) {
         const int64_t pixels = (rows->end[i] - section_begin(rows, i)) * width;
         const double step = fmax(cost_rows_step(pixels, t->rows, t->vectors), (double)divide_up(pixels, t->rows) * t->least);
-        cycles += step * depth * seen_taps(p, 1, rows, i, divide_up(t->rows, width)) + cost_rows_calls(pixels, t->rows);
+        cycles += step * depth * seen_taps(t, 1, rows, i, divide_up(t->rows, width)) + cost_rows_calls(pixels, t->rows);
     }
     return cycles;
 }
@@ -104,27 +106,25 @@ static double merge(const struct tiling *t, struct rectangles *r, struct section
 struct rectangles falt_rectangles(const struct problem *p, const struct panels *panels, int64_t l2)
 {
     const double width = (double)panels->nr * sizeof(float), panel = width * (double)(p->taps * p->x_group);
-    const struct tiling t = {
+    struct tiling t = {
         .p = p,
         .rows = panels->rows,
         .vectors = panels->vectors,
         .least = panel > (double)l2 / 2.0 ? width / cost_stream_bytes : 0.0,
     };
     struct rectangles uncut = falt_uncut(p);
-    const struct sections rows = cut_everywhere(p, 1), columns = cut_everywhere(p, 2);
-    const struct rectangles starts[] = {
-        {.rows = uncut.rows, .columns = columns},
-        {.rows = rows, .columns = uncut.columns},
-        {.rows = rows, .columns = columns},
-    };
-    const double whole = plane_cycles(&t, &uncut);
-    struct rectangles best = {.share = WORTH};
-    for (int i = 0; i < 3; i++) {
-        struct rectangles cut = starts[i];
-        merge(&t, &cut, &cut.columns);
-        cut.share = merge(&t, &cut, &cut.rows) / whole;
-        if (cut.share < best.share)
-            best = cut;
+    for (int i = 1; i < 3; i++) {
+        if (p->kernel[i] > MOST_TAPS)
+            return uncut;
+        for (int64_t k = 0; k < p->kernel[i]; k++)
+            t.seeing[i][k] = falt_seeing_outputs(p, i, k);
     }
-    return best.share < WORTH ? best : uncut;
+    const double least = falt_seen_share(p, 1, 1) * falt_seen_share(p, 2, 1); /* as if each pixel were by itself */
+    const double whole = plane_cycles(&t, &uncut), all = cost_rows_step(p->out[1] * p->out[2], t.rows, t.vectors);
+    if (least * all * (double)(p->taps * p->x_group) > WORTH * whole)
+        return uncut;
+    struct rectangles cut = {.rows = cut_everywhere(&t, 1), .columns = cut_everywhere(&t, 2)};
+    merge(&t, &cut, &cut.columns);
+    cut.share = merge(&t, &cut, &cut.rows) / whole;
+    return cut.share < WORTH ? cut : uncut;
 }
