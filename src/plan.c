@@ -192,6 +192,8 @@ static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm force
             plan->plain = plan->packed;
     if (plan->plain)
         plan->packed += round_to_lines((size_t)plan->problem.w_count * sizeof(float));
+    if (plan->packed)
+        plan->packed += SOLVER_BEHIND;
     return FALT_OK;
 }
 
@@ -333,7 +335,7 @@ static void pack_steps(const falt_plan *plan, const float *weights, char *payloa
 
 size_t falt_plan_packed_weights_size(const falt_plan *plan)
 {
-    return plan && plan->packed ? sizeof(struct packed_header) + SOLVER_ALIGN + plan->packed + SOLVER_BEHIND : 0;
+    return plan && plan->packed ? sizeof(struct packed_header) + SOLVER_ALIGN + plan->packed : 0;
 }
 
 falt_status falt_pack_weights(const falt_plan *plan, const float *weights, void *packed, size_t size)
@@ -350,6 +352,7 @@ falt_status falt_pack_weights(const falt_plan *plan, const float *weights, void 
     char *payload = align((char *)packed + sizeof(struct packed_header));
     const struct packed_header header = {packed_magic, plan->key, (uint64_t)(payload - (char *)packed), plan->packed};
     memcpy(packed, &header, sizeof header);
+    memset(payload + plan->packed - SOLVER_BEHIND, 0, SOLVER_BEHIND); /* for those who write the buffer to a file */
     pack_steps(plan, weights, payload);
     return FALT_OK;
 }
