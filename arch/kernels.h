@@ -40,28 +40,28 @@ struct epilogue {
  *                |  b + (t*depth+k)*nr |  loaded as `vectors` vectors, zero beyond the last channel
  *                +--------------------+  or, where b_step is not 0, rows that lie b_step floats apart, each whole
  *      A         C
- *     a[t*rows+m] + a_offset --> depth contiguous floats, each broadcast: one output pixel seen through tap t.
+ *     a[t*a_tap+m] + a_offset -> depth contiguous floats, each broadcast: one output pixel seen through tap t.
  *     Any stride, dilation and padding is a matter of this pointer table; outside pixels point to zeros.
  *
  * Each C[m][n] is one chain of fused multiply-adds in the order of t and k, whatever the tile: results do not depend on
  * how the work was cut into tiles.
  */
 struct gemm_args {
-    const float *const *a; /* [taps][rows] */
+    const float *const *a; /* [taps][a_tap], of which rows */
     ptrdiff_t a_offset;    /* floats: one table serves all tiles that are alike */
     const float *b;
-    ptrdiff_t b_step;              /* 0: packed */
-    int64_t taps, depth;           /* >= 0 */
-    const int64_t *gaps;           /* [taps]: rows of B to pass over before those of each tap, or NULL: none */
-    float *c;                      /* C[m][n] is c[row[m] + n * step] */
-    const float *residual;         /* likewise, or NULL */
-    const ptrdiff_t *row;          /* [rows] */
-    ptrdiff_t step;                /* 1, or e.g. height*width for NCHW */
-    const float *bias;             /* [columns], or NULL */
-    const float *row_bias;         /* [rows], or NULL: where the output channels are in the rows */
-    int64_t columns;               /* 1 ... nr */
-    int accumulate;                /* start from what is in C */
-    int stream;                    /* store whole rows past the caches; they are aligned to whole vectors then, see fence() */
+    ptrdiff_t b_step;      /* 0: packed */
+    int64_t taps, depth;   /* >= 0 */
+    const int64_t *gaps;   /* [taps]: to pass over in B before each tap, rows or, where these lie apart, floats; or NULL */
+    float *c;              /* C[m][n] is c[row[m] + n * step] */
+    const float *residual; /* likewise, or NULL */
+    const ptrdiff_t *row;  /* [rows] */
+    ptrdiff_t step;        /* 1, or e.g. height*width for NCHW */
+    const float *bias;     /* [columns], or NULL */
+    const float *row_bias; /* [rows], or NULL: where the output channels are in the rows */
+    int64_t columns;       /* 1 ... nr */
+    int accumulate;        /* start from what is in C */
+    int stream;            /* store whole rows past the caches; they are aligned to whole vectors then, see fence() */
     ptrdiff_t a_row, a_tap, c_row; /* floats, entries of the table, floats; for rows that lie evenly, see below */
     int64_t tiles;                 /* to compute, of as many rows, with the same B; 0 is 1. From each to the next: */
     struct {

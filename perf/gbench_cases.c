@@ -76,6 +76,7 @@ static void register_tile(struct probe *probe, int vectors, int rows)
         .kernel = kernels->gemm[vectors][rows],
         .args = {.a = a,
                  .b = floats(TILE_TAPS * TILE_DEPTH * columns),
+                 .a_tap = rows,
                  .taps = TILE_TAPS,
                  .depth = TILE_DEPTH,
                  .c = floats(rows * columns),

@@ -782,6 +782,38 @@ static void test_rectangles(void **state)
     assert_true(cut > 0);
 }
 
+/* Few output channels and long rows: im2col multiplies pieces of lines where they lie, of the image itself if it has no
+ * padding. */
+static void test_lines(void **state)
+{
+    (void)state;
+    struct random random = random_stream(18);
+    for (int done = 0; done < (quick() ? 15 : 100);) {
+        falt_conv conv = FALT_CONV_INIT;
+        const bool padded = random_between(&random, 0, 1);
+        conv.layout = random_between(&random, 0, 1) ? FALT_NHWC : FALT_NCHW;
+        conv.spatial_dims = (int32_t)random_between(&random, 1, 3);
+        conv.batch = random_between(&random, 1, 2);
+        conv.groups = random_between(&random, 0, 3) ? 1 : 2;
+        conv.in_channels = conv.groups * random_between(&random, 1, 24);
+        conv.out_channels = conv.groups * random_between(&random, 1, 14);
+        set_activation(&conv, (falt_activation)random_between(&random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+        for (int d = 0; d < conv.spatial_dims; d++) {
+            const bool row = d == conv.spatial_dims - 1, whole = random_between(&random, 0, 1); /* vectors of any width */
+            const int64_t out = random_between(&random, row ? 20 : 1, row ? 150 : 5);
+            conv.kernel[d] = random_between(&random, 1, 4);
+            conv.stride[d] = random_between(&random, 0, 2) ? 1 : random_between(&random, 2, 3);
+            conv.dilation[d] = random_between(&random, 1, 2);
+            conv.pad_begin[d] = padded ? random_between(&random, 0, 4) : 0;
+            conv.pad_end[d] = padded ? random_between(&random, 0, 4) : 0;
+            conv.in[d] = ((row && whole ? out / 16 * 16 : out) - 1) * conv.stride[d] + (conv.kernel[d] - 1) * conv.dilation[d] +
+                         1 - conv.pad_begin[d] - conv.pad_end[d];
+            conv.in[d] = conv.in[d] < 1 ? 1 : conv.in[d];
+        }
+        done += try_some(&random, &conv, 4e6);
+    }
+}
+
 /* Many groups of few channels, which Winograd transforms several of together, the last ones of a thread fewer. */
 static void test_bundles(void **state)
 {
@@ -1330,13 +1362,16 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes), cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),      cmocka_unit_test(test_long_rows),
-        cmocka_unit_test(test_few_pixels), cmocka_unit_test(test_rectangles),   cmocka_unit_test(test_bundles),
-        cmocka_unit_test(test_mixed),      cmocka_unit_test(test_channels),     cmocka_unit_test(test_epilogues),
-        cmocka_unit_test(test_random),     cmocka_unit_test(test_not_finite),   cmocka_unit_test(test_streaming),
-        cmocka_unit_test(test_turns),      cmocka_unit_test(test_copies),       cmocka_unit_test(test_phases_of_zeros),
-        cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_large_shapes),
+        cmocka_unit_test(test_widths),          cmocka_unit_test(test_thin),
+        cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_few_pixels),      cmocka_unit_test(test_rectangles),
+        cmocka_unit_test(test_bundles),         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_mixed),           cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_epilogues),       cmocka_unit_test(test_random),
+        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_turns),           cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

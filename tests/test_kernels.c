@@ -344,18 +344,20 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
 
     /* Rows of A in shuffled order, the first tap's first row last, flush against the end. */
     float *a = guarded(taps * rows * depth, at->side);
-    const float **pointers = malloc((size_t)(taps * rows + 1) * sizeof *pointers);
+    const int64_t a_tap = rows + (at->gaps ? random_between(random, 0, 3) : 0);
+    const float **pointers = calloc((size_t)(taps * a_tap + 1), sizeof *pointers);
     assert_non_null(pointers);
     const int64_t offset = random_between(random, 0, taps * rows > 1 ? depth : 0);
     for (int64_t i = 0; i < taps * rows; i++)
-        pointers[i] = a + (taps * rows - 1 - i) * depth - offset;
+        pointers[i / rows * a_tap + i % rows] = a + (taps * rows - 1 - i) * depth - offset;
     fill(random, at->integers, a, taps * rows * depth);
 
     const int64_t pitch = nr + (at->apart ? random_between(random, 0, 19) : 0); /* what lies between is the guard's NaN */
-    int64_t gaps[MOST_TAPS], first[MOST_TAPS], all = 0;                         /* rows of B */
+    int64_t gaps[MOST_TAPS], first[MOST_TAPS], all = 0; /* rows of B, gaps of floats where they lie apart */
     for (int64_t t = 0; t < taps; t++) {
-        gaps[t] = at->gaps ? random_between(random, 0, 3) : 0;
-        first[t] = all + gaps[t];
+        const int64_t rows_between = at->gaps ? random_between(random, 0, 3) : 0;
+        gaps[t] = rows_between * (at->apart ? pitch : 1);
+        first[t] = all + rows_between;
         all = first[t] + depth;
     }
     float *b = guarded(all ? (all - 1) * pitch + nr : 0, at->side);
@@ -395,7 +397,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
             }
             for (int64_t t = 0; t < taps; t++) {
                 for (int64_t k = 0; k < depth; k++) {
-                    const double product = (double)pointers[t * rows + m][offset + k] * (double)b[(first[t] + k) * pitch + n];
+                    const double product = (double)pointers[t * a_tap + m][offset + k] * (double)b[(first[t] + k) * pitch + n];
                     sum += product;
                     magnitude += fabs(product);
                 }
@@ -427,6 +429,7 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .b = b,
                                                              .b_step = at->apart ? pitch : 0,
                                                              .taps = taps,
+                                                             .a_tap = a_tap,
                                                              .depth = depth,
                                                              .gaps = at->gaps ? gaps : NULL,
                                                              .c = c,
@@ -586,6 +589,7 @@ static void test_gemm_same_bits(void **state)
                     }
                     (*table)->gemm[vectors][rows](&(struct gemm_args){.a = pointers,
                                                                       .b = b,
+                                                                      .a_tap = rows,
                                                                       .taps = TAPS,
                                                                       .depth = DEPTH,
                                                                       .c = c,
@@ -651,6 +655,7 @@ static void test_gemm_run(void **state)
                     struct gemm_args args = {
                         .a = pointers,
                         .b = b,
+                        .a_tap = rows,
                         .taps = TAPS,
                         .depth = DEPTH,
                         .c = run,
@@ -746,6 +751,7 @@ static void test_gemm_even(void **state)
                                 a + (tapped - 1 - t) * all * a_row + (shifted ? 0 : i * rows * a_row);
                     struct gemm_args pointed = args;
                     pointed.a = pointers;
+                    pointed.a_tap = rows;
                     pointed.c = odd;
                     pointed.row = row;
                     pointed.tiles = 1;

@@ -10,8 +10,8 @@
  *        -- gemm -->    y, with the epilogue
  *
  * so that the strip stays in the core's L2, and a panel in L1, or in L2 where sums are long. Where the image itself is such a
- * strip, channels first and without padding, patches are collected from it. Against direct convolution, pixels and output
- * channels have changed sides:
+ * strip, channels first and without padding, patches are collected from it. For few output channels that is not worth it:
+ * they multiply the pieces where they lie. Against direct convolution, pixels and output channels have changed sides:
  *
  *                              panel 0  panel 1 ...        pixels in the lanes
  *                   weights   +--------+--------+---
@@ -32,7 +32,9 @@
 #include "../parallel.h"
 #include "../solver.h"
 
-enum { MOST_APART = 24 }; /* tiles that read the same patches where they lie; for more of them these are better packed */
+/* Tiles that read the same patches where they lie, those of one row of pixels, and others, which begin anywhere in a cache
+ * line; for more of them these are better packed. */
+enum { MOST_APART = 24, FEW_APART = 1 };
 
 struct im2col {
     int vectors, vec;        /* of a full panel of pixels; floats in a vector */
@@ -42,7 +44,7 @@ struct im2col {
     bool in_place;           /* the image is the strip */
     bool one_row;            /* and its pixels one row, as those of the output: windows of one pixel */
     bool stream;             /* the output outgrows the caches, and its pixels are neighbours */
-    bool apart;              /* and its rows patches, too: they are multiplied where they lie */
+    bool apart;              /* few tiles: pieces of lines are multiplied where they lie, not collected */
     int64_t out[3];          /* the output, or that row */
     int64_t segments, units; /* pieces of an output row that are never separated; their number in all images */
     int64_t length, block;   /* pixels in a unit, units in a block, at most; of several units only in one plane */
@@ -51,7 +53,7 @@ struct im2col {
     int64_t pitch, line, plane, slice; /* floats from one phase of a strip's line, from one line, from one channel and from one
                                         * position in kernel depth to the next */
     int64_t stage_pixels; /* of results that are stored past the caches in long runs, as they are not aligned; or 0 */
-    size_t strip, temporary, offsets, channels, patches, stage; /* a thread's workspace, in bytes and in this order */
+    size_t strip, temporary, offsets, gaps, channels, patches, stage; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
 
@@ -84,7 +86,7 @@ static int outermost(const struct problem *p)
 /* Whether the pixels of an output plane are evenly spaced, over the ends of rows, too. */
 static bool flat(const struct problem *p, const struct im2col *d)
 {
-    return d->segments == 1 && p->y.pixel[1] == d->out[2] * p->y.pixel[2];
+    return d->segments == 1 && p->y.pixel[1] == d->out[2] * p->y.pixel[2] && (!d->apart || d->one_row);
 }
 
 /* Cycles of one k-step of all output channels of a group, for each pixel. */
@@ -104,7 +106,9 @@ static void choose_panels(const struct problem *p, const struct kernels *kernels
     d->vec = kernels->vec;
     d->nr = (int64_t)d->vectors * d->vec;
     d->tiles = divide_up(p->y_group, kernels->gemm_rows[d->vectors]);
-    d->apart = d->one_row && d->tiles <= MOST_APART;
+    const int64_t whole = divide_up(d->out[2], d->vec) * d->vec; /* vectors, of which the last one is best not almost empty */
+    const bool lines = d->out[2] >= d->nr && (d->in_place ? whole == d->out[2] : 5 * whole <= 6 * d->out[2]);
+    d->apart = d->one_row ? d->tiles <= MOST_APART : d->tiles <= FEW_APART && lines;
 }
 
 /* Cuts the output into units, and these into blocks whose strips, if any, fill half of L2. */
@@ -144,7 +148,7 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double sorted = p->stride[2] > 1 ? (double)smaller(d->strip_width, d->length * p->kernel[2]) * cost_float : 0.0;
     const double strip = lines * (cost_piece + (double)d->strip_width / d->vec * copy + sorted);
     /* Of patches that are collected: all, or where they lie as the pixels do, what is left of whole vectors. */
-    const double ragged = line % d->vec ? pixels / (double)line : 0.0;
+    const double ragged = line % d->vec && d->in_place ? pixels / (double)line : 0.0;
     const double collected = d->apart ? ragged * (double)divide_up(line % d->nr, d->vec) : vectors;
     const double pieces = d->apart ? ragged : pixels * (1.0 / (double)d->length + 1.0 / (double)d->nr); /* of their rows */
     const int64_t rows = divide_up(p->y_group, d->tiles);
@@ -157,7 +161,9 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double weights = tiles / all * (double)p->w_count * sizeof(float);
     const double region = pixel_ranges * row_ranges > 1 ? r->region * cost_hertz : 0.0;
     const double calls = panels * (groups * cost_panel + tiles * (cost_tile + (double)rows * cost_row));
-    return gemm + depth * groups * (collected * collect + pieces) + strip + calls + tiles * vectors * scatter + output +
+    /* Pieces of lines come from L2, too, and each vector from two cache lines. */
+    const double there = d->apart && !d->one_row ? vectors * bytes * cost_l2_byte : 0.0;
+    return gemm + depth * groups * (collected * collect + pieces + there) + strip + calls + tiles * vectors * scatter + output +
            input * sizeof(float) / cost_l3_bytes + weights / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes) + region;
 }
 
@@ -187,19 +193,26 @@ static void choose_stage(const struct problem *p, const struct resources *r, str
         d->stream && p->y.c % (int64_t)(SOLVER_ALIGN / sizeof(float)) && panels >= LEAST_PANELS ? panels * d->nr : 0;
 }
 
+/* Pointers to each output channel's weights: where lines are multiplied where they lie, each tap has its own. */
+static int64_t table_taps(const struct problem *p, const struct im2col *d)
+{
+    return d->apart ? p->taps : 1;
+}
+
 static bool choose_workspace(const struct problem *p, struct im2col *d)
 {
     const double strip = d->in_place ? 0.0 : (double)(p->kernel[0] * p->x_group) * (double)d->strip_height * (double)d->line;
-    if (strip > 1e15 || (double)d->depth * (double)d->nr > 1e15)
+    if (strip > 1e15 || (double)d->depth * (double)d->nr > 1e15 || (double)p->y_channels * (double)p->taps > 1e15)
         return false;
     d->slice = d->in_place ? p->dilation[0] * p->in[1] * p->in[2] : p->x_group * d->plane;
-    d->strip = round_to_lines((size_t)strip * sizeof(float));
+    d->strip = round_to_lines(((size_t)strip + (size_t)d->nr) * sizeof(float)); /* vectors of the last line are whole, too */
     d->temporary = p->stride[2] > 1 ? round_to_lines((size_t)(d->strip_width * p->x_group) * sizeof(float)) : 0;
     d->offsets = round_to_lines((size_t)d->depth * sizeof(ptrdiff_t));
-    d->channels = round_to_lines((size_t)p->y_channels * (sizeof(float *) + sizeof(ptrdiff_t)));
+    d->gaps = d->apart ? round_to_lines((size_t)p->taps * sizeof(int64_t)) : 0;
+    d->channels = round_to_lines((size_t)p->y_channels * ((size_t)table_taps(p, d) * sizeof(float *) + sizeof(ptrdiff_t)));
     d->patches = round_to_lines((size_t)(d->depth * d->nr) * sizeof(float));
     d->stage = round_to_lines((size_t)(p->y_group * d->stage_pixels) * sizeof(float));
-    d->per_thread = d->strip + d->temporary + d->offsets + d->channels + d->patches + d->stage;
+    d->per_thread = d->strip + d->temporary + d->offsets + d->gaps + d->channels + d->patches + d->stage;
     return true;
 }
 
@@ -281,7 +294,8 @@ struct job {
 struct thread_space {
     float *strip, *temporary, *patches, *stage;
     ptrdiff_t *offsets;
-    const float **weights; /* of each output channel */
+    int64_t *gaps;         /* floats from behind the lines of the tap before to those of each tap */
+    const float **weights; /* of each tap and output channel */
     ptrdiff_t *outputs;    /* its distance from channel 0, of y or of the stage */
 };
 
@@ -456,21 +470,24 @@ static void collect_panel(const struct job *job, const struct thread_space *spac
     }
 }
 
-/* Output channels [channel, channel + channels) of the panel at b, whose first output of channel 0 is or would be `offset`
- * floats from c. */
-static void multiply_panel(const struct job *job, const struct thread_space *space, const float *b, ptrdiff_t b_step, float *c,
+/* Output channels [channel, channel + channels) of the panel at b, collected or, where `apart`, as its lines lie; its first
+ * output of channel 0 is or would be `offset` floats from c. */
+static void multiply_panel(const struct job *job, const struct thread_space *space, const float *b, bool apart, float *c,
                            int64_t offset, int64_t length, struct range depth, int64_t channel, int64_t channels)
 {
     const struct problem *p = job->p;
     const struct im2col *d = job->d;
     const struct operands *o = job->operands;
     const int64_t vectors = divide_up(length, d->vec), tiles = divide_up(channels, job->kernels->gemm_rows[vectors]);
+    const int64_t first = depth.begin / larger(p->x_group, 1), taps = (depth.end - depth.begin) / larger(p->x_group, 1);
     struct gemm_args args = {
-        .b = b,
-        .b_step = b_step,
-        .a_offset = depth.begin,
-        .taps = 1,
-        .depth = depth.end - depth.begin,
+        .b = apart ? b + space->offsets[depth.begin] - space->gaps[first] : b,
+        .b_step = apart ? d->plane : 0,
+        .a_offset = apart ? 0 : depth.begin,
+        .a_tap = p->y_channels,
+        .taps = apart ? taps : 1,
+        .depth = apart ? p->x_group : depth.end - depth.begin,
+        .gaps = apart && !d->one_row ? space->gaps + first : NULL,
         .residual = o->residual ? o->residual + offset : NULL,
         .step = p->y.pixel[2],
         .stream = job->stream && falt_in_lines(o->y, length | offset),
@@ -481,10 +498,10 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         .tiles = 1,
     };
     const bool even =
-        b_step == 0 && p->y.pixel[2] == 1 && length % d->vec == 0 && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
+        !apart && p->y.pixel[2] == 1 && length % d->vec == 0 && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
     for (int64_t tile = 0; tile < tiles; tile++) {
         const int64_t rows = channels / tiles + (tile < channels % tiles);
-        args.a = space->weights + channel;
+        args.a = space->weights + (apart ? first * p->y_channels : 0) + channel;
         args.row = space->outputs + channel;
         args.c = c + offset + (even ? *args.row : 0);
         args.row_bias = o->bias ? o->bias + channel : NULL;
@@ -499,7 +516,7 @@ static int64_t panel_end(const struct job *job, int64_t length, int64_t i, int64
 {
     const struct im2col *d = job->d;
     int64_t begin, end;
-    if (job->staged || (d->apart && length % d->vec))
+    if (job->staged || (d->apart && d->in_place && length % d->vec))
         return smaller((i + 1) * d->nr, length);
     falt_share(divide_up(length, d->vec), (int)i, (int)panels, &begin, &end);
     return smaller(end * d->vec, length);
@@ -521,14 +538,14 @@ static void run_panels(const struct job *job, const struct thread_space *space, 
             const int64_t output = origin + line * p->y.pixel[1] + first * p->y.pixel[2], done = first % most + count;
             float *c = job->staged ? space->stage : job->operands->y;
             const int64_t offset = job->staged ? done - count - space->outputs[channel] : output;
-            if (job->d->apart && count % job->d->vec == 0) {
-                multiply_panel(job, space, seen + first, job->d->plane, c, offset, count, (struct range){0, job->d->depth},
-                               channel, channels);
+            const int64_t y = line + first / b->length, x = first % b->length;
+            const struct range depth = seen_depth(job, b, y, x, count);
+            if (job->d->apart && (!job->d->in_place || count % job->d->vec == 0)) {
+                const float *const there = seen + y * p->stride[1] * job->d->line + x;
+                multiply_panel(job, space, there, true, c, offset, count, depth, channel, channels);
             } else {
-                const int64_t y = line + first / b->length, x = first % b->length;
-                const struct range depth = seen_depth(job, b, y, x, count);
                 collect_panel(job, space, b, seen, y, x, count, depth);
-                multiply_panel(job, space, space->patches, 0, c, offset, count, depth, channel, channels);
+                multiply_panel(job, space, space->patches, false, c, offset, count, depth, channel, channels);
             }
             for (int64_t o = 0; job->staged && o < channels && (done == most || first + count == length); o++)
                 job->kernels->copy_past(space->stage + o * most, done,
@@ -553,20 +570,30 @@ static void run_member(const struct job *job, int member, int members)
 {
     const struct im2col *d = job->d;
     char *memory = (char *)job->operands->workspace + d->per_thread * (size_t)member;
+    char *parts[7];
+    const size_t sizes[] = {d->strip, d->temporary, d->offsets, d->gaps, d->channels, d->patches, d->stage};
+    for (int i = 0; i < 7; memory += sizes[i++])
+        parts[i] = memory;
     const struct thread_space space = {
-        .strip = (float *)(void *)memory,
-        .temporary = (float *)(void *)(memory + d->strip),
-        .offsets = (ptrdiff_t *)(void *)(memory + d->strip + d->temporary),
-        .weights = (const float **)(void *)(memory + d->strip + d->temporary + d->offsets),
-        .outputs = (ptrdiff_t *)(void *)(memory + d->strip + d->temporary + d->offsets) + job->p->y_channels,
-        .patches = (float *)(void *)(memory + d->strip + d->temporary + d->offsets + d->channels),
-        .stage = (float *)(void *)(memory + d->strip + d->temporary + d->offsets + d->channels + d->patches),
+        .strip = (float *)(void *)parts[0],
+        .temporary = (float *)(void *)parts[1],
+        .offsets = (ptrdiff_t *)(void *)parts[2],
+        .gaps = (int64_t *)(void *)parts[3],
+        .weights = (const float **)(void *)parts[4],
+        .outputs = (ptrdiff_t *)(void *)(parts[4] + (size_t)(table_taps(job->p, d) * job->p->y_channels) * sizeof(float *)),
+        .patches = (float *)(void *)parts[5],
+        .stage = (float *)(void *)parts[6],
     };
-    for (int64_t o = 0; o < job->p->y_channels; o++) {
-        space.weights[o] = (const float *)job->operands->packed + o * d->row;
-        space.outputs[o] = o * (job->staged ? d->stage_pixels : job->p->y.c);
-    }
+    const int64_t channels = job->p->y_channels, depth = job->p->x_group;
     set_offsets(job->p, d, space.offsets);
+    for (int64_t t = 0; t < table_taps(job->p, d); t++) {
+        for (int64_t o = 0; o < channels; o++)
+            space.weights[t * channels + o] = (const float *)job->operands->packed + o * d->row + t * depth;
+        if (d->apart)
+            space.gaps[t] = space.offsets[t * depth] - (t > 0 ? space.offsets[(t - 1) * depth] + depth * d->plane : 0);
+    }
+    for (int64_t o = 0; o < channels; o++)
+        space.outputs[o] = o * (job->staged ? d->stage_pixels : job->p->y.c);
     for (int64_t piece = member; piece < d->pixel_ranges * d->row_ranges; piece += members) {
         int64_t first, last, begin, end;
         falt_share(d->units, (int)(piece % d->pixel_ranges), (int)d->pixel_ranges, &first, &last);
