@@ -20,7 +20,7 @@
 #include "panels.h"
 #include "problem.h"
 
-enum { MOST_SECTIONS = 8 }; /* along a dimension: a kernel of 7 has 7 at most, wherever there is one pixel that sees all taps */
+enum { MOST_SECTIONS = 8 }; /* along a dimension: a kernel of 7 makes 7, where some pixels see all taps */
 
 struct sections {
     int count;
@@ -59,7 +59,7 @@ static inline int section_of(const struct sections *s, int64_t item)
     return index;
 }
 
-/* The row behind a rectangle, of which it has one. */
+/* The row behind the rectangle that has this one. */
 static inline int64_t rectangle_end(const struct rectangles *r, int column, int64_t row)
 {
     return r->rows.end[r->whole[column] ? r->rows.count - 1 : section_of(&r->rows, row)];

@@ -202,14 +202,15 @@ static int64_t table_taps(const struct problem *p, const struct im2col *d)
 static bool choose_workspace(const struct problem *p, struct im2col *d)
 {
     const double strip = d->in_place ? 0.0 : (double)(p->kernel[0] * p->x_group) * (double)d->strip_height * (double)d->line;
-    if (strip > 1e15 || (double)d->depth * (double)d->nr > 1e15 || (double)p->y_channels * (double)p->taps > 1e15)
+    if (strip > 1e15 || (double)d->depth * (double)d->nr > 1e15 || (double)p->y_group * (double)p->taps > 1e15)
         return false;
     d->slice = d->in_place ? p->dilation[0] * p->in[1] * p->in[2] : p->x_group * d->plane;
     d->strip = round_to_lines(((size_t)strip + (size_t)d->nr) * sizeof(float)); /* vectors of the last line are whole, too */
     d->temporary = p->stride[2] > 1 ? round_to_lines((size_t)(d->strip_width * p->x_group) * sizeof(float)) : 0;
     d->offsets = round_to_lines((size_t)d->depth * sizeof(ptrdiff_t));
     d->gaps = d->apart ? round_to_lines((size_t)p->taps * sizeof(int64_t)) : 0;
-    d->channels = round_to_lines((size_t)p->y_channels * ((size_t)table_taps(p, d) * sizeof(float *) + sizeof(ptrdiff_t)));
+    d->channels =
+        round_to_lines((size_t)(p->y_group * table_taps(p, d)) * sizeof(float *) + (size_t)p->y_channels * sizeof(ptrdiff_t));
     d->patches = round_to_lines((size_t)(d->depth * d->nr) * sizeof(float));
     d->stage = round_to_lines((size_t)(p->y_group * d->stage_pixels) * sizeof(float));
     d->per_thread = d->strip + d->temporary + d->offsets + d->gaps + d->channels + d->patches + d->stage;
@@ -295,7 +296,7 @@ struct thread_space {
     float *strip, *temporary, *patches, *stage;
     ptrdiff_t *offsets;
     int64_t *gaps;         /* floats from behind the lines of the tap before to those of each tap */
-    const float **weights; /* of each tap and output channel */
+    const float **weights; /* of each tap and output channel of the group at hand */
     ptrdiff_t *outputs;    /* its distance from channel 0, of y or of the stage */
 };
 
@@ -479,12 +480,13 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
     const struct im2col *d = job->d;
     const struct operands *o = job->operands;
     const int64_t vectors = divide_up(length, d->vec), tiles = divide_up(channels, job->kernels->gemm_rows[vectors]);
-    const int64_t first = depth.begin / larger(p->x_group, 1), taps = (depth.end - depth.begin) / larger(p->x_group, 1);
+    const int64_t first = depth.begin / p->x_group, taps = (depth.end - depth.begin) / p->x_group;
+    const float *const *const weights = space->weights + (apart ? first * p->y_group : 0);
     struct gemm_args args = {
         .b = apart ? b + space->offsets[depth.begin] - space->gaps[first] : b,
         .b_step = apart ? d->plane : 0,
         .a_offset = apart ? 0 : depth.begin,
-        .a_tap = p->y_channels,
+        .a_tap = p->y_group,
         .taps = apart ? taps : 1,
         .depth = apart ? p->x_group : depth.end - depth.begin,
         .gaps = apart && !d->one_row ? space->gaps + first : NULL,
@@ -501,7 +503,7 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         !apart && p->y.pixel[2] == 1 && length % d->vec == 0 && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
     for (int64_t tile = 0; tile < tiles; tile++) {
         const int64_t rows = channels / tiles + (tile < channels % tiles);
-        args.a = space->weights + (apart ? first * p->y_channels : 0) + channel;
+        args.a = weights + channel % p->y_group;
         args.row = space->outputs + channel;
         args.c = c + offset + (even ? *args.row : 0);
         args.row_bias = o->bias ? o->bias + channel : NULL;
@@ -553,6 +555,15 @@ static void run_panels(const struct job *job, const struct thread_space *space, 
         }
 }
 
+static void point_weights(const struct job *job, const struct thread_space *space, int64_t group)
+{
+    const struct problem *p = job->p;
+    for (int64_t t = 0; t < table_taps(p, job->d); t++)
+        for (int64_t o = 0; o < p->y_group; o++)
+            space->weights[t * p->y_group + o] =
+                (const float *)job->operands->packed + (group * p->y_group + o) * job->d->row + t * p->x_group;
+}
+
 /* Tiles [begin, end) of all groups' output channels. */
 static void run_block(const struct job *job, const struct thread_space *space, const struct block *b, int64_t begin,
                       int64_t end)
@@ -562,6 +573,7 @@ static void run_block(const struct job *job, const struct thread_space *space, c
         int64_t from, to, unused;
         falt_share(job->p->y_group, (int)larger(begin - group * tiles, 0), (int)tiles, &from, &unused);
         falt_share(job->p->y_group, (int)smaller(end - group * tiles, tiles) - 1, (int)tiles, &unused, &to);
+        point_weights(job, space, group);
         run_panels(job, space, b, look(job, b, group, space), group * job->p->y_group + from, to - from);
     }
 }
@@ -580,19 +592,15 @@ static void run_member(const struct job *job, int member, int members)
         .offsets = (ptrdiff_t *)(void *)parts[2],
         .gaps = (int64_t *)(void *)parts[3],
         .weights = (const float **)(void *)parts[4],
-        .outputs = (ptrdiff_t *)(void *)(parts[4] + (size_t)(table_taps(job->p, d) * job->p->y_channels) * sizeof(float *)),
+        .outputs = (ptrdiff_t *)(void *)(parts[4] + (size_t)(job->p->y_group * table_taps(job->p, d)) * sizeof(float *)),
         .patches = (float *)(void *)parts[5],
         .stage = (float *)(void *)parts[6],
     };
-    const int64_t channels = job->p->y_channels, depth = job->p->x_group;
+    const int64_t depth = job->p->x_group;
     set_offsets(job->p, d, space.offsets);
-    for (int64_t t = 0; t < table_taps(job->p, d); t++) {
-        for (int64_t o = 0; o < channels; o++)
-            space.weights[t * channels + o] = (const float *)job->operands->packed + o * d->row + t * depth;
-        if (d->apart)
-            space.gaps[t] = space.offsets[t * depth] - (t > 0 ? space.offsets[(t - 1) * depth] + depth * d->plane : 0);
-    }
-    for (int64_t o = 0; o < channels; o++)
+    for (int64_t t = 0; t < job->p->taps && d->apart; t++)
+        space.gaps[t] = space.offsets[t * depth] - (t > 0 ? space.offsets[(t - 1) * depth] + depth * d->plane : 0);
+    for (int64_t o = 0; o < job->p->y_channels; o++)
         space.outputs[o] = o * (job->staged ? d->stage_pixels : job->p->y.c);
     for (int64_t piece = member; piece < d->pixel_ranges * d->row_ranges; piece += members) {
         int64_t first, last, begin, end;
