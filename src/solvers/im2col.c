@@ -481,9 +481,9 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
     const struct operands *o = job->operands;
     const int64_t vectors = divide_up(length, d->vec), tiles = divide_up(channels, job->kernels->gemm_rows[vectors]);
     const int64_t first = depth.begin / p->x_group, taps = (depth.end - depth.begin) / p->x_group;
-    const float *const *const weights = space->weights + (apart ? first * p->y_group : 0);
+    const int64_t before = channel / p->y_group * p->y_group - (apart ? first * p->y_group : 0); /* channels, to the table's */
     struct gemm_args args = {
-        .b = apart ? b + space->offsets[depth.begin] - space->gaps[first] : b,
+        .b = apart ? b + (space->offsets[depth.begin] - space->gaps[first]) : b,
         .b_step = apart ? d->plane : 0,
         .a_offset = apart ? 0 : depth.begin,
         .a_tap = p->y_group,
@@ -503,7 +503,7 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         !apart && p->y.pixel[2] == 1 && length % d->vec == 0 && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
     for (int64_t tile = 0; tile < tiles; tile++) {
         const int64_t rows = channels / tiles + (tile < channels % tiles);
-        args.a = weights + channel % p->y_group;
+        args.a = space->weights + (channel - before);
         args.row = space->outputs + channel;
         args.c = c + offset + (even ? *args.row : 0);
         args.row_bias = o->bias ? o->bias + channel : NULL;
