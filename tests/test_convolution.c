@@ -1103,6 +1103,52 @@ static void test_staging(void **state)
     guarded_free(dst[1]);
 }
 
+/* Phases of strided backward data go past the caches where every other pixel begins with a cache line, though channels are no
+ * whole number of vectors. What is written a float further on does not. */
+static void test_streamed_phases(void **state)
+{
+    (void)state;
+    if (quick())
+        skip();
+    falt_cpu cpu = {.struct_size = sizeof cpu};
+    assert_int_equal(falt_cpu_info(&cpu), FALT_OK);
+    enum { CHANNELS = 24, WIDTH = 64 };
+    falt_conv conv = FALT_CONV_INIT;
+    conv.groups = conv.in_channels = conv.out_channels = CHANNELS;
+    conv.in[0] = cpu.l3 / 3 / (CHANNELS * WIDTH * (int64_t)sizeof(float)) + 2;
+    conv.in[1] = WIDTH;
+    conv.kernel[0] = conv.kernel[1] = 3;
+    conv.stride[0] = conv.stride[1] = 2;
+    conv.pad_begin[0] = conv.pad_begin[1] = 1;
+    falt_sizes sizes;
+    if (conv.in[0] > 32768 || falt_conv_sizes(&conv, &sizes) != FALT_OK)
+        skip();
+    struct random random = random_stream(19);
+    float *dst = malloc((size_t)sizes.dst * sizeof *dst), weights[CHANNELS * 9];
+    float *src[2] = {guarded(sizes.src + 1, AT_BEGIN), guarded(sizes.src + 1, AT_BEGIN)};
+    assert_non_null(dst);
+    fill_uniform(&random, dst, sizes.dst);
+    fill_uniform(&random, weights, CHANNELS * 9);
+    for (falt_isa isa = FALT_ISA_AVX2; isa < FALT_ISA_COUNT; isa++) {
+        falt_options options = FALT_OPTIONS_INIT;
+        options.algorithm = FALT_ALGO_DEPTHWISE;
+        options.isa = isa;
+        falt_plan *plan = NULL;
+        if (!usable_isa(isa))
+            continue;
+        assert_int_equal(falt_plan_create(&plan, &conv, FALT_BACKWARD_DATA, &options), FALT_OK);
+        for (int off = 0; off < 2; off++) {
+            const falt_tensors tensors = {.diff_dst = dst, .weights = weights, .diff_src = src[off] + off};
+            assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+        }
+        check_same(src[1] + 1, src[0], sizes.src, "isa %d", (int)isa);
+        falt_plan_destroy(plan);
+    }
+    free(dst);
+    guarded_free(src[0]);
+    guarded_free(src[1]);
+}
+
 /* Outputs that outgrow the caches are stored past them where they are aligned: the same bits as where they are not. */
 static void test_streaming(void **state)
 {
@@ -1362,16 +1408,13 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_large_shapes),
-        cmocka_unit_test(test_widths),          cmocka_unit_test(test_thin),
-        cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
-        cmocka_unit_test(test_few_pixels),      cmocka_unit_test(test_rectangles),
-        cmocka_unit_test(test_bundles),         cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_mixed),           cmocka_unit_test(test_channels),
-        cmocka_unit_test(test_epilogues),       cmocka_unit_test(test_random),
-        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_streaming),
-        cmocka_unit_test(test_turns),           cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes),    cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_few_pixels), cmocka_unit_test(test_rectangles),      cmocka_unit_test(test_bundles),
+        cmocka_unit_test(test_lines),      cmocka_unit_test(test_mixed),           cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_epilogues),  cmocka_unit_test(test_random),          cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_streaming),  cmocka_unit_test(test_streamed_phases), cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_copies),     cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }
