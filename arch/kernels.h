@@ -47,7 +47,7 @@ struct epilogue {
  * how the work was cut into tiles.
  */
 struct gemm_args {
-    const float *const *a; /* [taps][a_tap], of which rows */
+    const float *const *a; /* [taps][a_tap], of each the first rows */
     ptrdiff_t a_offset;    /* floats: one table serves all tiles that are alike */
     const float *b;
     ptrdiff_t b_step;      /* 0: packed */
@@ -62,8 +62,9 @@ struct gemm_args {
     int64_t columns;       /* 1 ... nr */
     int accumulate;        /* start from what is in C */
     int stream;            /* store whole rows past the caches; they are aligned to whole vectors then, see fence() */
-    ptrdiff_t a_row, a_tap, c_row; /* floats, entries of the table, floats; for rows that lie evenly, see below */
-    int64_t tiles;                 /* to compute, of as many rows, with the same B; 0 is 1. From each to the next: */
+    ptrdiff_t a_row, a_tap,
+        c_row;     /* floats, entries of the table, floats; a_row and c_row for rows that lie evenly, see below */
+    int64_t tiles; /* to compute, of as many rows, with the same B; 0 is 1. From each to the next: */
     struct {
         ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
     } next;
