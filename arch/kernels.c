@@ -19,6 +19,7 @@
 #include "template/winograd.h"
 #include "template/depthwise.h"
 #include "template/window.h"
+#include "template/groups.h"
 #include "template/sums.h"
 #include "template/burn.h"
 
@@ -46,6 +47,8 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .collect = collect,
     .window_registers = WINDOW_REGISTERS,
     .window = {WINDOW_ALL(WINDOW_ENTRY)},
+    .groups_sums = WINDOW_REGISTERS - GROUPS_MAX_WIDTH - 1,
+    .groups = {GROUPS_ALL(GROUPS_ENTRY)},
     .sum_rows = sum_rows,
     .sum_run = sum_run,
     .transpose = transpose,

@@ -299,6 +299,34 @@ struct window_args {
 
 typedef void window_kernel(const struct window_args *args);
 
+/*
+ * Weight gradient of grouped convolution, x channels in the lanes: a few y channels of each group, a few taps of a row
+ *
+ *     C[j][k] += sum_l sum_p X[l][p][k] * permute_j(Y[l][p])         0 <= l < lines, taps[k].begin <= p < taps[k].end
+ *
+ *     X[l][p][k]  at x + l * x_line + p * x_step + k * tap_step, for other p outside of the image
+ *     Y[l][p]     at y + l * y_line + p * y_step
+ *     C[j][k]     at c + j * c_channel + k * vec, a whole vector
+ *
+ * All of it is one chain of multiply-adds that starts from zero, in that order.
+ */
+enum { GROUPS_MAX_CHANNELS = 8, GROUPS_MAX_WIDTH = 3, GROUPS_ASKS = 2 };
+
+struct groups_args {
+    const float *x, *y;
+    int64_t lines;
+    struct window_range taps[GROUPS_MAX_WIDTH];
+    ptrdiff_t x_line, y_line, x_step, y_step, tap_step;
+    const int32_t *index; /* [channels][vec], lane n of permute_j(y) is lane index[j][n] of y; NULL: y[j] in all lanes */
+    int x_lanes, y_lanes; /* that may be read; of other lanes of x what C holds then means nothing */
+    float *c;
+    ptrdiff_t c_channel;
+    const float *ask;  /* what comes next, in order, to be asked for meanwhile: GROUPS_ASKS cache lines a step at most, */
+    int64_t ask_lines; /* so many in all */
+};
+
+typedef void groups_kernel(const struct groups_args *args);
+
 struct kernels {
     const char *name; /* "avx512" */
     uint32_t needs;   /* CPU_* */
@@ -339,6 +367,10 @@ struct kernels {
     /* window[rows][width]: fast where (rows + 1) * width < window_registers, for sums and what slides along. */
     int window_registers;
     window_kernel *window[WINDOW_MAX_ROWS + 1][WINDOW_MAX_WIDTH + 1];
+
+    /* groups[channels][width]: fast where channels * width <= groups_sums. */
+    int groups_sums;
+    groups_kernel *groups[GROUPS_MAX_CHANNELS + 1][GROUPS_MAX_WIDTH + 1];
 
     /* The bias gradient, in double: total[c] += sum over r of x[r * apart + c],  r < rows, c < columns;  and the sum of x[i],
      * i < count. Every table gives the same bits, and for a column whatever the others are. */

@@ -127,6 +127,17 @@ static inline bool falt_outgrows(const struct problem *problem, const struct cpu
     return falt_tensor_bytes(problem) > (double)cpu->l3 / (phase ? 6.0 : 3.0);
 }
 
+/* Cycles of a gradient of weights that goes through all pixels group by group, again and again, for what hardware does not see
+ * coming: a line or two of each pixel, channels last, from L3 or memory (measured on Zen 5). */
+static inline double falt_pieces_cycles(const struct problem *problem, const struct cpu *cpu)
+{
+    if (problem->layout != FALT_CHANNELS_LAST || problem->x_group > 32 || problem->x_channels < 128 ||
+        falt_tensor_bytes(problem) <= (double)cpu->l2)
+        return 0.0;
+    const double pixels = (double)problem->batch * (double)(problem->in_pixels + problem->out_pixels);
+    return pixels * (double)problem->groups * (falt_outgrows(problem, cpu) ? 80.0 : 20.0);
+}
+
 /* Whether whole cache lines begin at `floats` and at all multiples of the distances, or-ed together, from there. */
 static inline bool falt_in_lines(const float *floats, int64_t distances)
 {

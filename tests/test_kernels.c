@@ -1075,6 +1075,101 @@ static void test_window(void **state)
     }
 }
 
+/* Lanes of x and y as they lie, y permuted or spread, rows and taps forwards and backwards in memory; what is to be asked for
+ * is anywhere. */
+static void groups_run(const struct kernels *kernels, int channels, int width, bool spread, bool backwards,
+                       enum guard_side side, struct random *random)
+{
+    enum { VEC_MAX = 64 };
+    const int vec = kernels->vec;
+    const int x_lanes = random_bits(random) & 1 ? vec : (int)random_between(random, 1, vec);
+    const int y_lanes = spread ? channels : random_bits(random) & 1 ? vec : (int)random_between(random, 1, vec);
+    const int64_t lines = random_between(random, 0, 5), length = random_between(random, 1, 12);
+    const int64_t stride = random_between(random, 1, 3), dilation = random_between(random, 0, 3) ? 1 : 2;
+    const int64_t x_pitch = x_lanes + random_between(random, 0, 3), y_pitch = y_lanes + random_between(random, 0, 3);
+    const int64_t left = random_between(random, 0, dilation * width - 1);
+    const int64_t seen = (length - 1) * stride + (width - 1) * dilation + 1 - left - random_between(random, 0, 4);
+    const int64_t x_width = seen < 1 ? 1 : seen;
+    const int64_t x_count = lines > 0 ? (lines * x_width - 1) * x_pitch + x_lanes : 1;
+    const int64_t y_count = lines > 0 ? (lines * length - 1) * y_pitch + y_lanes : 1;
+    const int64_t c_channel = width * vec + random_between(random, 0, 2), c_count = (channels - 1) * c_channel + width * vec;
+    float *x = guarded(x_count, side), *y = guarded(y_count, side), *c = guarded(c_count, side);
+    const bool integers = random_bits(random) & 1;
+    fill(random, integers, x, x_count);
+    fill(random, integers, y, y_count);
+    int32_t index[GROUPS_MAX_CHANNELS * VEC_MAX];
+    for (int n = 0; n < channels * vec; n++)
+        index[n] = (int32_t)random_between(random, 0, y_lanes - 1);
+    const int64_t direction = sign_of(backwards);
+    struct groups_args args = {
+        .lines = lines,
+        .x_line = direction * x_width * x_pitch,
+        .y_line = direction * length * y_pitch,
+        .x_step = direction * stride * x_pitch,
+        .y_step = direction * y_pitch,
+        .tap_step = direction * dilation * x_pitch,
+        .index = spread ? NULL : index,
+        .x_lanes = x_lanes,
+        .y_lanes = y_lanes,
+        .c = c,
+        .c_channel = c_channel,
+        .ask = x,
+        .ask_lines = random_between(random, 0, 9),
+    };
+    args.x = (backwards && lines > 0 ? x + (lines * x_width - 1) * x_pitch : x) - direction * left * x_pitch;
+    args.y = backwards && lines > 0 ? y + (lines * length - 1) * y_pitch : y;
+    for (int k = 0; k < width; k++)
+        args.taps[k] = window_range(length, stride, k * dilation, left, x_width);
+    static double expected[GROUPS_MAX_CHANNELS][GROUPS_MAX_WIDTH][VEC_MAX];
+    static double tolerance[GROUPS_MAX_CHANNELS][GROUPS_MAX_WIDTH][VEC_MAX];
+    for (int j = 0; j < channels; j++)
+        for (int k = 0; k < width; k++) {
+            float *const sums = c + j * c_channel + k * vec;
+            fill(random, integers, sums, vec);
+            for (int n = 0; n < x_lanes; n++) {
+                double sum = (double)sums[n], magnitude = fabs(sum);
+                for (int64_t l = 0; l < lines; l++)
+                    for (int64_t step = args.taps[k].begin; step < args.taps[k].end; step++) {
+                        const float *at = args.x + l * args.x_line + step * args.x_step + k * args.tap_step;
+                        const float *of = args.y + l * args.y_line + step * args.y_step;
+                        const double product = (double)at[n] * (double)of[spread ? j : index[j * vec + n]];
+                        sum += product;
+                        magnitude += fabs(product);
+                    }
+                expected[j][k][n] = sum;
+                tolerance[j][k][n] = integers ? 0.0 : 20.0 * FLT_EPSILON * magnitude;
+            }
+        }
+    kernels->groups[channels][width](&args);
+    for (int j = 0; j < channels; j++) {
+        for (int k = 0; k < width; k++)
+            check_within(c + j * c_channel + k * vec, expected[j][k], tolerance[j][k], x_lanes,
+                         "%s groups %dx%d, spread %d, lanes %d and %d, lines %d, length %d, stride %d, dilation %d, left %d, "
+                         "channel %d, tap %d",
+                         kernels->name, channels, width, spread, x_lanes, y_lanes, (int)lines, (int)length, (int)stride,
+                         (int)dilation, (int)left, j, k);
+        if (j + 1 < channels)
+            check_canary(c + j * c_channel + width * vec, c_channel - width * vec, "%s groups %dx%d, between channels",
+                         kernels->name, channels, width);
+    }
+    guarded_free(x);
+    guarded_free(y);
+    guarded_free(c);
+}
+
+static void test_groups(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(9);
+        for (int channels = 1; channels <= GROUPS_MAX_CHANNELS; channels++)
+            for (int width = 1; width <= GROUPS_MAX_WIDTH; width++)
+                for (int choice = 0; choice < 384; choice++)
+                    groups_run(*table, channels, width, choice & 1, choice & 2, (enum guard_side)(choice / 4 % GUARD_SIDES),
+                               &random);
+    }
+}
+
 /* What callers rely on without looking. */
 static void test_tables(void **state)
 {
@@ -1098,6 +1193,10 @@ static void test_tables(void **state)
             for (int width = 1; width <= WINDOW_MAX_WIDTH; width++)
                 assert_non_null(kernels->window[rows][width]);
         assert_true(kernels->window_registers > 2 * WINDOW_MAX_WIDTH);
+        for (int channels = 1; channels <= GROUPS_MAX_CHANNELS; channels++)
+            for (int width = 1; width <= GROUPS_MAX_WIDTH; width++)
+                assert_non_null(kernels->groups[channels][width]);
+        assert_true(kernels->groups_sums >= GROUPS_MAX_WIDTH);
         assert_true(kernels->collect && kernels->transpose && kernels->finish && kernels->burn);
     }
     assert_true(scalar); /* the last one runs everywhere */
@@ -1113,8 +1212,8 @@ int main(void)
         cmocka_unit_test(test_gemm_options),  cmocka_unit_test(test_gemm_same_bits),
         cmocka_unit_test(test_gemm_even),     cmocka_unit_test(test_gemm_run),
         cmocka_unit_test(test_gemm_special),  cmocka_unit_test(test_outer),
-        cmocka_unit_test(test_window),        cmocka_unit_test(test_collect),
-        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_window),        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_collect),       cmocka_unit_test(test_sums),
     };
     random_seed();
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);

@@ -6,8 +6,14 @@
  *
  *     sum[r][k] += permute(x[y * sh + r, q * sw + k]) * y[y, q]          a window of up to 3 kernel rows at once
  *
- * The kernel itself leaves out taps that lie outside of the image, and does units side by side while their pixels' lines are at
- * hand. Channels first, a band of rows passes through channels-last strips.
+ * or, where a group has as many x channels or more, these are in the lanes and y is permuted, once for all taps of a row that
+ * see it; a unit may be a single group then, whose y channels need no permutation:
+ *
+ *     sum[j][k] += x[y * sh, q * sw + k] * permute_j(y[y, q])            channels j of y, one kernel row at a time
+ *
+ * The kernels themselves leave out taps that lie outside of the image. A window's units go side by side while their pixels'
+ * lines are at hand; with x in the lanes a band of rows is in L2 for all of them, and asks for the next one meanwhile.
+ * Channels first, a band of rows passes through channels-last strips.
  *
  * Rows are cut into parts, which depend on the problem only; each sums into vectors of its own, which are added in order.
  */
@@ -24,10 +30,12 @@
 
 enum {
     MOST_COLUMNS = 512,   /* of a chain of sums, along a row */
+    LINE_FLOATS = 16,     /* of a cache line */
     WANTED_ITEMS = 64,    /* parts are made for at least as many */
     LEAST_PIXELS = 2048,  /* but not smaller than this, */
     PART_CYCLES = 8000,   /* but of few units, */
     PART_BYTES = 1 << 19, /* or for so much of x and y each: a part has whole pixels */
+    SUMS_SHARE = 4,       /* and that outnumber its sums, which are written and read again, */
     FAR_BYTES = 7 << 19,  /* x and y that come from beyond L2, where prefetchers had better see whole pixels */
     NEAR_PIXELS = 8,      /* then so many of x go through all units together */
     STRIP_FLOATS = 32768, /* of y in a strip, about */
@@ -44,9 +52,12 @@ struct slices {
     int64_t lines, band;   /* pieces of all output rows; those that go together, at most */
     int64_t steps;         /* of a chain of sums along a row, or 0: all of a piece */
     int64_t parts;
-    bool plain; /* one channel a group: nothing to permute */
-    bool pairs; /* of units go together */
-    bool asks;  /* chains ask for what the next one sees: x and y are in memory, or in an L3 that is busy with them */
+    bool plain;       /* one channel a group: nothing to permute */
+    bool x_in_lanes;  /* and y's channels are permuted; else the other way around */
+    int64_t others;   /* channels of a group on the side that is not in the lanes: each has sums of its own */
+    int64_t channels; /* of these go together, at most, where x is in the lanes */
+    bool pairs;       /* of units go together */
+    bool asks;        /* chains ask for what the next one sees: x and y are in memory, or in an L3 that is busy with them */
     bool strip;
     int64_t together, pitch; /* units of a strip, floats of its pixels */
     int64_t x_lines;         /* image rows of a strip, at most */
@@ -67,7 +78,7 @@ static int64_t extent(const struct problem *p, int dimension)
 
 static bool choose_workspace(const struct problem *p, const struct resources *r, struct slices *s)
 {
-    const double vectors = (double)p->x_group * (double)p->taps;
+    const double vectors = (double)s->others * (double)p->taps;
     const double all = vectors * (double)s->parts * (double)s->units * (double)s->vec;
     double x = 0.0, y = 0.0;
     if (s->strip) {
@@ -80,7 +91,7 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
     if (all > 1e15 || x > 1e15 || y > 1e15)
         return false;
     s->sums = (size_t)vectors * (size_t)s->vec * sizeof(float);
-    s->index = round_to_lines((size_t)(p->x_group * s->vec) * sizeof(int32_t));
+    s->index = round_to_lines((size_t)(s->others * s->vec) * sizeof(int32_t));
     s->x_bytes = round_to_lines((size_t)x * sizeof(float));
     s->y_bytes = round_to_lines((size_t)y * sizeof(float));
     s->kept = s->parts > 1 ? s->units : smaller(s->together, divide_up(s->units, r->threads));
@@ -98,18 +109,31 @@ static size_t sums_bytes(const struct slices *s)
 /* Cycles of one pixel and unit. */
 static double pixel_cycles(const struct problem *p, const struct slices *s)
 {
+    const double seen = (double)p->in_pixels / (double)p->out_pixels + 1.0;
+    const double copies = s->strip ? 0.35 * (double)(s->pitch / s->together) * seen : 2.0 * seen;
+    if (s->x_in_lanes) {
+        const int64_t blocks = divide_up(s->others, s->channels) * divide_up(p->kernel[2], s->width);
+        const double step = (double)(s->others * p->kernel[2]) / (double)blocks / cost_fma_per_cycle;
+        const double lines = falt_pixels_meet(p) && !s->strip ? (double)(smaller(p->stride[2], s->width) + 1)
+                             : s->strip                       ? 1.0
+                                                              : 0.5;
+        const double ends = (25.0 + 60.0 / (double)s->band) / (double)divide_up(p->out[2], s->pieces);
+        return (double)(blocks * p->kernel[0] * p->kernel[1]) *
+                   ((step > cost_fma_latency ? step : cost_fma_latency) + lines + ends) +
+               copies;
+    }
     const double windows = (double)(divide_up(p->kernel[1], s->rows) * divide_up(p->kernel[2], s->width));
     const double sums = (double)(p->kernel[1] * p->kernel[2]) / windows, step = sums * (s->plain ? 0.55 : 1.0);
     const double each = 1.1 * (step > cost_fma_latency ? step : cost_fma_latency);
-    const double seen = (double)p->in_pixels / (double)p->out_pixels + 1.0;
-    return (double)(p->x_group * p->kernel[0]) * windows * each + (s->strip ? 0.35 * s->vec * seen : 2.0 * seen);
+    return (double)(p->x_group * p->kernel[0]) * windows * each + copies;
 }
 
 /* A chain, the others that are added to it, and the parts; but in no order is a sum worse than one chain of all. */
 static double longest_sum(const struct problem *p, const struct slices *s)
 {
     const int64_t piece = divide_up(p->out[2], s->pieces), steps = s->steps ? smaller(s->steps, piece) : piece;
-    const int64_t chain = WINDOW_MAX_LINES * steps, chains = divide_up(s->lines, s->parts) * divide_up(piece, steps);
+    const int64_t together = s->x_in_lanes ? s->band : WINDOW_MAX_LINES; /* lines */
+    const int64_t chain = together * steps, chains = divide_up(s->lines, s->parts) * divide_up(piece, steps);
     const double terms = (double)chain + (double)chains + (double)s->parts, all = (double)(p->batch * p->out_pixels);
     return terms < all ? terms : all;
 }
@@ -119,20 +143,24 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     struct slices *s = (struct slices *)(void *)c->state;
     const int64_t widest = larger(p->x_group, p->y_group);
     s->vec = r->kernels->vec;
-    if (widest > 1 && 2 * widest > s->vec) {
-        snprintf(reason, SOLVER_REASON, "a vector holds %d channels, which are not two groups of %lld", s->vec,
-                 (long long)widest);
+    const bool several = p->groups > 1 && 2 * p->x_group > s->vec && p->x_group <= s->vec;
+    if (widest > 1 && 2 * widest > s->vec && !several) {
+        snprintf(reason, SOLVER_REASON, "a vector holds %d channels, which are neither two groups of %lld nor one of several",
+                 s->vec, (long long)widest);
         return false;
     }
-    s->groups = smaller(s->vec / widest, p->groups);
+    s->groups = smaller(larger(1, s->vec / widest), p->groups);
     s->units = divide_up(p->groups, s->groups);
     s->plain = widest == 1;
+    s->x_in_lanes = p->x_group > 1 && (p->x_group >= p->y_group || 2 * widest > s->vec);
+    s->others = s->x_in_lanes ? p->y_group : p->x_group;
     /* Pixels that are a large power of two apart meet in few sets of the cache: a copy pays where their lines come again and
      * again, for the channels of a group or because a vector is but a part of one. */
     const bool again = widest > 1 || (size_t)s->vec * sizeof(float) < 64;
-    s->strip = p->layout == FALT_CHANNELS_FIRST || (again && p->x_channels % (widest > 1 ? 128 : 512) == 0);
+    const int64_t far = s->x_in_lanes ? 1024 : widest > 1 ? 128 : 512;
+    s->strip = p->layout == FALT_CHANNELS_FIRST || (again && p->x_channels % far == 0);
     s->together = !s->strip ? s->units : p->layout == FALT_CHANNELS_FIRST ? 1 : divide_up(STRIP_PITCH, s->vec);
-    s->pitch = s->together * s->vec;
+    s->pitch = s->together * divide_up(s->groups * widest, s->vec) * s->vec;
     s->pairs = s->plain && !s->strip && falt_pixels_meet(p);
 
     const int64_t registers = r->kernels->window_registers, widths = smaller(p->kernel[2], WINDOW_MAX_WIDTH);
@@ -140,7 +168,15 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         s->rows--;
     s->width = divide_up(p->kernel[2], divide_up(p->kernel[2], smaller(WINDOW_MAX_WIDTH, (registers - 1) / (s->rows + 1))));
 
+    if (s->x_in_lanes) {
+        s->rows = 1;
+        s->width = divide_up(p->kernel[2], divide_up(p->kernel[2], GROUPS_MAX_WIDTH));
+        const int64_t most = smaller(GROUPS_MAX_CHANNELS, r->kernels->groups_sums / s->width);
+        s->channels = divide_up(s->others, divide_up(s->others, most));
+    }
+
     s->pieces = divide_up(p->out[2], MOST_COLUMNS);
+    s->band = p->out[1];
     s->lines = p->batch * p->out[0] * p->out[1] * s->pieces;
     const int64_t most = larger(1, smaller(s->lines, p->batch * p->out_pixels / LEAST_PIXELS));
     const double bytes = falt_tensor_bytes(p);
@@ -149,13 +185,19 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const double worth = (double)(p->batch * p->out_pixels) * pixel_cycles(p, s) / PART_CYCLES;
     s->parts = larger(s->parts, smaller(smaller(divide_up(cost_nominal_threads, s->units), s->lines), (int64_t)worth));
     static const int64_t even[] = {2, 4, 6, 8, 12, 16}; /* for the usual numbers of threads */
-    for (int i = 0; i < (int)(sizeof even / sizeof *even) && even[i] <= s->lines && bytes >= (double)even[i] * PART_BYTES; i++)
+    const double sums = (double)(s->units * s->others * p->taps) * (double)s->vec * sizeof(float);
+    const double worthy = SUMS_SHARE * sums > PART_BYTES ? SUMS_SHARE * sums : PART_BYTES; /* of a part */
+    for (int i = 0; i < (int)(sizeof even / sizeof *even) && even[i] <= s->lines && bytes >= (double)even[i] * worthy; i++)
         s->parts = larger(s->parts, even[i]);
-    s->steps = bytes >= FAR_BYTES && !s->strip ? larger(2, NEAR_PIXELS / p->stride[2]) : 0;
+    s->steps = bytes >= FAR_BYTES && !s->strip && !s->x_in_lanes ? larger(2, NEAR_PIXELS / p->stride[2]) : 0;
     s->asks = s->steps > 0 && bytes > (double)r->cpu->l3 / 2.0;
     s->bias = s->pieces == 1 ? falt_bias_size(p, s->parts) : 0; /* whose lines are whole rows */
     s->band = p->out[1];
-    if (s->strip)
+    if (s->x_in_lanes && !s->strip) {
+        const double row = sizeof(float) * (double)(p->out[2] * p->y_channels + p->in[2] * p->stride[1] * p->x_channels);
+        s->band = smaller(s->band, larger(1, (int64_t)(BAND_BYTES / row)));
+        s->asks = bytes > (double)r->cpu->l2 && s->parts > 1 && p->out[0] * p->kernel[0] == 1;
+    } else if (s->strip)
         s->band = smaller(s->band, divide_up(STRIP_FLOATS, smaller(p->out[2], MOST_COLUMNS) * s->pitch));
     else if (s->bias > 0) /* whole chains */
         s->band =
@@ -177,8 +219,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     c->error_terms = longest_sum(p, s);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, s->plain ? "channels" : "groups", (int)s->rows,
-             (int)s->width);
+    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%d", r->kernels->name, s->plain ? "channels" : "groups",
+             (int)(s->x_in_lanes ? s->channels : s->rows), (int)s->width);
     snprintf(c->schedule, SOLVER_NOTE, "%lld parts x %lld vectors of channels%s", (long long)s->parts, (long long)s->units,
              s->strip ? ", strips" : "");
     return true;
@@ -195,7 +237,15 @@ struct job {
     struct weight_strides w;
     char *threads;
     double *bias; /* or NULL */
-    float *sums;  /* of several parts: [part][unit][x channel of a group][tap][vec] */
+    float *sums;  /* of several parts: [part][unit][channel of the other side][tap][vec] */
+};
+
+/* What the next band is the first to see, to be asked for: of y, then of x. */
+enum { ASKED = 2 };
+struct asking {
+    const float *from[ASKED];
+    int64_t lines[ASKED];
+    int at;
 };
 
 /* A member's item, and the band of output rows that it is at. */
@@ -212,6 +262,7 @@ struct item {
     int64_t x_row, y_row;           /* floats from one row to the next */
     int64_t x_first[2], y_first[2]; /* row and column of the first pixel */
     struct range rows, columns;     /* of the output */
+    struct asking ask;
 };
 
 /* Where within the output positions q a tap of a dimension lies inside of the image, counted from q.begin. */
@@ -222,6 +273,65 @@ static struct window_range meeting(const struct problem *p, int dimension, int64
     const int64_t last = p->in[dimension] > shift ? divide_up(p->in[dimension] - shift, stride) : 0;
     const struct range met = {larger(first, q.begin), smaller(last, q.end)};
     return met.begin < met.end ? (struct window_range){met.begin - q.begin, met.end - q.begin} : (struct window_range){0, 0};
+}
+
+/* All sums of a band for one plane of taps with x in the lanes. */
+static void sum_groups(const struct item *item, float *sums)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const struct slices *s = job->s;
+    const int64_t h = item->rows.begin * p->stride[1] - p->pad[1] - item->x_first[0];
+    const int64_t v = item->columns.begin * p->stride[2] - p->pad[2] - item->x_first[1];
+    const float *y = item->y + (item->rows.begin - item->y_first[0]) * item->y_row +
+                     (item->columns.begin - item->y_first[1]) * item->y_stride.pixel;
+    struct groups_args args = {
+        .x_line = p->stride[1] * item->x_row,
+        .y_line = item->y_row,
+        .x_step = p->stride[2] * item->x_stride.pixel,
+        .y_step = item->y_stride.pixel,
+        .tap_step = p->dilation[2] * item->x_stride.pixel,
+        .c_channel = p->taps * s->vec,
+    };
+    const bool spread = s->groups == 1;
+    const int64_t unit_c = (int64_t)(s->sums / sizeof(float));
+    struct asking ask = item->ask;
+    for (int64_t r = 0; r < p->kernel[1]; r++) {
+        const struct window_range met = meeting(p, 1, r, item->rows);
+        args.lines = met.end - met.begin;
+        const float *x_row =
+            item->x + v * item->x_stride.pixel + (h + met.begin * p->stride[1] + r * p->dilation[1]) * item->x_row;
+        const float *y_row = y + met.begin * item->y_row;
+        for (int64_t k = 0, width; k < p->kernel[2] && args.lines > 0; k += width) {
+            width = smaller(s->width, p->kernel[2] - k);
+            struct range all = {0, INT64_MAX};
+            for (int64_t i = 0; i < width; i++) {
+                args.taps[i] = meeting(p, 2, k + i, item->columns);
+                all.begin = larger(all.begin, args.taps[i].begin);
+                all.end = smaller(all.end, args.taps[i].end);
+            }
+            const int64_t steps = larger(0, length(all)) * args.lines;
+            for (int64_t unit = 0; unit < item->units; unit++) {
+                const int64_t x_from = unit * item->x_lanes, y_from = unit * item->y_lanes;
+                args.x = x_row + k * args.tap_step + x_from;
+                args.x_lanes = (int)smaller(s->vec, item->units * item->x_lanes - x_from); /* another unit's do no harm */
+                args.y_lanes = (int)smaller(s->vec, item->units * item->y_lanes - y_from);
+                for (int64_t j = 0, channels; j < s->others; j += channels) {
+                    channels = smaller(s->channels, s->others - j);
+                    args.y = y_row + y_from + (spread ? j : 0);
+                    args.index = spread ? NULL : item->index + j * s->vec;
+                    args.c = sums + unit * unit_c + (j * p->taps + r * p->kernel[2] + k) * s->vec;
+                    args.ask = ask.from[ask.at];
+                    args.ask_lines = smaller(ask.lines[ask.at], steps * GROUPS_ASKS);
+                    job->kernels->groups[channels][width](&args);
+                    ask.from[ask.at] += args.ask_lines * LINE_FLOATS;
+                    ask.lines[ask.at] -= args.ask_lines;
+                    if (ask.lines[ask.at] == 0)
+                        ask.at = ASKED - 1;
+                }
+            }
+        }
+    }
 }
 
 /* All windows of a band for one plane of taps, sums of the plane at `sums`. */
@@ -349,9 +459,29 @@ static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
             item->x_first[1] = v.begin;
             hold(item, x, h, v);
         }
-        for (int64_t channel = 0; channel < p->x_group; channel++)
-            sum_band(item, channel, item->sums + (channel * p->taps + d * p->kernel[1] * p->kernel[2]) * s->vec);
+        float *sums = item->sums + d * p->kernel[1] * p->kernel[2] * s->vec;
+        if (s->x_in_lanes)
+            sum_groups(item, sums);
+        else
+            for (int64_t channel = 0; channel < s->others; channel++)
+                sum_band(item, channel, sums + channel * p->taps * s->vec);
     }
+}
+
+/* Of one channel of the other side: [tap][vec] to lanes of w that are `apart`. */
+static void scatter(const struct job *job, const float *sums, int64_t lanes, float *w, int64_t apart)
+{
+    const struct problem *p = job->p;
+    const struct slices *s = job->s;
+    if (job->w.t == 1 && !p->accumulate) {
+        job->kernels->transpose(sums, s->vec, p->taps, lanes, w, apart);
+        return;
+    }
+    for (int64_t t = 0; t < p->taps; t++, sums += s->vec)
+        for (int64_t lane = 0; lane < lanes; lane++) {
+            float *to = w + lane * apart + t * job->w.t;
+            *to = p->accumulate ? *to + sums[lane] : sums[lane];
+        }
 }
 
 /* Adds the parts and puts lane after lane where it belongs. sums: of the first part and unit. */
@@ -361,26 +491,36 @@ static void collect(const struct job *job, struct range units, float *sums)
     const struct slices *s = job->s;
     const int64_t each = (int64_t)(s->sums / sizeof(float));
     for (int64_t unit = units.begin; unit < units.end; unit++) {
-        const int64_t lanes = smaller(s->groups, p->groups - unit * s->groups) * p->y_group;
+        const int64_t groups = smaller(s->groups, p->groups - unit * s->groups), chunk = p->taps * s->vec;
         float *w = job->operands->w + unit * s->groups * p->y_group * job->w.o;
         for (int64_t part = 1; part < s->parts; part++) {
             const float *more = sums + part * s->units * each;
             for (int64_t i = 0; i < each; i++)
                 sums[i] += more[i];
         }
-        for (int64_t i = 0; i < p->x_group; i++) {
-            if (job->w.t == 1 && !p->accumulate) {
-                job->kernels->transpose(sums, s->vec, p->taps, lanes, w + i * job->w.i, job->w.o);
-                sums += p->taps * s->vec;
-                continue;
-            }
-            for (int64_t t = 0; t < p->taps; t++, sums += s->vec)
-                for (int64_t o = 0; o < lanes; o++) {
-                    float *to = w + o * job->w.o + i * job->w.i + t * job->w.t;
-                    *to = p->accumulate ? *to + sums[o] : sums[o];
-                }
-        }
+        if (!s->x_in_lanes)
+            for (int64_t i = 0; i < s->others; i++, sums += chunk)
+                scatter(job, sums, groups * p->y_group, w + i * job->w.i, job->w.o);
+        else
+            for (int64_t o = 0; o < s->others; o++, sums += chunk)
+                for (int64_t group = 0; group < groups; group++)
+                    scatter(job, sums + group * p->x_group, p->x_group, w + (group * p->y_group + o) * job->w.o, job->w.i);
     }
+}
+
+/* So many rows of plane `plane` of all images' that follow these. */
+static void ask_for(struct item *item, int64_t plane, int64_t rows)
+{
+    const struct job *job = item->job;
+    const struct problem *p = job->p;
+    const int64_t n = plane / p->out[0], z = plane % p->out[0];
+    const struct range next = {item->rows.end, smaller(p->out[1], item->rows.end + rows)};
+    const struct range h = {larger(seen(p, 1, next).begin, seen(p, 1, item->rows).end), seen(p, 1, next).end};
+    const int64_t x_row = p->in[2] * job->x.pixel, y_row = p->out[2] * job->y.pixel;
+    item->ask.from[0] = job->operands->y + n * job->y.n + (z * p->out[1] + next.begin) * y_row;
+    item->ask.lines[0] = length(next) * y_row / LINE_FLOATS;
+    item->ask.from[1] = job->operands->x + n * job->x.n + (z * p->in[1] + h.begin) * x_row;
+    item->ask.lines[1] = larger(0, length(h)) * x_row / LINE_FLOATS;
 }
 
 /* Units that have as many lanes each. */
@@ -409,6 +549,9 @@ static void run_units(struct item *item, struct range units, int64_t part)
         rest /= s->pieces;
         const int64_t rows = smaller(smaller(s->band, length(lines)), p->out[1] - item->rows.begin);
         item->rows.end = item->rows.begin + rows;
+        item->ask = (struct asking){.at = 0};
+        if (s->x_in_lanes && s->asks && item->rows.end < p->out[1] && lines.begin + rows < lines.end)
+            ask_for(item, rest, smaller(rows, length(lines) - rows));
         run_band(item, units.begin, rest / p->out[0], rest % p->out[0]);
         if (bias) /* lines are counted through all images */
             falt_add_bias_pixels(p, job->kernels, job->operands->y, channels,
@@ -432,9 +575,10 @@ static void run_member(const struct job *job, int member, int members)
     item.x_strip = (float *)(void *)(memory + s->index);
     item.y_strip = (float *)(void *)(memory + s->index + s->x_bytes);
     item.kept = (float *)(void *)(memory + s->index + s->x_bytes + s->y_bytes);
-    for (int64_t i = 0; i < p->x_group; i++)
+    const int64_t held = s->x_in_lanes ? p->x_group : p->y_group; /* lanes of a group */
+    for (int64_t i = 0; i < s->others; i++)
         for (int64_t lane = 0; lane < s->vec; lane++)
-            item.index[i * s->vec + lane] = (int32_t)(lane / p->y_group < s->groups ? lane / p->y_group * p->x_group + i : 0);
+            item.index[i * s->vec + lane] = (int32_t)(lane / held < s->groups ? lane / held * s->others + i : 0);
     int64_t index, end;
     falt_share(s->units * s->parts, member, members, &index, &end);
     while (index < end) {

@@ -362,7 +362,7 @@ static bool consider(const struct problem *problem, const struct resources *r, s
     c->threads = (int)smaller(r->threads, g->items);
     g->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts) + g->bias;
-    c->seconds = cycles / cost_hertz;
+    c->seconds = (cycles + falt_pieces_cycles(p, r->cpu) / r->threads) / cost_hertz;
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     const double terms = (double)(g->chunk * g->span + divide_up(g->chunks, g->parts) + g->parts);

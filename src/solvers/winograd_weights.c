@@ -245,7 +245,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->sums_bias = g->bias > 0;
     g->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts) + g->bias;
-    c->seconds = cycles / cost_hertz;
+    /* Each group reads its pixels once, and whole lines come early enough. */
+    const double pieces = p->x_group * (int64_t)sizeof(float) < 64 ? 0.5 * falt_pieces_cycles(p, r->cpu) : 0.0;
+    c->seconds = (cycles + pieces / r->threads) / cost_hertz;
     c->accuracy = winograd_kinds[g->tile].weights_accuracy;
     c->error_growth = h->growth * w->growth;
     c->error_terms = (double)(g->chunk + chunks + g->parts) + 4.0 * (g->ah + g->aw);
