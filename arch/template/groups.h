@@ -76,8 +76,13 @@ INLINE void groups_sum(const struct groups_args *args, const int channels, const
 #define GROUPS_WIDTHS(X, channels) X(channels, 1) X(channels, 2) X(channels, 3)
 #define GROUPS_ALL(X)                                                                                                          \
     GROUPS_WIDTHS(X, 1)                                                                                                        \
-    GROUPS_WIDTHS(X, 2) GROUPS_WIDTHS(X, 3) GROUPS_WIDTHS(X, 4) GROUPS_WIDTHS(X, 5) GROUPS_WIDTHS(X, 6) GROUPS_WIDTHS(X, 7)    \
-        GROUPS_WIDTHS(X, 8)
+    GROUPS_WIDTHS(X, 2)                                                                                                        \
+    GROUPS_WIDTHS(X, 3)                                                                                                        \
+    GROUPS_WIDTHS(X, 4)                                                                                                        \
+    GROUPS_WIDTHS(X, 5)                                                                                                        \
+    GROUPS_WIDTHS(X, 6)                                                                                                        \
+    GROUPS_WIDTHS(X, 7)                                                                                                        \
+    GROUPS_WIDTHS(X, 8)
 
 /* groups_8x3: 8 channels, 3 taps each */
 #define GROUPS_DEFINE(channels, width)                                                                                         \
