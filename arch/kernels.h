@@ -218,12 +218,13 @@ struct winograd_kernels {
  *
  *     CHANNELS  channels of a pixel; m runs along the image's row. One input channel for each output channel.
  *     GROUPS    the same, several groups side by side; permute_i brings channel i of its group into each output channel's lane.
+ *     SPREAD    the same, a single group: permute_i brings channel i, the float at x + i, into all lanes. lane_end is vec.
  *     ROWS      pixels of a row of one channel; m runs down the image. Weights and bias are single floats.
  *
  * Each C[m][n] is one chain of multiply-adds in the order of the formula. A call does `units` of such tiles side by side, the
  * next channels of the same pixels or the next pixels of the same rows, and `repeats` of these below each other.
  */
-enum depthwise_kind { DEPTHWISE_CHANNELS, DEPTHWISE_GROUPS, DEPTHWISE_ROWS, DEPTHWISE_KINDS };
+enum depthwise_kind { DEPTHWISE_CHANNELS, DEPTHWISE_GROUPS, DEPTHWISE_SPREAD, DEPTHWISE_ROWS, DEPTHWISE_KINDS };
 enum depthwise_height { DEPTHWISE_TALL, DEPTHWISE_SHORT, DEPTHWISE_HEIGHTS_COUNT };
 enum { DEPTHWISE_MAX_WIDTH = 7, DEPTHWISE_STRIDES_COUNT = 2 };
 
@@ -239,7 +240,7 @@ struct depthwise_args {
     ptrdiff_t offset, step, tap_step; /* tap_step: of the taps, and of lines of width 1 */
     const float *w;                   /* [lines][depth][width], then [taps][depth]; each a vector, or of ROWS a float */
     const int32_t *index;             /* GROUPS: [depth][vec], lane n of permute_i(x) is lane index[i][n] of x */
-    int64_t lines, taps, depth;       /* depth: input channels of a group; used by GROUPS only */
+    int64_t lines, taps, depth;       /* depth: input channels of a group; used by GROUPS and SPREAD only */
     float *c;                         /* C[m][n] is c[m * c_step + n * lane_c] */
     const float *residual;            /* likewise, or NULL */
     ptrdiff_t c_step, lane_c;         /* lane_c: 1, or of ROWS any */

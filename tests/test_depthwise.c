@@ -52,7 +52,7 @@ static void line_make(const struct sliding *at, struct random *random, const str
                       struct depthwise_line *line, int64_t step, int64_t circle, int64_t columns, struct line *made)
 {
     const struct extent e = extent_of(at, line, circle);
-    const int64_t lanes = e.lane_end - e.lane, more = e.end - 1 - e.first;
+    const int64_t lanes = at->kind == DEPTHWISE_SPREAD ? args->depth : e.lane_end - e.lane, more = e.end - 1 - e.first;
     const int64_t count = more < 0 || lanes <= 0 ? 0
                                                  : more * step + lanes + (args->units - 1) * args->unit_offset +
                                                        (args->repeats - 1) * args->repeat_offset;
@@ -91,9 +91,10 @@ static double contribution(const struct sliding *at, const struct depthwise_args
 {
     const int vec = at->kernels->vec;
     double sum = 0.0;
-    for (int64_t i = 0; i < (at->kind == DEPTHWISE_GROUPS ? args->depth : 1); i++)
+    const bool spread = at->kind == DEPTHWISE_SPREAD, groups = at->kind == DEPTHWISE_GROUPS;
+    for (int64_t i = 0; i < (groups || spread ? args->depth : 1); i++)
         for (int64_t k = 0; k < width; k++) {
-            const int64_t lane = at->kind == DEPTHWISE_GROUPS ? args->index[i * vec + n] : n;
+            const int64_t lane = groups ? args->index[i * vec + n] : spread ? i : n;
             const double weight = (double)(at->kind == DEPTHWISE_ROWS ? w[k] : w[(i * width + k) * vec + n]);
             sum += weight * pixel(at, args, &args->x[l], step, repeat, unit, m * stride + k, lane);
         }
@@ -127,7 +128,7 @@ static void run_case(const struct sliding *at, struct random *random)
         .index = index,
         .lines = random_between(random, 1, 3),
         .taps = at->width > 1 && at->down == 1 && !edges && !at->pairs ? random_between(random, 0, 2) : 0,
-        .depth = at->kind == DEPTHWISE_GROUPS ? random_between(random, 1, 4) : 1,
+        .depth = at->kind == DEPTHWISE_GROUPS || at->kind == DEPTHWISE_SPREAD ? random_between(random, 1, 4) : 1,
         .columns = whole || at->pairs ? vec : random_between(random, 1, vec),
         .rows = whole ? at->tile : (int)random_between(random, 1, at->tile),
         .units = random_between(random, 0, 3) ? random_between(random, 1, 3) : random_between(random, 4, 20),
@@ -153,7 +154,7 @@ static void run_case(const struct sliding *at, struct random *random)
             line->begin = (int32_t)random_between(random, 0, most);
             line->end = (int32_t)random_between(random, line->begin, most);
         }
-        if (!edges && !whole && !at->pairs && random_bits(random) & 1) {
+        if (!edges && !whole && !at->pairs && at->kind != DEPTHWISE_SPREAD && random_bits(random) & 1) {
             const bool before = rows || (at->kind == DEPTHWISE_CHANNELS && !circular);
             line->lane_begin = before ? (int32_t)random_between(random, 0, vec) : 0;
             line->lane_end = (int32_t)random_between(random, line->lane_begin + (circular && !rows), vec);

@@ -21,6 +21,11 @@ enum { DEPTHWISE_TOGETHER = 128 / (VEC * sizeof(float)) }; /* units of a tile be
  * are zeros, or come around the circle. */
 enum extent { NOTHING, WHOLE, SOME_COLUMNS, SOME_LANES, COLUMNS_AROUND, LANES_AROUND };
 
+INLINE int depthwise_grouped(const int kind)
+{
+    return kind == DEPTHWISE_GROUPS || kind == DEPTHWISE_SPREAD;
+}
+
 /* One line of x, all of its depth: a window of `width` slides over the tile. Bit j of `inside` tells whether column j lies in
  * the image: a test each, where comparing with the bounds takes four instructions. Output rows [top, bottom) of a block of them
  * see the line, each through another row of the kernel: w is row 0's, the next lies row_w before. apart: of columns. paired:
@@ -38,9 +43,9 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
     const int turns =
         kind == DEPTHWISE_ROWS && !beyond && (before || line->lane_end < args->columns); /* lanes that are stored */
     const int circle = extent == COLUMNS_AROUND || extent == LANES_AROUND;
-    const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
+    const int64_t depth = depthwise_grouped(kind) ? args->depth : 1;
     for (int64_t i = 0; i < depth; i++, w += width * VEC) {
-        const float *const start = line->x + offset + (beyond ? there : 0), *base = start;
+        const float *const start = line->x + offset + (beyond ? there : 0) + (kind == DEPTHWISE_SPREAD ? i : 0), *base = start;
         FORGET_VALUE(base);
         vec weights[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_WIDTH];
         if (kind == DEPTHWISE_GROUPS)
@@ -57,12 +62,13 @@ INLINE void slide(const struct depthwise_args *args, const struct depthwise_line
                 if (j < (tile - 1) * stride + width) {
                     const float *x = circle ? floats_behind(start, line->around[j]) : floats_behind(base, apart[phase]);
                     if (circle || extent == WHOLE || LIKELY(inside >> j & 1)) {
-                        vec xj = some ? vec_load_lanes(x, lanes) : vec_load(x);
+                        vec xj = kind == DEPTHWISE_SPREAD ? vec_broadcast(*x) : some ? vec_load_lanes(x, lanes) : vec_load(x);
                         if (extent == LANES_AROUND && turns)
                             xj = vec_load_lanes_over(xj, x + there, others);
                         if (kind == DEPTHWISE_GROUPS)
                             xj = vec_permute(xj, index);
-                        xj = vec_keep(xj);
+                        if (kind != DEPTHWISE_SPREAD || width > 1) /* of a single use, it is part of a multiply-add */
+                            xj = vec_keep(xj);
                         EACH_DOWN
                         {
                             if (paired && r > top)
@@ -228,13 +234,14 @@ INLINE void slide_any(const struct depthwise_args *args, const struct depthwise_
     }
     const uint64_t inside = columns_inside(line);
     const enum extent extent = line->around ? extent_around(line, columns) : extent_of(line, columns);
+    const int lanes = kind != DEPTHWISE_SPREAD;
     if (extent == SOME_COLUMNS)
         slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, 0, kind, width, stride, tile, SOME_COLUMNS);
-    else if (extent == SOME_LANES)
+    else if (lanes && extent == SOME_LANES)
         slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, 0, kind, width, stride, tile, SOME_LANES);
     else if (extent == COLUMNS_AROUND)
         slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, 0, kind, width, stride, tile, COLUMNS_AROUND);
-    else if (extent == LANES_AROUND)
+    else if (lanes && extent == LANES_AROUND)
         slide(args, line, inside, offset, apart, w, 0, sum, 0, 1, 0, kind, width, stride, tile, LANES_AROUND);
 }
 
@@ -248,7 +255,7 @@ typedef void add_taps(const struct depthwise_args *args, const struct depthwise_
                                                    ptrdiff_t offset, const float *w, float *sums)                              \
     {                                                                                                                          \
         const int tile = DEPTHWISE_##height##_ROWS;                                                                            \
-        const int64_t depth = DEPTHWISE_##kind == DEPTHWISE_GROUPS ? args->depth : 1;                                          \
+        const int64_t depth = depthwise_grouped(DEPTHWISE_##kind) ? args->depth : 1;                                           \
         vec sum[1][DEPTHWISE_MAX_TILE];                                                                                        \
         ptrdiff_t apart[DEPTHWISE_TURN + 1];                                                                                   \
         distances(args->tap_step, DEPTHWISE_TURN + 1, apart);                                                                  \
@@ -261,6 +268,8 @@ DEPTHWISE_TAPS_DEFINE(CHANNELS, TALL)
 DEPTHWISE_TAPS_DEFINE(CHANNELS, SHORT)
 DEPTHWISE_TAPS_DEFINE(GROUPS, TALL)
 DEPTHWISE_TAPS_DEFINE(GROUPS, SHORT)
+DEPTHWISE_TAPS_DEFINE(SPREAD, TALL)
+DEPTHWISE_TAPS_DEFINE(SPREAD, SHORT)
 DEPTHWISE_TAPS_DEFINE(ROWS, TALL)
 DEPTHWISE_TAPS_DEFINE(ROWS, SHORT)
 
@@ -270,7 +279,7 @@ INLINE void depthwise_unit(const struct depthwise_args *args, const int64_t repe
                            const enum extent all, const uint64_t inside)
 {
     const int each = kind == DEPTHWISE_ROWS ? 1 : VEC;
-    const int64_t depth = kind == DEPTHWISE_GROUPS ? args->depth : 1;
+    const int64_t depth = depthwise_grouped(kind) ? args->depth : 1;
     const ptrdiff_t offset = args->offset + repeat * args->repeat_offset + unit * args->unit_offset;
     ptrdiff_t apart[DEPTHWISE_TURN + 1];
     distances(width == 1 ? args->tap_step : args->step, DEPTHWISE_TURN + 1, apart);
@@ -475,6 +484,8 @@ DEPTHWISE_PAIRS(DEPTHWISE_PAIRS_DEFINE)
     DEPTHWISE_STRIDE_2(X, CHANNELS)                                                                                            \
     DEPTHWISE_STRIDE_1(X, GROUPS)                                                                                              \
     DEPTHWISE_STRIDE_2(X, GROUPS)                                                                                              \
+    DEPTHWISE_STRIDE_1(X, SPREAD)                                                                                              \
+    DEPTHWISE_STRIDE_2(X, SPREAD)                                                                                              \
     DEPTHWISE_STRIDE_1(X, ROWS)
 
 /* depthwise_CHANNELS_3_2_TALL: width 3, stride 2 */

@@ -103,18 +103,23 @@ enum {
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
+static bool grouped(const struct depthwise *d)
+{
+    return d->kind == DEPTHWISE_GROUPS || d->kind == DEPTHWISE_SPREAD;
+}
+
 /* Cycles of one tile and vector of outputs: bound by multiply-adds, by loads, by permutations or by the latency of the sums'
  * chains; and what it takes to begin and to store. */
 static double tile_cycles(const struct depthwise *d, int tile)
 {
-    const double depth = d->kind == DEPTHWISE_GROUPS ? (double)d->depth : 1.0;
+    const double depth = grouped(d) ? (double)d->depth : 1.0;
     const double columns = (double)((tile - 1) * d->stride + d->width), width = (double)d->width;
     const double loads = (columns + width) / cost_loads_per_cycle;
     const double fma = (double)tile * width / cost_fma_per_cycle, permutes = d->kind == DEPTHWISE_GROUPS ? columns : 0.0;
     double line = fma > loads ? fma : loads;
     line = line > permutes ? line : permutes;
     line = line > cost_fma_latency * width ? line : cost_fma_latency * width;
-    if (d->kind == DEPTHWISE_GROUPS && columns > (double)d->ways) /* read again from L2 for each of its channels */
+    if (grouped(d) && columns > (double)d->ways) /* read again from L2 for each of its channels */
         line += columns;
     const double window = (double)d->lines * columns; /* of which L1 keeps so many */
     if (d->kind == DEPTHWISE_CHANNELS && !d->strip && window > (double)d->ways)
@@ -221,7 +226,7 @@ static bool fits_l1(const struct problem *p, const struct resources *r, const st
 static bool comes_in_bursts(const struct problem *p, const struct resources *r, const struct depthwise *d, bool beyond)
 {
     const double seen = seen_bytes(p, d, d->tile), l1 = (double)r->cpu->l1d;
-    if (d->kind == DEPTHWISE_GROUPS) /* it takes its time over them */
+    if (grouped(d)) /* it takes its time over them */
         return false;
     if (p->layout == FALT_CHANNELS_FIRST)
         return beyond && most_rows_new(p);
@@ -258,10 +263,10 @@ static bool consider_channels(const struct problem *p, const struct resources *r
         return false;
     }
     d->slide = 2;
-    d->kind = widest == 1 ? DEPTHWISE_CHANNELS : DEPTHWISE_GROUPS;
     d->depth = smaller(p->x_group, vec);
     d->parts = divide_up(p->x_group, vec);
     d->unit_groups = widest <= vec ? smaller(vec / widest, p->groups) : 0;
+    d->kind = widest == 1 ? DEPTHWISE_CHANNELS : d->unit_groups > 1 ? DEPTHWISE_GROUPS : DEPTHWISE_SPREAD;
     d->units_per_group = divide_up(p->y_group, vec);
     d->whole_units = d->unit_groups ? p->groups / d->unit_groups : 0;
     d->units = d->unit_groups ? divide_up(p->groups, d->unit_groups) : p->groups * d->units_per_group;
@@ -269,7 +274,7 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     const int64_t apart = p->layout == FALT_CHANNELS_LAST ? p->x_channels * (int64_t)sizeof(float) : 64;
     d->ways =
         r->cpu->l1d / larger(64, smaller(4096, apart & -apart)); /* the largest power of two that divides it, up to a page */
-    d->partial = (d->unit_groups ? d->unit_groups * p->x_group : p->x_group) % vec != 0;
+    d->partial = d->kind != DEPTHWISE_SPREAD && (d->unit_groups ? d->unit_groups * p->x_group : p->x_group) % vec != 0;
     choose_window(p, r, d);
     choose_height(r, d, p->out[2]);
     const bool beyond = falt_tensor_bytes(p) > 0.75 * (double)r->cpu->l2 * (double)r->threads;
@@ -530,7 +535,7 @@ typedef bool way(const struct problem *p, const struct resources *r, struct dept
 static bool consider_way(way *consider_it, const struct problem *problem, const struct resources *r, struct candidate *c,
                          char reason[SOLVER_REASON])
 {
-    static const char *const kinds[] = {"channels", "groups", "rows"};
+    static const char *const kinds[] = {"channels", "groups", "spread", "rows"};
     struct depthwise *d = (struct depthwise *)(void *)c->state;
     d->vec = r->kernels->vec;
     if (!consider_it(problem, r, d, reason))
@@ -1010,8 +1015,9 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
         const int64_t next = !d->unit_groups ? smaller(end, (unit / d->units_per_group + 1) * d->units_per_group) : end;
         const int64_t whole = d->unit_groups ? d->whole_units : next - (p->y_group % d->vec != 0);
         args->units = unit < whole ? smaller(next, whole) - unit : next - unit;
-        if (space->lines[0].lane_end != channels.inputs)
-            set_lanes(d, space->lines, NULL, channels.inputs);
+        const int64_t lanes = d->kind == DEPTHWISE_SPREAD ? d->vec : channels.inputs;
+        if (space->lines[0].lane_end != lanes)
+            set_lanes(d, space->lines, NULL, lanes);
         args->offset = channels.x;
         args->w = packed + unit * args->unit_w;
         args->c = job->operands->y + to + channels.y;
