@@ -19,6 +19,8 @@ static const double cost_shared_bytes = 2.0;  /* of what another core has just w
 /* Two cores that write to neighbouring lines lose some to each other's prefetchers. Cycles (measured on Zen 5) for each row
  * that is split between two, times the cache lines of a pixel; and for each pixel whose channels are split. */
 static const double cost_seam_line = 60.0, cost_seam_pixel = 300.0;
+/* And for each row of w that is split between two (22 where they share an L3, 380 where they do not). */
+static const double cost_seam_row = 100.0;
 static const int cost_nominal_threads = 4;      /* for choices that change the rounding, and so must not know the real number */
 static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
 static const double cost_barrier_seconds = 5e-7;
@@ -28,7 +30,7 @@ static const double cost_barrier_seconds = 5e-7;
  * moved by itself. */
 static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0, cost_edge = 3.0;
 static const double cost_segment = 8.0; /* of an outer product's, beside its k-steps */
-static const double cost_copy = 2.0, cost_call = 40.0, cost_piece = 15.0, cost_float = 1.3;
+static const double cost_copy = 2.0, cost_call = 40.0, cost_piece = 15.0, cost_float = 1.3, cost_patch_piece = 4.0;
 static const double cost_apart = 1.4; /* times as much to transpose what comes from planes far apart */
 
 /* Cycles beside that of a panel of patches; for each byte that is collected into one, that goes to L2 and back; and for a line

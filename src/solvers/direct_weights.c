@@ -221,14 +221,15 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
                          ((double)g->chunks / (double)g->parts * cost_rows_calls(g->rows, g->height) +
                           (double)g->units / (double)g->parts * (double)g->row_tiles * cost_segment);
     const double seen = (double)p->x_count / ((double)p->y_count + 1.0) * (double)p->y_channels / (double)p->x_channels;
-    const double x = seen * (g->exchanged ? columns : rows), y = g->exchanged ? rows : columns;
+    const double x = seen * (g->exchanged ? columns : g->merged ? (double)p->x_group : rows), y = g->exchanged ? rows : columns;
     const double input = pixels * (x + y) * sizeof(float) / cost_l3_bytes;
     const double block = rows * columns * lines * sizeof(float);
     /* A block that is larger than its share of L2 travels for each chunk, and once more if it is to be transposed. */
     const double updates = (double)g->chunks / (double)g->parts - (g->exchanged ? 1.0 : 0.0);
     const double again = !g->once && block > (double)r->cpu->l2 / 4.0 ? updates : 0.0;
     const double streams = g->exchanged ? 0.0 : 100.0 * columns; /* each begins with misses */
-    return compute + calls + input + streams + block * (2.0 * again + 1.0) / cost_l3_bytes;
+    const double seams = (g->exchanged ? by.columns : by.rows) > 1 ? cost_seam_row * (g->exchanged ? rows : columns) : 0.0;
+    return compute + calls + input + streams + seams + block * (2.0 * again + 1.0) / cost_l3_bytes;
 }
 
 static double choose_ranges(const struct problem *p, const struct resources *r, struct gradient *g, double step)
@@ -237,13 +238,16 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
     const double inside = falt_seen_share(p, 0, 1) * falt_seen_share(p, 1, 1) * falt_seen_share(p, 2, 1);
     const int64_t most_rows = g->merged ? 1 : smaller(g->row_tiles, MOST_RANGES);
     const int64_t most_columns = smaller(g->column_tiles, MOST_RANGES);
-    for (int64_t lines = 1; lines <= g->lines; lines = lines < g->lines ? g->lines : g->lines + 1)
+    /* Not so that threads write to the same cache lines: two taps, each a thread's own, took 50 times as long as by one. */
+    const int64_t most_lines = falt_weight_strides(p).t * (int64_t)sizeof(float) < 64 ? 1 : g->lines;
+    for (int64_t lines = 1; lines <= most_lines; lines = lines < most_lines ? most_lines : most_lines + 1)
         for (int64_t rows = 1; rows <= most_rows; rows = shorter_ranges(g->row_tiles, rows))
             for (int64_t columns = 1; columns <= most_columns; columns = shorter_ranges(g->column_tiles, columns)) {
                 const double items = (double)g->parts * (double)p->groups * (double)lines * (double)rows * (double)columns;
                 const double each = (double)(int64_t)((items + r->threads - 1) / r->threads);
+                const double region = items > 1.0 && r->threads > 1 ? r->region * cost_hertz : 0.0;
                 const double cycles =
-                    each * (item_cycles(p, r, g, step, inside, (struct ranges){rows, columns, lines}) + 500.0);
+                    each * (item_cycles(p, r, g, step, inside, (struct ranges){rows, columns, lines}) + 500.0) + region;
                 if (items < 1e15 && (least < 0.0 || cycles < least)) {
                     least = cycles;
                     g->row_ranges = rows;
@@ -252,7 +256,7 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
                     g->items = (int64_t)items;
                 }
             }
-    return least + (r->threads > 1 ? r->region * cost_hertz : 0.0);
+    return least;
 }
 
 /* Of rows whose part of A stays in L2 for all columns; vectors that are but part of a line multiply too little for it to

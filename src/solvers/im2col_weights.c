@@ -79,17 +79,28 @@ static void choose_tile(const struct problem *p, const struct kernels *kernels, 
     g->height = divide_up(g->rows, g->row_tiles);
 }
 
+/* Of columns, whose panels stay in L2. */
+static double most_tiles(const struct resources *r, const struct product *g)
+{
+    const double fits = floor((double)r->cpu->l2 / 4.0 / ((double)b_panel(g) * sizeof(float)));
+    return fits > 1.0 ? fits : 1.0;
+}
+
 /* Cycles to make a pixel's patch of so many columns: copied, transposed where channels come first in w, copied into panels. */
-static double patch_cycles(const struct problem *p, const struct product *g, double columns)
+static double patch_cycles(const struct problem *p, const struct resources *r, const struct product *g, double columns)
 {
     const int vec = g->panels.vec;
     const double copies = 2.0 * sizeof(float) * cost_collect, rows = (double)(p->kernel[0] * p->kernel[1]);
     const double block = (double)divide_up(p->taps, vec) * (cost_transpose(vec) + vec);
     const double turn = falt_weight_strides(p).t == 1 ? block * ceil(columns / (double)p->taps / vec) : 0.0;
-    return columns * copies + turn + cost_call * (rows + 2.0);
+    /* A block of some of the channels takes these of each tap by itself. */
+    const double blocks = ceil(columns / (most_tiles(r, g) * (double)g->panels.nr));
+    const double pieces = falt_weight_strides(p).t == 1 && blocks > 1.0 ? blocks * (double)p->taps : 0.0;
+    return columns * copies + turn + cost_call * (rows + 2.0) + cost_patch_piece * pieces;
 }
 
-static double item_cycles(const struct problem *p, const struct product *g, int64_t row_ranges, int64_t column_ranges)
+static double item_cycles(const struct problem *p, const struct resources *r, const struct product *g, int64_t row_ranges,
+                          int64_t column_ranges)
 {
     const double pixels = (double)(p->batch * p->out_pixels);
     const int64_t row_tiles = divide_up(g->row_tiles, row_ranges), tiles = divide_up(g->panels.count, column_ranges);
@@ -98,7 +109,8 @@ static double item_cycles(const struct problem *p, const struct product *g, int6
     const double calls = (double)(tiles * g->chunks) * cost_rows_calls(rows, g->height);
     const double input = pixels * (double)(rows + columns / p->taps) * sizeof(float) / cost_l3_bytes;
     const double output = (double)rows * (double)columns * (2.0 * (double)g->chunks - 1.0) * sizeof(float) / cost_l3_bytes;
-    return pixels * (step + patch_cycles(p, g, (double)columns)) + calls + input + output + 500.0;
+    const double seams = column_ranges > 1 ? cost_seam_row * (double)rows : 0.0;
+    return pixels * (step + patch_cycles(p, r, g, (double)columns)) + calls + input + output + seams + 500.0;
 }
 
 static double choose_ranges(const struct problem *p, const struct resources *r, struct product *g)
@@ -111,14 +123,15 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
             const double items = (double)p->groups * (double)rows * (double)columns;
             if (rows * columns > 1 && items > (double)ENOUGH * r->threads)
                 break;
-            const double cycles = ceil(items / r->threads) * item_cycles(p, g, rows, columns);
+            const double region = items > 1.0 && r->threads > 1 ? r->region * cost_hertz : 0.0;
+            const double cycles = ceil(items / r->threads) * item_cycles(p, r, g, rows, columns) + region;
             if (cycles < least) {
                 least = cycles;
                 g->row_ranges = rows;
                 g->column_ranges = columns;
             }
         }
-    return least / cost_hertz + (r->threads > 1 ? r->region : 0.0);
+    return least / cost_hertz;
 }
 
 static bool choose_workspace(const struct problem *p, struct product *g)
@@ -157,8 +170,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     g->chunks = larger(1, divide_up(pixels, CHUNK_PIXELS));
     g->chunk = divide_up(pixels, g->chunks);
     c->seconds = choose_ranges(p, r, g);
-    const double fits = (double)r->cpu->l2 / 4.0 / ((double)b_panel(g) * sizeof(float));
-    g->block = larger(1, smaller(divide_up(g->panels.count, g->column_ranges), (int64_t)fits));
+    g->block = smaller(divide_up(g->panels.count, g->column_ranges), (int64_t)most_tiles(r, g));
     if (!choose_workspace(p, g)) {
         snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
         return false;

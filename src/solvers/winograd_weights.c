@@ -137,7 +137,9 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     const double both = a + (double)(g->chunk * columns) * points * sizeof(float);
     const double stream = both > 0.75 * (double)r->cpu->l2 ? depth * chunks * panels * a / cost_l3_bytes : 0.0;
     const double sums = gemm + calls + last + 0.1 * stream;
-    return transforms + turned + again + (sums > stream ? sums : stream);
+    const bool split = (g->exchanged ? g->column_ranges : g->row_ranges) > 1;
+    const double seams = split ? cost_seam_row * (double)(g->exchanged ? rows : columns) : 0.0;
+    return transforms + turned + again + seams + (sums > stream ? sums : stream);
 }
 
 /* The next number of ranges to try: all small ones, then in steps of about a third. */
@@ -155,7 +157,8 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
     for (try.row_ranges = 1; try.row_ranges <= most_rows; try.row_ranges = more_ranges(try.row_ranges))
         for (try.column_ranges = 1; try.column_ranges <= most_columns; try.column_ranges = more_ranges(try.column_ranges)) {
             const double items = (double)g->parts * (double)p->groups * (double)try.row_ranges * (double)try.column_ranges;
-            const double cycles = ceil(items / threads) * (item_cycles(p, r, &try) + 500.0);
+            const double region = items > 1.0 && threads > 1 ? r->region * cost_hertz : 0.0;
+            const double cycles = ceil(items / threads) * (item_cycles(p, r, &try) + 500.0) + region;
             if (items < 1e15 && (least < 0.0 || cycles < least)) {
                 least = cycles;
                 g->row_ranges = try.row_ranges;
@@ -165,9 +168,9 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
             if (items > 2.0 * threads) /* more only transform more */
                 break;
         }
-    const double region = threads > 1 ? r->region * cost_hertz : 0.0;
+    const double region = threads > 1 ? r->region * cost_hertz : 0.0; /* once more */
     const double copies = (double)g->parts * (double)p->w_count * sizeof(float) / cost_shared_bytes / threads + region;
-    return least + region + (g->parts > 1 ? copies : 0.0);
+    return least + (g->parts > 1 ? copies : 0.0);
 }
 
 static bool choose_workspace(const struct problem *p, const struct kernels *kernels, struct gradient *g)
