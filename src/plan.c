@@ -90,15 +90,20 @@ static void add_verdicts(struct verdict sum[PLANNER_SOLVERS], const struct verdi
 }
 
 /* Turns of several phases: of so many images that half of one L2 holds their y, where it outgrows the caches with x; if not so
- * few that the weights, which come anew for each turn, would matter. The number of threads has no say, as the planner chooses
- * by what a turn has to do. */
+ * few that the weights, which come anew for each turn, would matter. Larger ones come one by one, if all together come from
+ * memory: then once, not for each phase (3 channels of 224x224, 3x3 with stride 2, batch 16: 1.4 to 1.7 times as fast). The
+ * number of threads has no say, as the planner chooses by what a turn has to do. */
 static int64_t choose_turns(const struct problem *p, const struct resources *r)
 {
     const double y = (double)p->y_count * sizeof(float), room = 0.5 * (double)r->cpu->l2;
     const double images = (double)p->batch * room / (y + 1.0); /* that fit */
-    if (p->taps < 2 || falt_tensor_bytes(p) <= (double)r->cpu->l3 / 6.0 || y < 2.0 * room || images < 0.8)
+    const double all = falt_tensor_bytes(p), l3 = (double)r->cpu->l3;
+    if (p->taps < 2 || all <= l3 / 6.0 || y < 2.0 * room)
         return 1;
-    const int64_t least = (int64_t)(y / room) + 1;
+    const bool large = images < 0.8;
+    if (large && (all <= l3 / 2.0 || all > (double)p->batch * l3 / 4.0))
+        return 1;
+    const int64_t least = large ? p->batch : (int64_t)(y / room) + 1;
     int64_t turns = least;
     while (turns < 8 * least && p->batch % turns != 0)
         turns++;
