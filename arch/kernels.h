@@ -309,7 +309,8 @@ typedef void window_kernel(const struct window_args *args);
  *     Y[l][p]     at y + l * y_line + p * y_step
  *     C[j][k]     at c + j * c_channel + k * vec, a whole vector
  *
- * All of it is one chain of multiply-adds that starts from zero, in that order.
+ * Each C[j][k] is one chain of multiply-adds that starts from zero: the steps that all taps meet, line by line, then its
+ * others.
  */
 enum { GROUPS_MAX_CHANNELS = 8, GROUPS_MAX_WIDTH = 3, GROUPS_ASKS = 2 };
 

@@ -27,7 +27,7 @@ static const double cost_barrier_seconds = 5e-7;
 
 /* Cycles beside the k-steps: of a call of a register tile and of each of its rows, for each pointer of a tile's table, the more
  * if it may leave the image, for each vector that is copied, of a call that copies a short piece, and for each float that is
- * moved by itself. */
+ * moved by itself; and for a tap's channels that a patch takes by themselves. */
 static const double cost_tile = 20.0, cost_row = 4.0, cost_pointer = 2.0, cost_edge = 3.0;
 static const double cost_segment = 8.0; /* of an outer product's, beside its k-steps */
 static const double cost_copy = 2.0, cost_call = 40.0, cost_piece = 15.0, cost_float = 1.3, cost_patch_piece = 4.0;

@@ -5,7 +5,8 @@
  * With few channels a group there is nothing to reuse but the window's overlap: a line's weights stay in registers, each vector
  * of x is loaded once and multiplied into every output whose window covers it. Loads per multiply-add fall from 1 to
  * ((rows - 1) * stride + width) / (rows * width), about 0.4 for a window of 3, where the FMA units, not the load ports, are the
- * limit.
+ * limit. Where a group fills a vector, its channels are broadcast one by one, which takes no permutation: with a window of 1
+ * the multiply-add loads its factor itself, as in gemm.h.
  */
 
 enum { DEPTHWISE_MAX_TILE = 14, DEPTHWISE_MAX_DOWN = DEPTHWISE_DOWN };

@@ -57,7 +57,7 @@ struct slices {
     int64_t others;   /* channels of a group on the side that is not in the lanes: each has sums of its own */
     int64_t channels; /* of these go together, at most, where x is in the lanes */
     bool pairs;       /* of units go together */
-    bool asks;        /* chains ask for what the next one sees: x and y are in memory, or in an L3 that is busy with them */
+    bool asks;        /* chains or bands ask for what comes next: x and y are in memory, or in an L3 that is busy with them */
     bool strip;
     int64_t together, pitch; /* units of a strip, floats of its pixels */
     int64_t x_lines;         /* image rows of a strip, at most */
