@@ -143,7 +143,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     struct slices *s = (struct slices *)(void *)c->state;
     const int64_t widest = larger(p->x_group, p->y_group);
     s->vec = r->kernels->vec;
-    const bool several = p->groups > 1 && 2 * p->x_group > s->vec && p->x_group <= s->vec;
+    const bool several = p->groups > 1 && 2 * p->x_group > s->vec && p->x_group <= s->vec && p->y_group <= 2 * s->vec;
     if (widest > 1 && 2 * widest > s->vec && !several) {
         snprintf(reason, SOLVER_REASON, "a vector holds %d channels, which are neither two groups of %lld nor one of several",
                  s->vec, (long long)widest);
@@ -192,7 +192,6 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     s->steps = bytes >= FAR_BYTES && !s->strip && !s->x_in_lanes ? larger(2, NEAR_PIXELS / p->stride[2]) : 0;
     s->asks = s->steps > 0 && bytes > (double)r->cpu->l3 / 2.0;
     s->bias = s->pieces == 1 ? falt_bias_size(p, s->parts) : 0; /* whose lines are whole rows */
-    s->band = p->out[1];
     if (s->x_in_lanes && !s->strip) {
         const double row = sizeof(float) * (double)(p->out[2] * p->y_channels + p->in[2] * p->stride[1] * p->x_channels);
         s->band = smaller(s->band, larger(1, (int64_t)(BAND_BYTES / row)));
