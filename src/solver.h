@@ -127,8 +127,8 @@ static inline bool falt_outgrows(const struct problem *problem, const struct cpu
     return falt_tensor_bytes(problem) > (double)cpu->l3 / (phase ? 6.0 : 3.0);
 }
 
-/* Cycles of a gradient of weights that goes through all pixels group by group, again and again, for what hardware does not see
- * coming: a line or two of each pixel, channels last, from L3 or memory (measured on Zen 5). */
+/* Cycles of a solver that goes through all pixels group by group, again and again, for what hardware does not see coming: a
+ * line or two of each pixel, channels last, from L3 or memory (measured on Zen 5). */
 static inline double falt_pieces_cycles(const struct problem *problem, const struct cpu *cpu)
 {
     if (problem->layout != FALT_CHANNELS_LAST || problem->x_group > 32 || problem->x_channels < 128 ||

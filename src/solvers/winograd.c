@@ -323,7 +323,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
     w->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = w->per_thread * (size_t)c->threads;
-    c->seconds = least / cost_hertz;
+    /* Bundles of groups of a line or less each, which read their pixels once. */
+    const double pieces = p->x_group * (int64_t)sizeof(float) <= 64 ? falt_pieces_cycles(p, r->cpu) / (double)w->bundle : 0.0;
+    c->seconds = (least + pieces / r->threads) / cost_hertz;
     c->accuracy = winograd_kinds[w->tile].accuracy;
     c->error_growth = h->growth * v->growth;
     c->error_terms = (double)(p->kernel[0] * p->x_group) + 4.0 * (w->ah + w->aw);
