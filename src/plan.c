@@ -90,9 +90,9 @@ static void add_verdicts(struct verdict sum[PLANNER_SOLVERS], const struct verdi
 }
 
 /* Turns of several phases: of so many images that half of one L2 holds their y, where it outgrows the caches with x; if not so
- * few that the weights, which come anew for each turn, would matter. Larger ones come one by one, if all together come from
- * memory: then once, not for each phase (3 channels of 224x224, 3x3 with stride 2, batch 16: 1.4 to 1.7 times as fast). The
- * number of threads has no say, as the planner chooses by what a turn has to do. */
+ * few that the weights, which come anew for each turn, would matter. Larger ones go one by one, if all together outgrow L3:
+ * each then comes from memory once, not for each phase (3 channels of 224x224, 3x3 with stride 2, batch 16: 1.4 to 1.7 times as
+ * fast). The number of threads has no say, as the planner chooses by what a turn has to do. */
 static int64_t choose_turns(const struct problem *p, const struct resources *r)
 {
     const double y = (double)p->y_count * sizeof(float), room = 0.5 * (double)r->cpu->l2;

@@ -6,8 +6,8 @@
  *
  *     sum[r][k] += permute(x[y * sh + r, q * sw + k]) * y[y, q]          a window of up to 3 kernel rows at once
  *
- * or, where a group has as many x channels or more, these are in the lanes and y is permuted, once for all taps of a row that
- * see it; a unit may be a single group then, whose y channels need no permutation:
+ * or, where a group has four x channels or more and not fewer than y channels, these are in the lanes and y is permuted, once
+ * for all taps of a row that see it; a unit may be a single group then, whose y channels need no permutation:
  *
  *     sum[j][k] += x[y * sh, q * sw + k] * permute_j(y[y, q])            channels j of y, one kernel row at a time
  *
@@ -31,6 +31,7 @@
 enum {
     MOST_COLUMNS = 512,   /* of a chain of sums, along a row */
     LINE_FLOATS = 16,     /* of a cache line */
+    LEAST_LANES = 4,      /* of one of several groups: fewer x channels make too few sums at once (0.9 times as fast) */
     WANTED_ITEMS = 64,    /* parts are made for at least as many */
     LEAST_PIXELS = 2048,  /* but not smaller than this, */
     PART_CYCLES = 8000,   /* but of few units, */
@@ -152,7 +153,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     s->groups = smaller(larger(1, s->vec / widest), p->groups);
     s->units = divide_up(p->groups, s->groups);
     s->plain = widest == 1;
-    s->x_in_lanes = p->x_group > 1 && (p->x_group >= p->y_group || 2 * widest > s->vec);
+    s->x_in_lanes = (several && 2 * widest > s->vec) || (p->x_group >= LEAST_LANES && p->x_group >= p->y_group);
     s->others = s->x_in_lanes ? p->y_group : p->x_group;
     /* Pixels that are a large power of two apart meet in few sets of the cache: a copy pays where their lines come again and
      * again, for the channels of a group or because a vector is but a part of one. */
