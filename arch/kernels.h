@@ -276,7 +276,7 @@ typedef void depthwise_kernel(const struct depthwise_args *args);
  * chain of multiply-adds that starts from zero; how many and in which order is the kernel's choice, and follows from these
  * sizes only.
  */
-enum { WINDOW_MAX_ROWS = 3, WINDOW_MAX_WIDTH = 7, WINDOW_MAX_LINES = 3 };
+enum { WINDOW_MAX_ROWS = 3, WINDOW_MAX_WIDTH = 7, WINDOW_MAX_LINES = 3, WINDOW_ASKED = 2 };
 
 struct window_range {
     int64_t begin, end; /* 0 <= begin <= end */
@@ -284,21 +284,38 @@ struct window_range {
 
 struct window_args {
     const float *x, *y;
-    int64_t lines;
+    int64_t lines, columns; /* columns of y: taps[k].end <= columns */
     struct window_range rows[WINDOW_MAX_ROWS], taps[WINDOW_MAX_WIDTH];
     ptrdiff_t x_line, y_line, x_step, y_step, row_step, tap_step;
     const int32_t *index; /* [vec], lane n of permute(x) is lane index[n] of x; NULL: x as it is, and all lanes are there */
     int x_lanes, y_lanes; /* that may be read, if with an index; the others are 0 */
     float *c;
     ptrdiff_t c_row;
-    int64_t steps; /* of a chain along a line, at most: all other units come before its next one; 0: no limit */
+    double *bias;  /* or NULL; where window_totals(): [units][vec] += sum_l sum_j Y[l][j], all lines and columns */
+    int64_t steps; /* of a chain along a line, at most: then units take turns that share its cache lines; 0: no limit */
     int64_t units; /* >= 1: other channels of the same pixels, each with sums of its own; floats from one to the next: */
     ptrdiff_t unit_x, unit_y, unit_c;
     int pairs; /* units are neighbouring vectors that had better go by twos: of pixels that meet in few sets of the caches */
-    int asks;  /* what the next chain sees is in memory */
+    const float *ask[WINDOW_ASKED];  /* what comes next, in order, to be asked for meanwhile: */
+    int64_t ask_lines[WINDOW_ASKED]; /* so many cache lines, or 0 */
 };
 
 typedef void window_kernel(const struct window_args *args);
+
+/* Taps from a window of some rows to the next one, if that is one or two both ways; else 0. */
+static inline int window_stride(const struct window_args *args, int64_t rows)
+{
+    for (int stride = 1; stride <= 2; stride++)
+        if (args->x_step == stride * args->tap_step && (rows == 1 || args->x_line == stride * args->row_step))
+            return stride;
+    return 0;
+}
+
+/* Whether a kernel sums Y: one that slides both ways over whole vectors. */
+static inline int window_totals(const struct window_args *args, int64_t rows, int64_t width)
+{
+    return !args->index && rows == WINDOW_MAX_ROWS && width > 1 && width % 2 == 1 && window_stride(args, rows) > 0;
+}
 
 /*
  * Weight gradient of grouped convolution, x channels in the lanes: a few y channels of each group, a few taps of a row

@@ -17,6 +17,7 @@ enum { VEC = 8 };
 #define DEPTHWISE_DOWN 1
 #define DEPTHWISE_ALIKE 2
 #define WINDOW_REGISTERS 16
+#define WINDOW_PAIRS 0
 
 typedef __m256 vec;
 

@@ -20,7 +20,7 @@ enum { VEC = 16 };
 #define DEPTHWISE_ALIKE 2
 #define DEPTHWISE_PAIRS(X) X(3, 2) X(5, 2)
 #define WINDOW_REGISTERS 32
-#define WINDOW_PAIRS
+#define WINDOW_PAIRS 1
 
 typedef __m512 vec;
 

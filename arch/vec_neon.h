@@ -16,6 +16,7 @@ enum { VEC = 4 };
 #define DEPTHWISE_DOWN 3
 #define DEPTHWISE_ALIKE 1
 #define WINDOW_REGISTERS 32
+#define WINDOW_PAIRS 0
 
 typedef float32x4_t vec;
 

@@ -56,6 +56,7 @@ enum { VEC = 4 };
 #define DEPTHWISE_DOWN 1
 #define DEPTHWISE_ALIKE 0
 #define WINDOW_REGISTERS 15
+#define WINDOW_PAIRS 0
 
 typedef float vec __attribute__((vector_size(VEC * sizeof(float))));
 

@@ -964,7 +964,8 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
                   y_pitch = units * y_lanes + random_between(random, 0, 3);
     /* The image is what the windows see, but for some of its border. */
     const int64_t left = random_between(random, 0, dilation * width - 1), top = random_between(random, 0, dilation * rows - 1);
-    const int64_t seen_width = (length - 1) * stride + (width - 1) * dilation + 1 - left - random_between(random, 0, 2);
+    const int64_t right = random_between(random, 0, random_between(random, 0, 3) ? 2 : dilation * width + 1);
+    const int64_t seen_width = (length - 1) * stride + (width - 1) * dilation + 1 - left - right;
     const int64_t seen_height = (lines - 1) * line_stride + (rows - 1) * dilation + 1 - top - random_between(random, 0, 2);
     const int64_t x_width = seen_width < 1 ? 1 : seen_width, x_height = seen_height < 1 ? 1 : seen_height;
     const int64_t x_count = (x_height * x_width - 1) * x_pitch + units * x_lanes;
@@ -981,6 +982,7 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
     const int64_t direction = sign_of(backwards);
     struct window_args args = {
         .lines = lines,
+        .columns = length,
         .x_line = direction * line_stride * x_width * x_pitch,
         .y_line = direction * length * y_pitch,
         .x_step = direction * stride * x_pitch,
@@ -998,8 +1000,15 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
         .unit_y = y_lanes,
         .unit_c = c_unit,
         .pairs = whole && random_between(random, 0, 1),
-        .asks = (int)random_between(random, 0, 1),
     };
+    for (int i = 0; i < WINDOW_ASKED; i++) {
+        args.ask[i] = i > 0 ? y : x;
+        args.ask_lines[i] = random_between(random, 0, 1) ? random_between(random, 1, 40) : 0;
+    }
+    double totals[2 * UNITS * VEC_MAX], *const again = totals + UNITS * VEC_MAX;
+    for (int64_t n = 0; n < units * vec; n++)
+        totals[n] = again[n] = (double)n;
+    args.bias = window_totals(&args, rows, width) && random_between(random, 0, 1) ? totals : NULL;
     args.x = (backwards ? x + (x_height * x_width - 1) * x_pitch : x) - direction * (top * x_width + left) * x_pitch;
     args.y = backwards && lines > 0 ? y + (lines * length - 1) * y_pitch : y;
     for (int r = 0; r < rows; r++)
@@ -1036,10 +1045,22 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
         one.x += unit * args.unit_x;
         one.y += unit * args.unit_y;
         one.c = alone + unit * c_unit;
+        one.bias = args.bias ? again + unit * vec : NULL;
         one.units = 1;
         kernels->window[rows][width](&one);
     }
     assert_memory_equal(c, alone, (size_t)c_count * sizeof *c);
+    assert_memory_equal(totals, again, (size_t)(units * vec) * sizeof *totals);
+    for (int64_t n = 0; n < units * vec; n++) {
+        double sum = (double)n, magnitude = sum;
+        for (int64_t i = 0; i < lines * length && args.bias; i++) {
+            sum += (double)y[i * y_pitch + n / vec * args.unit_y + n % vec];
+            magnitude += fabs((double)y[i * y_pitch + n / vec * args.unit_y + n % vec]);
+        }
+        if (fabs(totals[n] - sum) > (integers ? 0.0 : 4.0 * FLT_EPSILON * magnitude))
+            fail_msg("%s window %dx%d, lines %d, length %d: lane %d of y adds to %g, not %g", kernels->name, rows, width,
+                     (int)lines, (int)length, (int)n, totals[n], sum);
+    }
     for (int64_t unit = 0; unit < units; unit++)
         for (int r = 0; r < rows; r++) {
             float *const sums = c + unit * c_unit + r * c_row;

@@ -4,10 +4,16 @@
  * One accumulator for each position of the window, which slides along a few lines at once. Their last vectors of y are kept,
  * and each vector of x is loaded once for all pixels whose window covers it: 3 x 3 with stride 1 takes ten loads for nine
  * multiply-adds as each pixel by itself, four along one line, and eight for 27 along three. Fewer loads are fewer waits, too:
- * most of them come from L2, as pixels of many channels lie far apart and meet in few sets of L1.
+ * most of them come from L2, as pixels of many channels lie far apart and meet in few sets of L1. The sums of y, which a bias
+ * gradient is, take an addition beside three multiply-adds.
  */
 
-enum { WINDOW_MAX_SPAN = 2 * (WINDOW_MAX_LINES - 1) + WINDOW_MAX_ROWS, WINDOW_PAIR = 2 };
+enum {
+    WINDOW_MAX_SPAN = 2 * (WINDOW_MAX_LINES - 1) + WINDOW_MAX_ROWS,
+    WINDOW_PAIR = 2,
+    WINDOW_LINE = (int)VEC < (int)LINE ? (int)LINE / (int)VEC : 1, /* units that share a cache line */
+    WINDOW_TOTAL = 8 /* pixels of each line that are added before they are widened */
+};
 
 #define EACH_WINDOW_ROW UNROLL for (int r = 0; r < WINDOW_MAX_ROWS; r++) if (r < rows)
 #define EACH_WINDOW_TAP UNROLL for (int k = 0; k < WINDOW_MAX_WIDTH; k++) if (k < width)
@@ -17,10 +23,15 @@ enum { WINDOW_MAX_SPAN = 2 * (WINDOW_MAX_LINES - 1) + WINDOW_MAX_ROWS, WINDOW_PA
 #define EACH_WINDOW_SEEN                                                                                                       \
     UNROLL for (int h = 0; h < WINDOW_MAX_SPAN; h++) if (h < (down - 1) * apart + rows && LIKELY(inside >> h & 1))
 
-/* What a call's units and lines have in common. */
+/* What a call's units and lines have in common: of a chain's steps [begin, end) those where each tap meets a pixel; or none. */
 struct window_span {
-    int64_t begin, first, last, end; /* of all steps [begin, end), those where each tap meets a pixel; or first = end */
-    ptrdiff_t x_ahead, y_ahead;      /* floats to what the next chain sees, to be asked for; or 0 */
+    int64_t begin, first, last, end;
+};
+
+/* What is left to be asked for. */
+struct window_asking {
+    const float *from, *end;
+    int region;
 };
 
 /*
@@ -28,9 +39,9 @@ struct window_span {
  * n of step j by pixel j - i through tap n + i * apart. So `apart` is the stride both ways, or where no two windows share
  * anything the width, and down is 1. whole: all lanes are there, each multiplies its own.
  */
-INLINE void window_block(const struct window_args *args, const struct window_span *span, const float *x, const float *y,
-                         float *c, const unsigned inside, const int beside, const int down, const int rows, const int width,
-                         const int apart, const int whole)
+INLINE void window_block(const struct window_args *args, const struct window_span *span, struct window_asking *asking,
+                         const float *x, const float *y, float *c, double *bias, const unsigned inside, const int beside,
+                         const int down, const int rows, const int width, const int apart, const int whole, const int totals)
 {
     const vec_lanes x_lanes = vec_lanes_between(0, whole ? VEC : args->x_lanes);
     const vec_lanes y_lanes = vec_lanes_between(0, whole ? VEC : args->y_lanes);
@@ -41,46 +52,60 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
 #define WINDOW_Y(p) vec_keep(whole ? vec_load(p) : vec_load_lanes(p, y_lanes))
     const ptrdiff_t tap_step = args->tap_step, row_step = args->row_step, x_step = args->x_step;
     const ptrdiff_t y_step = args->y_step, y_line = args->y_line;
-    const ptrdiff_t x_ahead = span->x_ahead, y_ahead = span->y_ahead;
     const int kept = (width - 1) / apart;
-    vec sum[WINDOW_PAIR][WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH];
+    /* y stays in registers from the edges on; else, where they are few, edges load all of it. */
+    const int through = WINDOW_REGISTERS > 16 && beside * (rows * width + down * (kept + 1)) <= WINDOW_REGISTERS - 4;
+    const int news = beside * down * (apart <= 2 ? 1 + apart * apart : 2); /* vectors that a step is the first to see, */
+    const int asks = (news * (int)VEC + LINE - 1) / LINE;                  /* in cache lines */
+    const float *ask = asking->from, *const ask_end = asking->end;
+    vec sum[WINDOW_PAIR][WINDOW_MAX_ROWS][WINDOW_MAX_WIDTH], total[WINDOW_PAIR];
     EACH_WINDOW_UNIT EACH_WINDOW_ROW EACH_WINDOW_TAP sum[u][r][k] = vec_zero();
+    EACH_WINDOW_UNIT total[u] = vec_zero();
+    const float *from = x + span->begin * x_step, *at = y + span->begin * y_step;
+    vec yj[WINDOW_PAIR][WINDOW_MAX_LINES][WINDOW_MAX_WIDTH]; /* of step j, j - 1, ... */
+#define EACH_WINDOW_KEPT UNROLL for (int i = WINDOW_MAX_WIDTH - 1; i > 0; i--) if (i <= kept)
+#define WINDOW_KEEP(is)                                                                                                        \
+    EACH_WINDOW_KEPT EACH_WINDOW_UNIT EACH_WINDOW_LINE yj[u][l][i] =                                                           \
+        (is) ? WINDOW_Y(at + l * y_line - i * y_step + u * VEC) : vec_zero()
+#define WINDOW_SLIDE() EACH_WINDOW_KEPT EACH_WINDOW_UNIT EACH_WINDOW_LINE yj[u][l][i] = yj[u][l][i - 1]
+    WINDOW_KEEP(through && span->begin >= i && span->begin - i < args->columns);
     for (int64_t j = span->begin; j < span->end;) {
-        if (j != span->first) {
+        if (j < span->first || j >= span->last) {
+            const int is = (through || totals) && j < args->columns;
+            EACH_WINDOW_LINE EACH_WINDOW_UNIT yj[u][l][0] = is ? WINDOW_Y(at + l * y_line + u * VEC) : vec_zero();
             EACH_WINDOW_TAP
             {
                 const int64_t pixel = j - k / apart;
                 if (pixel >= args->taps[k].begin && pixel < args->taps[k].end) {
-                    vec yj[WINDOW_PAIR][WINDOW_MAX_LINES];
-                    EACH_WINDOW_UNIT EACH_WINDOW_LINE yj[u][l] = WINDOW_Y(y + pixel * y_step + l * y_line + u * VEC);
-                    const float *from = x + pixel * x_step + k * tap_step;
+                    vec yk[WINDOW_PAIR][WINDOW_MAX_LINES];
+                    EACH_WINDOW_UNIT EACH_WINDOW_LINE yk[u][l] =
+                        through ? yj[u][l][k / apart] : WINDOW_Y(at + l * y_line - k / apart * y_step + u * VEC);
                     EACH_WINDOW_SEEN EACH_WINDOW_UNIT
                     {
-                        const vec xj = WINDOW_X(from + h * row_step + u * VEC);
+                        const vec xj = WINDOW_X(from + h * row_step + k % apart * tap_step + u * VEC);
                         EACH_WINDOW_LINE
                         {
                             const int r = h - l * apart;
                             if (r >= 0 && r < rows)
-                                sum[u][r][k] = vec_fma_onto(xj, yj[u][l], sum[u][r][k]);
+                                sum[u][r][k] = vec_fma_onto(xj, yk[u][l], sum[u][r][k]);
                         }
                     }
                 }
             }
-            j++;
+            if (totals)
+                EACH_WINDOW_UNIT EACH_WINDOW_LINE total[u] = vec_add(total[u], yj[u][l][0]);
+            if (through)
+                WINDOW_SLIDE();
+            j++, from += x_step, at += y_step;
             continue;
         }
-        const float *from = x + j * x_step, *at = y + j * y_step;
-        vec yj[WINDOW_PAIR][WINDOW_MAX_LINES][WINDOW_MAX_WIDTH]; /* of step j, j - 1, ... */
-        EACH_WINDOW_UNIT EACH_WINDOW_LINE UNROLL for (int i = 1; i < WINDOW_MAX_WIDTH; i++) if (i <= kept) yj[u][l][i] =
-            WINDOW_Y(at + l * y_line - i * y_step + u * VEC);
-        for (; j < span->last; j++, from += x_step, at += y_step) {
-            if (x_ahead) {
-                EACH_WINDOW_LINE __builtin_prefetch(at + l * y_line + y_ahead, 0, 2);
-                EACH_WINDOW_SEEN
-                {
-                    UNROLL for (int n = 0; n < WINDOW_MAX_WIDTH; n++) if (n < apart && n < width)
-                        __builtin_prefetch(from + h * row_step + n * tap_step + x_ahead, 0, 2);
-                }
+        if (!through)
+            WINDOW_KEEP(1);
+        const int64_t stop = totals && span->last - j > WINDOW_TOTAL ? j + WINDOW_TOTAL : span->last;
+        for (; j < stop; j++, from += x_step, at += y_step) {
+            if (ask < ask_end) {
+                UNROLL for (int i = 0; i < asks; i++) __builtin_prefetch(ask + i * LINE, 0, 2);
+                ask += asks * LINE;
             }
             EACH_WINDOW_LINE EACH_WINDOW_UNIT yj[u][l][0] = WINDOW_Y(at + l * y_line + u * VEC);
             EACH_WINDOW_SEEN
@@ -96,15 +121,28 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
                     }
                 }
             }
-            EACH_WINDOW_UNIT EACH_WINDOW_LINE UNROLL for (int i = WINDOW_MAX_WIDTH - 1; i > 0; i--) if (i <= kept) yj[u][l][i] =
-                yj[u][l][i - 1];
+            if (totals)
+                EACH_WINDOW_UNIT EACH_WINDOW_LINE total[u] = vec_add(total[u], yj[u][l][0]);
+            WINDOW_SLIDE();
         }
+        if (totals)
+            EACH_WINDOW_UNIT
+            {
+                vec_wide_store(bias + u * VEC, vec_wide_add(vec_wide_load(bias + u * VEC), total[u]));
+                total[u] = vec_zero();
+            }
     }
+    asking->from = ask;
+    if (totals)
+        EACH_WINDOW_UNIT vec_wide_store(bias + u * VEC, vec_wide_add(vec_wide_load(bias + u * VEC), total[u]));
     EACH_WINDOW_UNIT EACH_WINDOW_ROW EACH_WINDOW_TAP
     {
         float *to = c + u * args->unit_c + r * args->c_row + k * VEC;
         vec_store(to, vec_add(vec_load(to), sum[u][r][k]));
     }
+#undef WINDOW_SLIDE
+#undef WINDOW_KEEP
+#undef EACH_WINDOW_KEPT
 #undef WINDOW_X
 #undef WINDOW_Y
 }
@@ -127,30 +165,37 @@ INLINE struct window_span window_chain(const struct window_span *all, const int6
     chain.first = all->first > begin ? all->first : begin;
     chain.last = all->last < chain.end ? all->last : chain.end;
     if (chain.last <= chain.first)
-        chain.first = chain.end;
+        chain.first = chain.last = chain.end;
     return chain;
 }
 
-INLINE void window_lines(const struct window_args *args, const struct window_span *span, const float *x, const float *y,
-                         const int64_t unit, const unsigned inside, const int beside, const int down, const int most,
-                         const int rows, const int width, const int apart, const int whole)
+INLINE void window_lines(const struct window_args *args, const struct window_span *span, struct window_asking *asking,
+                         const float *x, const float *y, const int64_t unit, const unsigned inside, const int beside,
+                         const int down, const int most, const int rows, const int width, const int apart, const int whole,
+                         const int totals)
 {
     float *c = args->c + unit * args->unit_c;
+    double *bias = totals ? args->bias + unit * VEC : NULL;
     x += unit * args->unit_x;
     y += unit * args->unit_y;
+    if (asking->from >= asking->end && asking->region + 1 < WINDOW_ASKED) {
+        asking->region++;
+        asking->from = args->ask[asking->region];
+        asking->end = asking->from + args->ask_lines[asking->region] * LINE;
+    }
     if (down == 1)
-        window_block(args, span, x, y, c, inside, beside, 1, rows, width, apart, whole);
+        window_block(args, span, asking, x, y, c, bias, inside, beside, 1, rows, width, apart, whole, totals);
     else if (most > 1 && down == 2)
-        window_block(args, span, x, y, c, inside, beside, 2, rows, width, apart, whole);
+        window_block(args, span, asking, x, y, c, bias, inside, beside, 2, rows, width, apart, whole, totals);
     else if (most > 2)
-        window_block(args, span, x, y, c, inside, beside, 3, rows, width, apart, whole);
+        window_block(args, span, asking, x, y, c, bias, inside, beside, 3, rows, width, apart, whole, totals);
 }
 
 /* pairs: units go by twos. */
 INLINE void window_sum(const struct window_args *args, const int rows, const int width, const int apart, const int whole,
-                       const int pairs)
+                       const int pairs, const int totals)
 {
-    struct window_span span = {0, 0, INT64_MAX, 0, 0, 0};
+    struct window_span span = {0, 0, INT64_MAX, totals ? args->columns : 0};
     EACH_WINDOW_TAP
     {
         const int64_t from = args->taps[k].begin + k / apart, to = args->taps[k].end + k / apart;
@@ -158,9 +203,12 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
         span.last = to < span.last ? to : span.last;
         span.end = to > span.end ? to : span.end;
     }
+    if (span.last < span.first)
+        span.last = span.first;
 
     /* Lines go together as pairs do, whether a unit has a partner or not: which have one depends on the threads. */
     const int most = window_down(pairs ? WINDOW_PAIR : 1, rows, width, apart, whole);
+    struct window_asking asking = {NULL, NULL, -1};
     for (int64_t line = 0; line < args->lines;) {
         const int64_t left = args->lines - line, blocks = (left + most - 1) / most;
         const int down = (int)((left + blocks - 1) / blocks);
@@ -172,57 +220,51 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
                     inside |= 1u << (l * apart + r);
             }
         const float *x = args->x + line * args->x_line, *y = args->y + line * args->y_line;
-        for (struct window_span chain = {.end = 0}; chain.end < span.end;) {
-            chain = window_chain(&span, chain.end, args->steps);
-            /* A vector of each pixel at a time is more than hardware follows; but of pixels that meet in few sets not much of
-             * what is asked for would stay (0.85 to 0.95 times as fast). */
-            if (args->asks && !pairs) {
-                const int64_t next = chain.end < span.end ? chain.end : 0, below = chain.end < span.end ? 0 : down;
-                chain.x_ahead = below * args->x_line + (next - chain.begin) * args->x_step;
-                chain.y_ahead = below * args->y_line + (next - chain.begin) * args->y_step;
+        for (int64_t unit = 0, last; unit < args->units; unit = last) {
+            const int64_t some = pairs ? WINDOW_PAIR : WINDOW_LINE;
+            last = args->units - unit > some ? unit + some : args->units;
+            for (struct window_span chain = {.end = 0}; chain.end < span.end;) {
+                chain = window_chain(&span, chain.end, args->steps);
+                int64_t next = unit;
+                for (; pairs && next + WINDOW_PAIR <= last; next += WINDOW_PAIR)
+                    window_lines(args, &chain, &asking, x, y, next, inside, WINDOW_PAIR, down, most, rows, width, apart, whole,
+                                 totals);
+                for (; next < last; next++)
+                    window_lines(args, &chain, &asking, x, y, next, inside, 1, down, most, rows, width, apart, whole, totals);
             }
-            int64_t unit = 0;
-            for (; pairs && unit + WINDOW_PAIR <= args->units; unit += WINDOW_PAIR)
-                window_lines(args, &chain, x, y, unit, inside, WINDOW_PAIR, down, most, rows, width, apart, whole);
-            for (; unit < args->units; unit++)
-                window_lines(args, &chain, x, y, unit, inside, 1, down, most, rows, width, apart, whole);
         }
         line += down;
     }
 }
 
-#ifdef WINDOW_PAIRS
-/* 3x3, stride 1 or 2: whether that was it. A function of its own, for the sake of the others' registers. */
-NOINLINE int window_pairs(const struct window_args *args)
+/* 3x3. A function of its own, for the sake of the others' registers. */
+NOINLINE void window_pairs(const struct window_args *args)
 {
-    if (args->x_step == args->tap_step && args->x_line == args->row_step)
-        window_sum(args, 3, 3, 1, 1, 1);
-    else if (args->x_step == 2 * args->tap_step && args->x_line == 2 * args->row_step)
-        window_sum(args, 3, 3, 2, 1, 1);
+    if (window_stride(args, 3) == 1 && args->bias)
+        window_sum(args, 3, 3, 1, 1, 1, 1);
+    else if (window_stride(args, 3) == 1)
+        window_sum(args, 3, 3, 1, 1, 1, 0);
+    else if (args->bias)
+        window_sum(args, 3, 3, 2, 1, 1, 1);
     else
-        return 0;
-    return 1;
+        window_sum(args, 3, 3, 2, 1, 1, 0);
 }
-#else
-INLINE int window_pairs(const struct window_args *args)
-{
-    (void)args;
-    return 0;
-}
-#endif
 
 /* As far apart as the windows are, where `apart` is a constant. Few kernels are of even width: they are worth no code. */
 INLINE void window_each(const struct window_args *args, const int rows, const int width, const int whole)
 {
-    const int near = args->x_step == args->tap_step && (rows == 1 || args->x_line == args->row_step);
-    const int next = args->x_step == 2 * args->tap_step && (rows == 1 || args->x_line == 2 * args->row_step);
-    const int slides = width > 1 && width % 2 == 1;
-    if (slides && near)
-        window_sum(args, rows, width, 1, whole, 0);
-    else if (slides && next)
-        window_sum(args, rows, width, 2, whole, 0);
+    const int slides = width > 1 && width % 2 == 1, stride = slides ? window_stride(args, rows) : 0;
+    const int totals = slides && whole && rows == WINDOW_MAX_ROWS;
+    if (stride == 1 && totals && args->bias)
+        window_sum(args, rows, width, 1, whole, 0, totals);
+    else if (stride == 1)
+        window_sum(args, rows, width, 1, whole, 0, 0);
+    else if (stride == 2 && totals && args->bias)
+        window_sum(args, rows, width, 2, whole, 0, totals);
+    else if (stride == 2)
+        window_sum(args, rows, width, 2, whole, 0, 0);
     else
-        window_sum(args, rows, width, WINDOW_MAX_WIDTH, whole, 0);
+        window_sum(args, rows, width, WINDOW_MAX_WIDTH, whole, 0, 0);
 }
 
 /* X(rows, width) */
@@ -235,7 +277,9 @@ INLINE void window_each(const struct window_args *args, const int rows, const in
     {                                                                                                                          \
         if (args->index)                                                                                                       \
             window_each(args, rows, width, 0);                                                                                 \
-        else if (rows < 3 || width != 3 || !args->pairs || !window_pairs(args))                                                \
+        else if (WINDOW_PAIRS && rows == 3 && width == 3 && args->pairs && window_stride(args, rows) > 0)                      \
+            window_pairs(args);                                                                                                \
+        else                                                                                                                   \
             window_each(args, rows, width, 1);                                                                                 \
     }
 WINDOW_ALL(WINDOW_DEFINE)

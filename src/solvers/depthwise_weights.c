@@ -11,8 +11,9 @@
  *
  *     sum[j][k] += x[y * sh, q * sw + k] * permute_j(y[y, q])            channels j of y, one kernel row at a time
  *
- * The kernels themselves leave out taps that lie outside of the image. A window's units go side by side while their pixels'
- * lines are at hand; with x in the lanes a band of rows is in L2 for all of them, and asks for the next one meanwhile.
+ * The kernels themselves leave out taps that lie outside of the image. Units go side by side while their pixels' lines are at
+ * hand, and what comes from memory, or with x in the lanes from L3, goes band by band: one is in L2 for all units, and asks for
+ * the next meanwhile.
  * Channels first, a band of rows passes through channels-last strips.
  *
  * Rows are cut into parts, which depend on the problem only; each sums into vectors of its own, which are added in order.
@@ -34,14 +35,15 @@ enum {
     LEAST_LANES = 4,      /* of one of several groups: fewer x channels make too few sums at once (0.9 times as fast) */
     WANTED_ITEMS = 64,    /* parts are made for at least as many */
     LEAST_PIXELS = 2048,  /* but not smaller than this, */
+    NEAR_STEPS = 8,       /* of a chain where units share cache lines and pixels meet in few sets of L1, */
+    ROW_LINES = 400,      /* or, where a row is more lines than these, */
+    ROW_STEPS = 16,       /* of other pixels */
     PART_CYCLES = 8000,   /* but of few units, */
     PART_BYTES = 1 << 19, /* or for so much of x and y each: a part has whole pixels */
     SUMS_SHARE = 4,       /* and that outnumber its sums, which are written and read again, */
-    FAR_BYTES = 7 << 19,  /* x and y that come from beyond L2, where prefetchers had better see whole pixels */
-    NEAR_PIXELS = 8,      /* then so many of x go through all units together */
     STRIP_FLOATS = 32768, /* of y in a strip, about */
     STRIP_BANDS = 2,      /* as high is a strip of x, whose rows serve the next band, too */
-    BAND_BYTES = 1 << 18, /* of y in a band whose bias is summed while it is in L2, about */
+    BAND_BYTES = 1 << 18, /* of x and y in a band, which had better stay in L2, about */
     STRIP_PITCH = 128,    /* of strips of pixels that lie far apart: their lines come from L2 side by side */
 };
 
@@ -51,21 +53,23 @@ struct slices {
     int64_t rows, width;   /* of a window, at most */
     int64_t pieces;        /* of an output row */
     int64_t lines, band;   /* pieces of all output rows; those that go together, at most */
-    int64_t steps;         /* of a chain of sums along a row, or 0: all of a piece */
     int64_t parts;
+    int64_t steps;    /* of a chain of sums along a row, or 0: all of a piece */
     bool plain;       /* one channel a group: nothing to permute */
     bool x_in_lanes;  /* and y's channels are permuted; else the other way around */
     int64_t others;   /* channels of a group on the side that is not in the lanes: each has sums of its own */
     int64_t channels; /* of these go together, at most, where x is in the lanes */
     bool pairs;       /* of units go together */
-    bool asks;        /* chains or bands ask for what comes next: x and y are in memory, or in an L3 that is busy with them */
+    bool asks;        /* bands ask for what comes next */
     bool strip;
     int64_t together, pitch; /* units of a strip, floats of its pixels */
     int64_t x_lines;         /* image rows of a strip, at most */
+    bool totals;             /* the bias gradient is summed by the kernels */
     size_t bias;             /* bytes of the totals of the bias gradient, summed band by band, while y is in L2; 0: it is not */
     size_t sums;             /* bytes of one unit's sums of one part */
     int64_t kept;            /* units whose sums a thread has at once, where there is a single part; of several, all are kept */
-    size_t index, x_bytes, y_bytes, kept_bytes, per_thread; /* a thread's workspace, in this order; and where the next begins */
+    size_t index, x_bytes, y_bytes, kept_bytes, total_bytes,
+        per_thread; /* a thread's workspace, in this order; and where the next begins */
 };
 
 _Static_assert(sizeof(struct slices) <= SOLVER_STATE, "the solver's state must fit");
@@ -97,7 +101,8 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
     s->y_bytes = round_to_lines((size_t)y * sizeof(float));
     s->kept = s->parts > 1 ? s->units : smaller(s->together, divide_up(s->units, r->threads));
     s->kept_bytes = s->parts > 1 ? 0 : round_to_lines(s->sums * (size_t)s->kept);
-    s->per_thread = s->index + s->x_bytes + s->y_bytes + s->kept_bytes;
+    s->total_bytes = s->totals ? (size_t)(s->kept * s->vec) * sizeof(double) : 0;
+    s->per_thread = s->index + s->x_bytes + s->y_bytes + s->kept_bytes + round_to_lines(s->total_bytes);
     return true;
 }
 
@@ -137,6 +142,25 @@ static double longest_sum(const struct problem *p, const struct slices *s)
     const int64_t chain = together * steps, chains = divide_up(s->lines, s->parts) * divide_up(piece, steps);
     const double terms = (double)chain + (double)chains + (double)s->parts, all = (double)(p->batch * p->out_pixels);
     return terms < all ? terms : all;
+}
+
+/* Units of less than a cache line take turns at so many steps, of which L1 still has the lines for the next one. */
+static int64_t chain_steps(const struct problem *p, const struct slices *s)
+{
+    const int64_t apart = smaller(p->stride[2], 2), lines = (s->rows + 1) * apart * p->out[2];
+    if (s->vec >= LINE_FLOATS || !s->plain || s->strip)
+        return 0;
+    if (falt_pixels_meet(p))
+        return p->x_channels % 512 == 0 ? 0 : NEAR_STEPS / apart; /* or in too few sets for any */
+    return lines > ROW_LINES && (apart == 1 || !s->asks) ? ROW_STEPS
+                                                         : 0; /* asked for, strided rows go whole (1.3 times as fast) */
+}
+
+/* Whether a window's neighbours are one tap from it both ways, or two. */
+static bool slides(const struct problem *p)
+{
+    const int64_t step = p->stride[2] / p->dilation[2];
+    return step >= 1 && step <= 2 && p->stride[2] == step * p->dilation[2] && p->stride[1] == step * p->dilation[1];
 }
 
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
@@ -190,16 +214,26 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const double worthy = SUMS_SHARE * sums > PART_BYTES ? SUMS_SHARE * sums : PART_BYTES; /* of a part */
     for (int i = 0; i < (int)(sizeof even / sizeof *even) && even[i] <= s->lines && bytes >= (double)even[i] * worthy; i++)
         s->parts = larger(s->parts, even[i]);
-    s->steps = bytes >= FAR_BYTES && !s->strip && !s->x_in_lanes ? larger(2, NEAR_PIXELS / p->stride[2]) : 0;
-    s->asks = s->steps > 0 && bytes > (double)r->cpu->l3 / 2.0;
-    s->bias = s->pieces == 1 ? falt_bias_size(p, s->parts) : 0; /* whose lines are whole rows */
-    if (s->x_in_lanes && !s->strip) {
-        const double row = sizeof(float) * (double)(p->out[2] * p->y_channels + p->in[2] * p->stride[1] * p->x_channels);
+    /* Asking for what is in L3 takes windows longer than waiting for it. */
+    s->asks = !s->strip && s->pieces == 1 && p->out[0] * p->kernel[0] == 1 && s->parts > 1 &&
+              bytes > (s->x_in_lanes ? (double)r->cpu->l2 : (double)r->cpu->l3 / 2.0);
+
+    s->steps = chain_steps(p, s);
+    s->totals = r->kernels->window_registers >= 32 && s->plain && s->rows == WINDOW_MAX_ROWS && s->width > 1 &&
+                s->width % 2 == 1 && slides(p) && p->out[0] * p->kernel[0] == 1 && p->pad[0] == 0 && !p->transposed;
+    s->bias = s->totals        ? round_to_lines((size_t)(s->parts * p->y_channels) * sizeof(double))
+              : s->pieces == 1 ? falt_bias_size(p, s->parts)
+                               : 0; /* whose lines are whole rows */
+    const double row = sizeof(float) * (double)(p->out[2] * p->y_channels + p->in[2] * p->stride[1] * p->x_channels);
+    if (s->x_in_lanes && !s->strip)
         s->band = smaller(s->band, larger(1, (int64_t)(BAND_BYTES / row)));
-        s->asks = bytes > (double)r->cpu->l2 && s->parts > 1 && p->out[0] * p->kernel[0] == 1;
-    } else if (s->strip)
+    else if (s->strip)
         s->band = smaller(s->band, divide_up(STRIP_FLOATS, smaller(p->out[2], MOST_COLUMNS) * s->pitch));
-    else if (s->bias > 0) /* whole chains */
+    else if (s->asks) {
+        const int64_t rows = (int64_t)(BAND_BYTES / row), down = r->kernels->window_registers >= 32 ? 3 : 2,
+                      whole = rows / down * down;
+        s->band = smaller(s->band, whole > 0 ? whole : larger(1, rows));
+    } else if (s->bias > 0 && !s->totals) /* whole chains */
         s->band =
             smaller(s->band, divide_up(BAND_BYTES / (int64_t)sizeof(float), WINDOW_MAX_LINES * p->out[2] * p->y_channels) *
                                  WINDOW_MAX_LINES);
@@ -253,6 +287,7 @@ struct item {
     const struct job *job;
     int64_t units, x_lanes, y_lanes; /* of each unit */
     float *x_strip, *y_strip;
+    double *totals, *bias;  /* [units][vec] of the bias gradient; or NULL, where this band's are not to be summed */
     float *kept, *sums;     /* the thread's own; of the units at hand */
     const float *held_from; /* rows and columns of x that are in its strip, and of which plane */
     struct range held;
@@ -335,7 +370,7 @@ static void sum_groups(const struct item *item, float *sums)
 }
 
 /* All windows of a band for one plane of taps, sums of the plane at `sums`. */
-static void sum_band(const struct item *item, int64_t channel, float *sums)
+static void sum_band(struct item *item, int64_t channel, float *sums)
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
@@ -347,6 +382,7 @@ static void sum_band(const struct item *item, int64_t channel, float *sums)
         .y = item->y + (item->rows.begin - item->y_first[0]) * item->y_row +
              (item->columns.begin - item->y_first[1]) * item->y_stride.pixel,
         .lines = length(item->rows),
+        .columns = length(item->columns),
         .x_line = p->stride[1] * item->x_row,
         .y_line = item->y_row,
         .x_step = p->stride[2] * item->x_stride.pixel,
@@ -363,8 +399,13 @@ static void sum_band(const struct item *item, int64_t channel, float *sums)
         .unit_y = s->groups * p->y_group,
         .unit_c = (ptrdiff_t)(s->sums / sizeof(float)),
         .pairs = s->pairs,
-        .asks = s->asks,
+        .ask = {item->ask.from[0], item->ask.from[1]},
+        .ask_lines = {item->ask.lines[0], item->ask.lines[1]},
     };
+    if (item->bias && window_totals(&args, s->rows, s->width)) {
+        args.bias = item->bias;
+        item->bias = NULL;
+    }
     for (int64_t r = 0, rows; r < p->kernel[1]; r += rows) {
         rows = smaller(s->rows, p->kernel[1] - r);
         for (int64_t i = 0; i < rows; i++)
@@ -376,6 +417,8 @@ static void sum_band(const struct item *item, int64_t channel, float *sums)
             args.x = item->x + h * item->x_row + v * item->x_stride.pixel + r * args.row_step + k * args.tap_step;
             args.c = sums + r * args.c_row + k * s->vec;
             job->kernels->window[rows][width](&args);
+            args.bias = NULL;
+            args.ask_lines[0] = args.ask_lines[1] = 0;
         }
     }
 }
@@ -463,9 +506,17 @@ static void run_band(struct item *item, int64_t unit, int64_t n, int64_t z)
         if (s->x_in_lanes)
             sum_groups(item, sums);
         else
-            for (int64_t channel = 0; channel < s->others; channel++)
+            for (int64_t channel = 0; channel < s->others; channel++) {
                 sum_band(item, channel, sums + channel * p->taps * s->vec);
+                item->ask = (struct asking){.at = 0};
+            }
     }
+    /* Of less than a vector of channels, or of rows that see nothing of the image. */
+    y = item->y + (item->rows.begin - item->y_first[0]) * item->y_row +
+        (item->columns.begin - item->y_first[1]) * item->y_stride.pixel;
+    for (int64_t i = 0; item->bias && i < length(item->rows); i++)
+        job->kernels->sum_rows(y + i * item->y_row, item->y_stride.pixel, length(item->columns), item->units * item->y_lanes,
+                               item->bias);
 }
 
 /* Of one channel of the other side: [tap][vec] to lanes of w that are `apart`. */
@@ -508,14 +559,15 @@ static void collect(const struct job *job, struct range units, float *sums)
     }
 }
 
-/* So many rows of plane `plane` of all images' that follow these. */
-static void ask_for(struct item *item, int64_t plane, int64_t rows)
+/* So many lines that follow, or those of them that are of one plane. */
+static void ask_for(struct item *item, struct range lines)
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
-    const int64_t n = plane / p->out[0], z = plane % p->out[0];
-    const struct range next = {item->rows.end, smaller(p->out[1], item->rows.end + rows)};
-    const struct range h = {larger(seen(p, 1, next).begin, seen(p, 1, item->rows).end), seen(p, 1, next).end};
+    const int64_t plane = lines.begin / p->out[1], n = plane / p->out[0], z = plane % p->out[0], row = lines.begin % p->out[1];
+    const struct range next = {row, smaller(p->out[1], row + length(lines))}, above = {0, row};
+    const struct range h = {row > 0 ? larger(seen(p, 1, next).begin, seen(p, 1, above).end) : seen(p, 1, next).begin,
+                            seen(p, 1, next).end};
     const int64_t x_row = p->in[2] * job->x.pixel, y_row = p->out[2] * job->y.pixel;
     item->ask.from[0] = job->operands->y + n * job->y.n + (z * p->out[1] + next.begin) * y_row;
     item->ask.lines[0] = length(next) * y_row / LINE_FLOATS;
@@ -539,7 +591,7 @@ static void run_units(struct item *item, struct range units, int64_t part)
     const struct range channels = {first, smaller(units.end * s->groups * p->y_group, p->y_channels)};
     double *bias = job->bias ? job->bias + part * p->y_channels + first : NULL;
     if (bias)
-        memset(bias, 0, (size_t)length(channels) * sizeof *bias);
+        memset(s->totals ? item->totals : bias, 0, (size_t)length(channels) * sizeof *bias);
     struct range lines = share(s->lines, part, s->parts);
     while (lines.begin < lines.end) {
         int64_t rest = lines.begin;
@@ -550,14 +602,17 @@ static void run_units(struct item *item, struct range units, int64_t part)
         const int64_t rows = smaller(smaller(s->band, length(lines)), p->out[1] - item->rows.begin);
         item->rows.end = item->rows.begin + rows;
         item->ask = (struct asking){.at = 0};
-        if (s->x_in_lanes && s->asks && item->rows.end < p->out[1] && lines.begin + rows < lines.end)
-            ask_for(item, rest, smaller(rows, length(lines) - rows));
+        if (s->asks && rows < length(lines))
+            ask_for(item, (struct range){lines.begin + rows, smaller(lines.begin + 2 * rows, lines.end)});
+        item->bias = s->totals && bias ? item->totals : NULL;
         run_band(item, units.begin, rest / p->out[0], rest % p->out[0]);
-        if (bias) /* lines are counted through all images */
+        if (bias && !s->totals) /* lines are counted through all images */
             falt_add_bias_pixels(p, job->kernels, job->operands->y, channels,
                                  (struct range){lines.begin * p->out[2], (lines.begin + rows) * p->out[2]}, bias);
         lines.begin += rows;
     }
+    if (bias && s->totals)
+        memcpy(bias, item->totals, (size_t)length(channels) * sizeof *bias);
     if (s->parts > 1)
         return;
     collect(job, units, item->sums); /* nobody else's */
@@ -575,6 +630,7 @@ static void run_member(const struct job *job, int member, int members)
     item.x_strip = (float *)(void *)(memory + s->index);
     item.y_strip = (float *)(void *)(memory + s->index + s->x_bytes);
     item.kept = (float *)(void *)(memory + s->index + s->x_bytes + s->y_bytes);
+    item.totals = (double *)(void *)(memory + s->index + s->x_bytes + s->y_bytes + s->kept_bytes);
     const int64_t held = s->x_in_lanes ? p->x_group : p->y_group; /* lanes of a group */
     for (int64_t i = 0; i < s->others; i++)
         for (int64_t lane = 0; lane < s->vec; lane++)
