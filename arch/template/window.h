@@ -5,14 +5,14 @@
  * and each vector of x is loaded once for all pixels whose window covers it: 3 x 3 with stride 1 takes ten loads for nine
  * multiply-adds as each pixel by itself, four along one line, and eight for 27 along three. Fewer loads are fewer waits, too:
  * most of them come from L2, as pixels of many channels lie far apart and meet in few sets of L1. The sums of y, which a bias
- * gradient is, take an addition beside three multiply-adds.
+ * gradient is, take an addition for each vector of y.
  */
 
 enum {
     WINDOW_MAX_SPAN = 2 * (WINDOW_MAX_LINES - 1) + WINDOW_MAX_ROWS,
     WINDOW_PAIR = 2,
     WINDOW_LINE = (int)VEC < (int)LINE ? (int)LINE / (int)VEC : 1, /* units that share a cache line */
-    WINDOW_TOTAL = 8 /* pixels of each line that are added before they are widened */
+    WINDOW_TOTAL = 8 /* pixels of each line that are added before they are widened, at most */
 };
 
 #define EACH_WINDOW_ROW UNROLL for (int r = 0; r < WINDOW_MAX_ROWS; r++) if (r < rows)
@@ -68,6 +68,13 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
     EACH_WINDOW_KEPT EACH_WINDOW_UNIT EACH_WINDOW_LINE yj[u][l][i] =                                                           \
         (is) ? WINDOW_Y(at + l * y_line - i * y_step + u * VEC) : vec_zero()
 #define WINDOW_SLIDE() EACH_WINDOW_KEPT EACH_WINDOW_UNIT EACH_WINDOW_LINE yj[u][l][i] = yj[u][l][i - 1]
+#define WINDOW_WIDEN()                                                                                                         \
+    if (totals)                                                                                                                \
+        EACH_WINDOW_UNIT                                                                                                       \
+        {                                                                                                                      \
+            vec_wide_store(bias + u * VEC, vec_wide_add(vec_wide_load(bias + u * VEC), total[u]));                             \
+            total[u] = vec_zero();                                                                                             \
+        }
     WINDOW_KEEP(through && span->begin >= i && span->begin - i < args->columns);
     for (int64_t j = span->begin; j < span->end;) {
         if (j < span->first || j >= span->last) {
@@ -97,6 +104,8 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
             if (through)
                 WINDOW_SLIDE();
             j++, from += x_step, at += y_step;
+            if (j % WINDOW_TOTAL == 0 || j == span->first)
+                WINDOW_WIDEN();
             continue;
         }
         if (!through)
@@ -125,21 +134,16 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
                 EACH_WINDOW_UNIT EACH_WINDOW_LINE total[u] = vec_add(total[u], yj[u][l][0]);
             WINDOW_SLIDE();
         }
-        if (totals)
-            EACH_WINDOW_UNIT
-            {
-                vec_wide_store(bias + u * VEC, vec_wide_add(vec_wide_load(bias + u * VEC), total[u]));
-                total[u] = vec_zero();
-            }
+        WINDOW_WIDEN();
     }
     asking->from = ask;
-    if (totals)
-        EACH_WINDOW_UNIT vec_wide_store(bias + u * VEC, vec_wide_add(vec_wide_load(bias + u * VEC), total[u]));
+    WINDOW_WIDEN();
     EACH_WINDOW_UNIT EACH_WINDOW_ROW EACH_WINDOW_TAP
     {
         float *to = c + u * args->unit_c + r * args->c_row + k * VEC;
         vec_store(to, vec_add(vec_load(to), sum[u][r][k]));
     }
+#undef WINDOW_WIDEN
 #undef WINDOW_SLIDE
 #undef WINDOW_KEEP
 #undef EACH_WINDOW_KEPT

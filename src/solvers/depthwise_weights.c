@@ -35,12 +35,12 @@ enum {
     LEAST_LANES = 4,      /* of one of several groups: fewer x channels make too few sums at once (0.9 times as fast) */
     WANTED_ITEMS = 64,    /* parts are made for at least as many */
     LEAST_PIXELS = 2048,  /* but not smaller than this, */
-    NEAR_STEPS = 8,       /* of a chain where units share cache lines and pixels meet in few sets of L1, */
-    ROW_LINES = 400,      /* or, where a row is more lines than these, */
-    ROW_STEPS = 16,       /* of other pixels */
     PART_CYCLES = 8000,   /* but of few units, */
     PART_BYTES = 1 << 19, /* or for so much of x and y each: a part has whole pixels */
     SUMS_SHARE = 4,       /* and that outnumber its sums, which are written and read again, */
+    NEAR_STEPS = 8,       /* of a chain where units share cache lines and pixels meet in few sets of L1, */
+    ROW_LINES = 400,      /* or, where a row is more lines than these, */
+    ROW_STEPS = 16,       /* of other pixels */
     STRIP_FLOATS = 32768, /* of y in a strip, about */
     STRIP_BANDS = 2,      /* as high is a strip of x, whose rows serve the next band, too */
     BAND_BYTES = 1 << 18, /* of x and y in a band, which had better stay in L2, about */
@@ -64,12 +64,13 @@ struct slices {
     bool strip;
     int64_t together, pitch; /* units of a strip, floats of its pixels */
     int64_t x_lines;         /* image rows of a strip, at most */
-    bool totals;             /* the bias gradient is summed by the kernels */
-    size_t bias;             /* bytes of the totals of the bias gradient, summed band by band, while y is in L2; 0: it is not */
+    bool totals;             /* the kernels sum the bias gradient */
+    size_t bias;             /* bytes of the parts' totals of the bias gradient; 0: it is not summed here */
     size_t sums;             /* bytes of one unit's sums of one part */
     int64_t kept;            /* units whose sums a thread has at once, where there is a single part; of several, all are kept */
-    size_t index, x_bytes, y_bytes, kept_bytes, total_bytes,
-        per_thread; /* a thread's workspace, in this order; and where the next begins */
+    size_t index, x_bytes, y_bytes, kept_bytes, per_thread; /* a thread's workspace, in this order and then the units' totals of
+                                                             * the bias, far from what other threads write; and where the
+                                                             * next one's begins */
 };
 
 _Static_assert(sizeof(struct slices) <= SOLVER_STATE, "the solver's state must fit");
@@ -101,8 +102,8 @@ static bool choose_workspace(const struct problem *p, const struct resources *r,
     s->y_bytes = round_to_lines((size_t)y * sizeof(float));
     s->kept = s->parts > 1 ? s->units : smaller(s->together, divide_up(s->units, r->threads));
     s->kept_bytes = s->parts > 1 ? 0 : round_to_lines(s->sums * (size_t)s->kept);
-    s->total_bytes = s->totals ? (size_t)(s->kept * s->vec) * sizeof(double) : 0;
-    s->per_thread = s->index + s->x_bytes + s->y_bytes + s->kept_bytes + round_to_lines(s->total_bytes);
+    s->per_thread = s->index + s->x_bytes + s->y_bytes + s->kept_bytes;
+    s->per_thread += s->totals ? round_to_lines((size_t)(s->kept * s->vec) * sizeof(double)) : 0;
     return true;
 }
 
@@ -137,7 +138,8 @@ static double pixel_cycles(const struct problem *p, const struct slices *s)
 /* A chain, the others that are added to it, and the parts; but in no order is a sum worse than one chain of all. */
 static double longest_sum(const struct problem *p, const struct slices *s)
 {
-    const int64_t piece = divide_up(p->out[2], s->pieces), steps = s->steps ? smaller(s->steps, piece) : piece;
+    const int64_t piece = divide_up(p->out[2], s->pieces) + s->width - 1; /* a tap's pixels begin so many steps later */
+    const int64_t steps = s->steps ? smaller(s->steps, piece) : piece;
     const int64_t together = s->x_in_lanes ? s->band : WINDOW_MAX_LINES; /* lines */
     const int64_t chain = together * steps, chains = divide_up(s->lines, s->parts) * divide_up(piece, steps);
     const double terms = (double)chain + (double)chains + (double)s->parts, all = (double)(p->batch * p->out_pixels);
@@ -151,7 +153,7 @@ static int64_t chain_steps(const struct problem *p, const struct slices *s)
     if (s->vec >= LINE_FLOATS || !s->plain || s->strip)
         return 0;
     if (falt_pixels_meet(p))
-        return p->x_channels % 512 == 0 ? 0 : NEAR_STEPS / apart; /* or in too few sets for any */
+        return NEAR_STEPS / apart;
     return lines > ROW_LINES && (apart == 1 || !s->asks) ? ROW_STEPS
                                                          : 0; /* asked for, strided rows go whole (1.3 times as fast) */
 }
@@ -215,12 +217,11 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     for (int i = 0; i < (int)(sizeof even / sizeof *even) && even[i] <= s->lines && bytes >= (double)even[i] * worthy; i++)
         s->parts = larger(s->parts, even[i]);
     /* Asking for what is in L3 takes windows longer than waiting for it. */
-    s->asks = !s->strip && s->pieces == 1 && p->out[0] * p->kernel[0] == 1 && s->parts > 1 &&
+    s->asks = !s->strip && (s->pieces == 1 || s->x_in_lanes) && p->out[0] * p->kernel[0] == 1 && s->parts > 1 &&
               bytes > (s->x_in_lanes ? (double)r->cpu->l2 : (double)r->cpu->l3 / 2.0);
-
     s->steps = chain_steps(p, s);
     s->totals = r->kernels->window_registers >= 32 && s->plain && s->rows == WINDOW_MAX_ROWS && s->width > 1 &&
-                s->width % 2 == 1 && slides(p) && p->out[0] * p->kernel[0] == 1 && p->pad[0] == 0 && !p->transposed;
+                s->width % 2 == 1 && slides(p) && !p->transposed;
     s->bias = s->totals        ? round_to_lines((size_t)(s->parts * p->y_channels) * sizeof(double))
               : s->pieces == 1 ? falt_bias_size(p, s->parts)
                                : 0; /* whose lines are whole rows */
@@ -230,8 +231,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     else if (s->strip)
         s->band = smaller(s->band, divide_up(STRIP_FLOATS, smaller(p->out[2], MOST_COLUMNS) * s->pitch));
     else if (s->asks) {
-        const int64_t rows = (int64_t)(BAND_BYTES / row), down = r->kernels->window_registers >= 32 ? 3 : 2,
-                      whole = rows / down * down;
+        const bool few = r->kernels->window_registers < 32 || s->pairs; /* then but two lines of stride 1 go together */
+        const int64_t down = few && p->stride[1] == 1 ? 2 : 3, rows = (int64_t)(BAND_BYTES / row), whole = rows / down * down;
         s->band = smaller(s->band, whole > 0 ? whole : larger(1, rows));
     } else if (s->bias > 0 && !s->totals) /* whole chains */
         s->band =
@@ -564,7 +565,8 @@ static void ask_for(struct item *item, struct range lines)
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
-    const int64_t plane = lines.begin / p->out[1], n = plane / p->out[0], z = plane % p->out[0], row = lines.begin % p->out[1];
+    const int64_t plane = lines.begin / p->out[1] / job->s->pieces, n = plane / p->out[0], z = plane % p->out[0],
+                  row = lines.begin % p->out[1];
     const struct range next = {row, smaller(p->out[1], row + length(lines))}, above = {0, row};
     const struct range h = {row > 0 ? larger(seen(p, 1, next).begin, seen(p, 1, above).end) : seen(p, 1, next).begin,
                             seen(p, 1, next).end};
@@ -603,7 +605,7 @@ static void run_units(struct item *item, struct range units, int64_t part)
         item->rows.end = item->rows.begin + rows;
         item->ask = (struct asking){.at = 0};
         if (s->asks && rows < length(lines))
-            ask_for(item, (struct range){lines.begin + rows, smaller(lines.begin + 2 * rows, lines.end)});
+            ask_for(item, (struct range){lines.begin + rows, smaller(lines.begin + rows + s->band, lines.end)});
         item->bias = s->totals && bias ? item->totals : NULL;
         run_band(item, units.begin, rest / p->out[0], rest % p->out[0]);
         if (bias && !s->totals) /* lines are counted through all images */
