@@ -38,7 +38,7 @@
  *                                   alike, which compiles long
  *     DEPTHWISE_PAIRS(X)            only where it pays: X(width, stride) of windows that do two vectors of channels at once
  *     WINDOW_REGISTERS              vectors of the window kernels that stay in registers
- *     WINDOW_PAIRS                  only where it pays: windows of 3x3 that do two vectors of channels at once
+ *     WINDOW_PAIRS                  1 where it pays: windows of 3x3 that do two vectors of channels at once; else 0
  */
 #include <string.h>
 #include "compiler.h"
