@@ -43,6 +43,7 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .depthwise = {DEPTHWISE_ALL(DEPTHWISE_ENTRY)},
     .depthwise_down = DEPTHWISE_DOWN,
     .depthwise_block = DEPTHWISE_BLOCK,
+    .depthwise_rolling = DEPTHWISE_ROLLING,
     .depthwise_pairs = {{NULL}, DEPTHWISE_PAIRS(DEPTHWISE_PAIRS_ENTRY)},
     .collect = collect,
     .window_registers = WINDOW_REGISTERS,

@@ -255,7 +255,8 @@ struct depthwise_args {
     ptrdiff_t repeat_offset, repeat_c;
     int asks;              /* blocks: for what the next repeat is the first to see, as it comes from memory */
     int across;            /* all units before repeats; else those of a cache line or two */
-    ptrdiff_t down_c;      /* blocks: floats from an output row to the next */
+    int64_t down;          /* rolling: output rows */
+    ptrdiff_t down_c;      /* blocks and rolling: floats from an output row to the next */
     ptrdiff_t lane_around; /* floats once around the circle, from a lane outside of the image to the same inside of it */
     struct epilogue epilogue;
 };
@@ -371,6 +372,11 @@ struct kernels {
      */
     int depthwise_down;
     depthwise_kernel *depthwise_block;
+
+    /* The same for args->down rows, any number of them, line by line: a line comes from L2 once for all rows, and next to it
+     * those of the units beside. For pixels that meet in few sets of L1: lines of one set come slowly, whatever asks for them.
+     * lines is 3, repeats 1; no circle. */
+    depthwise_kernel *depthwise_rolling;
 
     /* Of CHANNELS, short, whole vectors and no taps: units that are neighbours by twos, each pixel's lines side by side. NULL:
      * there is none. */

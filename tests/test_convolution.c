@@ -893,6 +893,33 @@ static void test_mixed(void **state)
     assert_true(mixed > 0);
 }
 
+/* Depthwise 3x3 of pixels that meet in few sets of the caches: where there are registers for it, lines go one by one. */
+static void test_rolling(void **state)
+{
+    (void)state;
+    struct random random = random_stream(19);
+    for (int done = 0; done < (quick() ? 8 : 60);) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = FALT_NHWC;
+        conv.spatial_dims = (int32_t)random_between(&random, 2, 3);
+        conv.batch = random_between(&random, 1, 2);
+        conv.groups = conv.in_channels = conv.out_channels = 128 * random_between(&random, 1, 4);
+        set_activation(&conv, (falt_activation)random_between(&random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+        const int row = conv.spatial_dims - 1, high = random_between(&random, 0, 3) == 0;
+        for (int d = 0; d < conv.spatial_dims; d++) {
+            conv.in[d] = random_between(&random, d == row - 1 && high ? 60 : 1,
+                                        d < row - 1            ? 2
+                                        : d == row - 1 && high ? 90
+                                                               : 12);
+            conv.kernel[d] = d < row - 1 ? 1 : 3;
+            conv.dilation[d] = d == row && random_between(&random, 0, 3) == 0 ? 2 : 1;
+            conv.pad_begin[d] = d < row - 1 ? 0 : random_between(&random, 0, 4);
+            conv.pad_end[d] = d < row - 1 ? 0 : random_between(&random, 0, 4);
+        }
+        done += try_some(&random, &conv, 8e6);
+    }
+}
+
 /* Rows so long, and so few, that their strips are cut into pieces. */
 static void test_long_rows(void **state)
 {
@@ -1438,6 +1465,7 @@ int main(void)
         cmocka_unit_test(test_epilogues),  cmocka_unit_test(test_random),          cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_streaming),  cmocka_unit_test(test_streamed_phases), cmocka_unit_test(test_turns),
         cmocka_unit_test(test_copies),     cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_rolling),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MOST_LINES = 8, MOST_VEC = 64, MOST_COLUMNS = 64 };
+enum { MOST_LINES = 16, MOST_VEC = 64, MOST_COLUMNS = 64 };
 
 struct sliding {
     const struct kernels *kernels;
@@ -21,6 +21,7 @@ struct sliding {
     int width, stride, tile;
     int64_t down; /* output rows of a block, or 1 */
     bool pairs;   /* whole vectors that are neighbours, and no circle */
+    bool rolling; /* lines of 3x3 windows, one call for all rows, and no circle */
 };
 
 struct line {
@@ -113,7 +114,7 @@ static void run_case(const struct sliding *at, struct random *random)
     /* all lines as a padding that keeps the size cuts them */
     const bool edges = !whole && random_bits(random) & 1;
     const int32_t half = at->width / 2, first = random_bits(random) & 1 ? half : 0, last = random_bits(random) & 1 ? half : 0;
-    const bool circular = !at->pairs && !edges && random_between(random, 0, 2) == 0;
+    const bool circular = !at->pairs && !at->rolling && !edges && random_between(random, 0, 2) == 0;
     const int64_t each = rows ? 1 : vec;
     struct depthwise_line lines[MOST_LINES];
     struct line made[MOST_LINES];
@@ -126,14 +127,15 @@ static void run_case(const struct sliding *at, struct random *random)
         .offset = random_between(random, -3, 3),
         .step = vec + random_between(random, 0, 3),
         .index = index,
-        .lines = random_between(random, 1, 3),
-        .taps = at->width > 1 && at->down == 1 && !edges && !at->pairs ? random_between(random, 0, 2) : 0,
+        .lines = at->rolling ? 3 : random_between(random, 1, 3),
+        .taps = at->width > 1 && at->down == 1 && !edges && !at->pairs && !at->rolling ? random_between(random, 0, 2) : 0,
         .depth = at->kind == DEPTHWISE_GROUPS || at->kind == DEPTHWISE_SPREAD ? random_between(random, 1, 4) : 1,
         .columns = whole || at->pairs ? vec : random_between(random, 1, vec),
         .rows = whole ? at->tile : (int)random_between(random, 1, at->tile),
-        .units = random_between(random, 0, 3) ? random_between(random, 1, 3) : random_between(random, 4, 20),
+        .units = random_between(random, 0, 3) ? random_between(random, 1, 3) : random_between(random, 4, at->rolling ? 70 : 20),
         .unit_offset = at->pairs ? vec : random_between(random, 0, vec + 2),
-        .repeats = random_between(random, 1, 2),
+        .repeats = at->rolling ? 1 : random_between(random, 1, 2),
+        .down = at->down,
         .across = (int)random_between(random, 0, 1),
         .repeat_offset = random_between(random, 0, 2 * vec),
         .asks = (int)random_between(random, 0, 1),
@@ -260,6 +262,7 @@ static void test_sliding(void **state)
                                                    stride,
                                                    (*table)->depthwise_rows[height],
                                                    1,
+                                                   false,
                                                    false};
                         const bool there = width > 0 && width != 6 && (stride == 1 || (width > 2 && kind != DEPTHWISE_ROWS));
                         assert_int_equal(at.kernel != NULL, there);
@@ -283,10 +286,31 @@ static void test_blocks(void **state)
                                    1,
                                    (*table)->depthwise_rows[DEPTHWISE_SHORT],
                                    (*table)->depthwise_down,
+                                   false,
                                    false};
         assert_true((at.kernel != NULL) == (at.down > 1));
         for (int i = 0; i < 500 && at.kernel; i++)
             run_case(&at, &random);
+    }
+}
+
+static void test_rolling(void **state)
+{
+    (void)state;
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        struct random random = random_stream(4);
+        struct sliding at = {.kernels = *table,
+                             .kernel = (*table)->depthwise_rolling,
+                             .kind = DEPTHWISE_CHANNELS,
+                             .width = 3,
+                             .stride = 1,
+                             .tile = (*table)->depthwise_rows[DEPTHWISE_SHORT],
+                             .rolling = true};
+        assert_true((at.kernel != NULL) == ((*table)->depthwise_down > 1));
+        for (int i = 0; i < 500 && at.kernel; i++) {
+            at.down = random_between(&random, 1, 10);
+            run_case(&at, &random);
+        }
     }
 }
 
@@ -304,7 +328,8 @@ static void test_pairs(void **state)
                                            stride,
                                            (*table)->depthwise_rows[DEPTHWISE_SHORT],
                                            1,
-                                           true};
+                                           true,
+                                           false};
                 for (int i = 0; i < 500 && at.kernel; i++)
                     run_case(&at, &random);
             }
@@ -314,7 +339,7 @@ static void test_pairs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sliding), cmocka_unit_test(test_blocks),
-                                       cmocka_unit_test(test_pairs)};
+                                       cmocka_unit_test(test_pairs), cmocka_unit_test(test_rolling)};
     random_seed();
     return cmocka_run_group_tests_name("depthwise kernels", tests, NULL, NULL);
 }

@@ -412,8 +412,70 @@ static void depthwise_block_3x3(const struct depthwise_args *args)
     (args->x->around ? depthwise_block_around : args->asks ? depthwise_block_asking : depthwise_block_inside)(args);
 }
 #define DEPTHWISE_BLOCK depthwise_block_3x3
+
+enum { DEPTHWISE_ROLLED = 1024 / (VEC * sizeof(float)) }; /* units side by side: cache lines in as many sets */
+
+/* Line l of one unit: it ends output row l - 2, which is sum[0], and begins row l. open: what rows l - 2 and l - 1 have got. */
+INLINE void depthwise_roll(const struct depthwise_args *args, const int64_t l, const int64_t unit, const int plain,
+                           const ptrdiff_t *apart, float open[][DEPTHWISE_SHORT_ROWS][VEC])
+{
+    const int kind = DEPTHWISE_CHANNELS, width = 3, down = 3, tile = DEPTHWISE_SHORT_ROWS, columns = tile + width - 1;
+    const int64_t from = l < 2 ? 2 - l : 0, to = l < args->down ? 3 : args->down + 2 - l; /* sums that see the line */
+    const struct depthwise_line *line = args->x + l;
+    const ptrdiff_t offset = args->offset + unit * args->unit_offset, row_w = width * VEC;
+    const float *w = args->w + unit * args->unit_w + 2 * row_w;
+    const enum extent extent = extent_of(line, columns);
+    const uint64_t inside = columns_inside(line);
+    vec sum[DEPTHWISE_MAX_DOWN][DEPTHWISE_MAX_TILE];
+    EACH_OUTPUT
+    {
+        sum[0][m] = l > 0 ? vec_load(open[0][m]) : vec_zero();
+        sum[1][m] = l > 0 ? vec_load(open[1][m]) : vec_zero();
+        sum[2][m] = vec_zero();
+    }
+    UNROLL for (int top = 0; top < down; top++)
+    {
+        UNROLL for (int bottom = top + 1; bottom <= down; bottom++)
+        {
+            if (from != top || to != bottom)
+                continue;
+            if (extent == WHOLE)
+                slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, 0, kind, width, 1, tile, WHOLE);
+            else if (extent == SOME_COLUMNS)
+                slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, 0, kind, width, 1, tile, SOME_COLUMNS);
+            else if (extent == SOME_LANES)
+                slide(args, line, inside, offset, apart, w, row_w, sum, top, bottom, 0, kind, width, 1, tile, SOME_LANES);
+        }
+    }
+    EACH_OUTPUT
+    {
+        vec_store(open[0][m], sum[1][m]);
+        vec_store(open[1][m], sum[2][m]);
+    }
+    if (l >= 2)
+        depthwise_store(args, sum[0], args->bias ? args->bias + unit * args->unit_bias : NULL,
+                        (l - 2) * args->down_c + unit * args->unit_c, plain, kind, tile);
+}
+
+/* Units from the last to the first: prefetchers that run on with the stores of the last row then take fewer lines of another
+ * thread's (two threads: up to 1.1 times as fast). */
+static void depthwise_rolling_3x3(const struct depthwise_args *args)
+{
+    _Alignas(64) float open[DEPTHWISE_ROLLED][2][DEPTHWISE_SHORT_ROWS][VEC];
+    const int plain = plain_tile(args, DEPTHWISE_SHORT_ROWS);
+    ptrdiff_t apart[DEPTHWISE_TURN + 1];
+    distances(args->step, DEPTHWISE_TURN + 1, apart);
+    for (int64_t from, to = args->units; to > 0; to = from) {
+        from = to > DEPTHWISE_ROLLED ? to - DEPTHWISE_ROLLED : 0;
+        for (int64_t l = 0; l < args->down + 2; l++)
+            for (int64_t unit = to - 1; unit >= from; unit--)
+                depthwise_roll(args, l, unit, plain, apart, open[unit - from]);
+    }
+}
+#define DEPTHWISE_ROLLING depthwise_rolling_3x3
 #else
 #define DEPTHWISE_BLOCK NULL
+#define DEPTHWISE_ROLLING NULL
 #endif
 
 #ifdef DEPTHWISE_PAIRS

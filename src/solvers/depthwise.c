@@ -68,6 +68,7 @@ struct depthwise {
     int64_t tiles;                   /* what a unit is cut into for threads: rows, columns, tiles or blocks of all planes */
     bool strip;                      /* what a block sees is copied into the thread's scratch first */
     int64_t together;                /* units that share a strip; its pixels have so many vectors */
+    bool rolls;                      /* all rows of a thread's tile go in one call, line by line */
     bool pairs;                      /* units go by twos */
     bool across;                     /* all units of a tile before the tile below, else those of a line first */
     bool asks;                       /* x and y are more than the shared cache: blocks ask for the next one's rows */
@@ -98,6 +99,8 @@ enum {
     FEW_WAYS = 16,       /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
     SMALL_L1 = 32 << 10, /* of 8 ways, Zen 4: 1.3 to 2.9 times as fast; with 12 ways, of 48 KiB, half as fast */
     STRIP_CHANNELS = 64, /* at once, of pixels that lie in pages of their own */
+    ROLLED_WAYS = 48,    /* of so few, lines come from L2 one after another where a block asks for its 45 */
+    ROLLED_ROWS = 64,    /* at most, in a call: it has a table of the lines they see */
     APART_WAYS = 32      /* of so few the tiles do not go down unit by unit */
 };
 
@@ -290,6 +293,8 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     d->across = goes_across(p, r, d, beyond);
     const bool whole = d->kind == DEPTHWISE_CHANNELS && p->groups % vec == 0 && !p->circular;
     d->strip = !last || (whole && p->kernel[1] > 1 && d->ways <= FEW_WAYS && r->cpu->l1d <= SMALL_L1 && part_of_line(d));
+    d->rolls = down && !d->strip && !p->circular && d->ways <= ROLLED_WAYS && falt_tensor_bytes(p) <= (double)r->cpu->l3;
+    d->down = d->rolls ? smaller(p->out[1], ROLLED_ROWS) : d->down;
     /* Whole vectors are faster than a masked one, though part of their work is done twice. */
     d->overlaps = last && !d->strip && d->unit_groups && p->groups > d->unit_groups && p->groups % d->unit_groups != 0;
     d->together = last && d->strip ? smaller(d->units, larger(1, STRIP_CHANNELS / vec)) : 1;
@@ -563,8 +568,8 @@ static bool consider_way(way *consider_it, const struct problem *problem, const 
     c->accuracy = 1.0;
     c->error_growth = 1.0;
     c->error_terms = (double)(p->taps * p->x_group);
-    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d%s", r->kernels->name, d->mixed ? "mixed" : kinds[d->kind], (int)d->down,
-             d->tile, d->width,
+    snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d%s", r->kernels->name, d->mixed ? "mixed" : kinds[d->kind],
+             d->rolls ? r->kernels->depthwise_down : (int)d->down, d->tile, d->width,
              d->overlaps ? " overlapping"
              : d->pairs  ? " pairs"
                          : ""); /* packed weights depend on it */
@@ -572,6 +577,7 @@ static bool consider_way(way *consider_it, const struct problem *problem, const 
              (long long)d->unit_ranges,
              d->result  ? ", transposed strips"
              : d->strip ? ", strips"
+             : d->rolls ? ", rolling"
                         : "");
     return true;
 }
@@ -1006,6 +1012,7 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
     const ptrdiff_t to = p->y.base + at->n * p->y.n + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->first * p->y.pixel[2];
     const float *packed = (const float *)job->operands->packed + d->depth * d->vec;
     aim(job, space, at, down);
+    args->down = down;
     args->repeats = repeats;
     args->repeat_offset = direction * down * p->stride[1] * p->in[2] * job->x.pixel;
     args->repeat_c = direction * down * p->y.pixel[1];
@@ -1025,7 +1032,7 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
         args->bias = job->operands->bias ? job->operands->bias + channels.y : NULL;
         args->columns = channels.outputs;
         args->skip = channels.skip;
-        (down > 1 ? job->block : job->kernel)(args);
+        (down > 1 || d->rolls ? job->block : job->kernel)(args);
         unit += args->units;
     }
 }
@@ -1073,10 +1080,10 @@ static void run_channels_last(const struct job *job, const struct thread_space *
             cut(job, space, at.first);
             args.rows = (int)smaller(d->tile, p->out[2] - at.first);
             for (int64_t down, tiles, y = rows ? from : 0; y < bottom; y += tiles * down) {
-                down = bottom - y < d->down ? 1 : d->down;
+                down = d->rolls ? smaller(bottom - y, d->down) : bottom - y < d->down ? 1 : d->down;
                 /* tiles that are inside of the image differ by an offset only */
                 const bool alike = y >= inside.begin && y + down <= inside.end;
-                tiles = alike ? smaller(d->repeats, (smaller(inside.end, bottom) - y) / down) : 1;
+                tiles = alike && !d->rolls ? smaller(d->repeats, (smaller(inside.end, bottom) - y) / down) : 1;
                 /* Prefetchers go on beyond the last: they are to find this thread's rows there, not another's. */
                 const int64_t upwards = !seam_below ? 0 : seam_above ? tiles / 2 : tiles;
                 at.y = y;
@@ -1255,7 +1262,7 @@ static void run(const struct problem *problem, const struct candidate *c, const 
         .operands = operands,
         .kernel = d->pairs ? kernels->depthwise_pairs[d->width][d->stride - 1]
                            : kernels->depthwise[d->mixed ? DEPTHWISE_CHANNELS : d->kind][d->width][d->stride - 1][d->height],
-        .block = kernels->depthwise_block,
+        .block = d->rolls ? kernels->depthwise_rolling : kernels->depthwise_block,
         .kernels = kernels,
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
