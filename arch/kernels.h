@@ -277,7 +277,7 @@ typedef void depthwise_kernel(const struct depthwise_args *args);
  * chain of multiply-adds that starts from zero; how many and in which order is the kernel's choice, and follows from these
  * sizes only.
  */
-enum { WINDOW_MAX_ROWS = 3, WINDOW_MAX_WIDTH = 7, WINDOW_MAX_LINES = 3, WINDOW_ASKED = 2 };
+enum { WINDOW_MAX_ROWS = 3, WINDOW_MAX_WIDTH = 7, WINDOW_MAX_LINES = 3, WINDOW_ASKED = 2, WINDOW_ROLLED = 28 };
 
 struct window_range {
     int64_t begin, end; /* 0 <= begin <= end */
@@ -297,6 +297,7 @@ struct window_args {
     int64_t units; /* >= 1: other channels of the same pixels, each with sums of its own; floats from one to the next: */
     ptrdiff_t unit_x, unit_y, unit_c;
     int pairs; /* units are neighbouring vectors that had better go by twos: of pixels that meet in few sets of the caches */
+    int rolls; /* or, of up to WINDOW_ROLLED columns, line by line of x, many next to each other; steps and asks are left */
     const float *ask[WINDOW_ASKED];  /* what comes next, in order, to be asked for meanwhile: */
     int64_t ask_lines[WINDOW_ASKED]; /* so many cache lines, or 0 */
 };

@@ -952,13 +952,13 @@ static struct window_range window_range(int64_t outputs, int64_t stride, int64_t
 static void window_run(const struct kernels *kernels, int rows, int width, bool whole, bool backwards, enum guard_side side,
                        struct random *random)
 {
-    enum { VEC_MAX = 64, UNITS = 3 };
+    enum { VEC_MAX = 64, UNITS = 18 };
     const int vec = kernels->vec;
     const int x_lanes = whole ? vec : (int)random_between(random, 1, vec),
               y_lanes = whole ? vec : (int)random_between(random, 1, vec);
     const bool wide = random_between(random, 0, rows == 3 && whole ? 1 : 7) == 0; /* rows and paddings */
     const int64_t lines = random_between(random, 0, 8), length = random_between(random, 1, wide ? 100 : 12);
-    const int64_t units = random_between(random, 1, UNITS);
+    const int64_t units = random_between(random, 1, random_between(random, 0, 3) ? 3 : UNITS);
     const int64_t stride = random_between(random, 1, 3), line_stride = random_between(random, 0, 3) ? stride : 2;
     const int64_t dilation = random_between(random, 0, 3) ? 1 : 2;
     const int64_t x_pitch = units * x_lanes + random_between(random, 0, 3),
@@ -1004,6 +1004,7 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
         .unit_y = y_lanes,
         .unit_c = c_unit,
         .pairs = whole && random_between(random, 0, 1),
+        .rolls = whole && length <= WINDOW_ROLLED && random_between(random, 0, 1),
     };
     for (int i = 0; i < WINDOW_ASKED; i++) {
         args.ask[i] = i > 0 ? y : x;

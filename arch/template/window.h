@@ -151,6 +151,22 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
 #undef WINDOW_Y
 }
 
+/* Of all taps; it ends at `end` at least. */
+INLINE struct window_span window_span_of(const struct window_args *args, const int width, const int apart, const int64_t end)
+{
+    struct window_span span = {0, 0, INT64_MAX, end};
+    EACH_WINDOW_TAP
+    {
+        const int64_t from = args->taps[k].begin + k / apart, to = args->taps[k].end + k / apart;
+        span.first = from > span.first ? from : span.first;
+        span.last = to < span.last ? to : span.last;
+        span.end = to > span.end ? to : span.end;
+    }
+    if (span.last < span.first)
+        span.last = span.first;
+    return span;
+}
+
 /* Lines that go together where that is worth its code: as many as leave a register for x. */
 INLINE int window_down(const int beside, const int rows, const int width, const int apart, const int whole)
 {
@@ -199,17 +215,7 @@ INLINE void window_lines(const struct window_args *args, const struct window_spa
 INLINE void window_sum(const struct window_args *args, const int rows, const int width, const int apart, const int whole,
                        const int pairs, const int totals)
 {
-    struct window_span span = {0, 0, INT64_MAX, totals ? args->columns : 0};
-    EACH_WINDOW_TAP
-    {
-        const int64_t from = args->taps[k].begin + k / apart, to = args->taps[k].end + k / apart;
-        span.first = from > span.first ? from : span.first;
-        span.last = to < span.last ? to : span.last;
-        span.end = to > span.end ? to : span.end;
-    }
-    if (span.last < span.first)
-        span.last = span.first;
-
+    const struct window_span span = window_span_of(args, width, apart, totals ? args->columns : 0);
     /* Lines go together as pairs do, whether a unit has a partner or not: which have one depends on the threads. */
     const int most = window_down(pairs ? WINDOW_PAIR : 1, rows, width, apart, whole);
     struct window_asking asking = {NULL, NULL, -1};
@@ -240,6 +246,167 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
         line += down;
     }
 }
+
+/* What rolls: for units side by side three lines of y, copied to L1, as long a run of cache lines from L2 as may be. */
+enum { WINDOW_RING = 4 * WINDOW_ROLLED, WINDOW_BESIDE = 16, WINDOW_TURN = 5 };
+
+#define EACH_MET UNROLL for (int r = 0; r < 3; r++) if (r >= lo && r < hi)
+#define EACH_OF_3 UNROLL for (int k = 0; k < 3; k++)
+
+/* Line l of x and one unit: rows [lo, hi) of the window see it, row r from line l - r of y, which is at y[r]. same: a padding
+ * of one on both sides, so that all but the outer steps meet all taps; then y[0], if it is met, is added to the bias. */
+INLINE void window_roll(const struct window_args *args, const struct window_span *span, const float *x, const float *const *y,
+                        float *c, double *bias, const int lo, const int hi, const int same)
+{
+    const ptrdiff_t step = args->tap_step;
+    vec sum[3][3], yj[3][3]; /* y of step j, j - 1, j - 2 */
+    EACH_MET EACH_OF_3 sum[r][k] = yj[r][k] = vec_zero();
+#define WINDOW_EDGE(until)                                                                                                     \
+    for (; j < (until); j++) {                                                                                                 \
+        EACH_OF_3                                                                                                              \
+        {                                                                                                                      \
+            const int64_t pixel = j - k;                                                                                       \
+            if (pixel >= args->taps[k].begin && pixel < args->taps[k].end) {                                                   \
+                const vec xj = vec_keep(vec_load(x + j * step));                                                               \
+                EACH_MET sum[r][k] = vec_fma_onto(xj, vec_load(y[r] + pixel * VEC), sum[r][k]);                                \
+            }                                                                                                                  \
+        }                                                                                                                      \
+    }
+    int64_t j = same ? 2 : span->begin;
+    if (!same)
+        WINDOW_EDGE(span->first);
+    const int64_t last = same ? args->columns : span->last;
+    if (same || j < last)
+        EACH_MET
+        {
+            yj[r][1] = vec_keep(vec_load(y[r] + (j - 1) * VEC));
+            yj[r][2] = vec_keep(vec_load(y[r] + (j - 2) * VEC));
+        }
+    vec total = vec_zero();
+    if (same) {
+        const vec xj = vec_keep(vec_load(x + step));
+        EACH_MET
+        {
+            sum[r][0] = vec_fma_onto(xj, yj[r][1], sum[r][0]);
+            sum[r][1] = vec_fma_onto(xj, yj[r][2], sum[r][1]);
+        }
+        if (lo == 0)
+            total = vec_add(yj[0][2], yj[0][1]);
+    }
+    const float *at = x + j * step;
+#define WINDOW_STEP()                                                                                                          \
+    do {                                                                                                                       \
+        const vec xj = vec_keep(vec_load(at));                                                                                 \
+        EACH_MET yj[r][0] = vec_keep(vec_load(y[r] + j * VEC));                                                                \
+        EACH_MET EACH_OF_3 sum[r][k] = vec_fma_onto(xj, yj[r][k], sum[r][k]);                                                  \
+        if (same && lo == 0)                                                                                                   \
+            total = vec_add(total, yj[0][0]);                                                                                  \
+        EACH_MET                                                                                                               \
+        {                                                                                                                      \
+            yj[r][2] = yj[r][1];                                                                                               \
+            yj[r][1] = yj[r][0];                                                                                               \
+        }                                                                                                                      \
+        at += step;                                                                                                            \
+        j++;                                                                                                                   \
+    } while (0)
+    while (last - j >= WINDOW_TURN) {
+        UNROLL for (int i = 0; i < WINDOW_TURN; i++) WINDOW_STEP();
+    }
+    while (j < last)
+        WINDOW_STEP();
+    if (same) {
+        const vec xj = vec_keep(vec_load(at));
+        EACH_MET
+        {
+            sum[r][1] = vec_fma_onto(xj, yj[r][1], sum[r][1]);
+            sum[r][2] = vec_fma_onto(xj, yj[r][2], sum[r][2]);
+        }
+        if (lo == 0 && bias)
+            vec_wide_store(bias, vec_wide_add(vec_wide_load(bias), total));
+    } else {
+        WINDOW_EDGE(span->end);
+    }
+    EACH_MET EACH_OF_3
+    {
+        float *to = c + r * args->c_row + k * VEC;
+        vec_store(to, vec_add(vec_load(to), sum[r][k]));
+    }
+#undef WINDOW_STEP
+#undef WINDOW_EDGE
+}
+
+/* The rows of the window that see line l of x, [lo, hi): for all of them it lies in the image, or for none. */
+INLINE int window_rows_at(const struct window_args *args, const int64_t l, int *lo)
+{
+    int hi = 0;
+    *lo = 0;
+    for (int r = 2; r >= 0; r--)
+        if (l - r >= args->rows[r].begin && l - r < args->rows[r].end) {
+            hi = hi ? hi : r + 1;
+            *lo = r;
+        }
+    return hi;
+}
+
+/*
+ * 3x3 with stride 1, line by line of x. Lines of x and y come from L2 once, those of y pixel by pixel for some units,
+ *
+ *     ring [unit][l % 3][column]      the last three lines of y: 21 KiB
+ *
+ * and what a line of x gives to each window is added to c.
+ */
+NOINLINE void window_rolling(const struct window_args *args)
+{
+    _Alignas(64) float ring[3 * WINDOW_RING * VEC];
+    const int64_t columns = args->columns, line = columns * VEC;
+    const int64_t most = WINDOW_RING / columns < WINDOW_BESIDE ? WINDOW_RING / columns : WINDOW_BESIDE;
+    const ptrdiff_t y_step = args->y_step, unit_c = args->unit_c;
+    const struct window_range *taps = args->taps;
+    const struct window_span span = window_span_of(args, 3, 1, 0);
+    const int same = columns > 1 && taps[0].begin == 1 && taps[0].end == columns && taps[1].begin == 0 &&
+                     taps[1].end == columns && taps[2].begin == 0 && taps[2].end == columns - 1;
+    for (int64_t from = 0; from < args->units; from += most) {
+        const int64_t units = args->units - from < most ? args->units - from : most;
+        for (int64_t l = 0; l < args->lines + 2; l++) {
+            float *const newest = ring + l % 3 * line;
+            const float *const older = ring + (l + 2) % 3 * line, *const oldest = ring + (l + 1) % 3 * line;
+            for (int64_t j = 0; j < columns && l < args->lines; j++) {
+                const float *y = args->y + l * args->y_line + j * y_step + from * VEC;
+                float *to = newest + j * VEC;
+                for (int64_t u = 0; u < units; u++, y += VEC, to += 3 * line)
+                    vec_store(to, vec_load(y));
+            }
+            int begin;
+            const int end = window_rows_at(args, l, &begin);
+            const int added = same && begin == 0 && end > 0; /* y to the bias, with what it is multiplied with */
+            for (int64_t u = 0; u < units && args->bias && !added && l < args->lines; u++) {
+                double *bias = args->bias + (from + u) * VEC;
+                vec total = vec_zero();
+                for (int64_t j = 0; j < columns; j++)
+                    total = vec_add(total, vec_load(newest + 3 * u * line + j * VEC));
+                vec_wide_store(bias, vec_wide_add(vec_wide_load(bias), total));
+            }
+            UNROLL for (int lo = 0; lo < 3; lo++) UNROLL for (int hi = lo + 1; hi <= 3; hi++)
+            {
+                if (lo != begin || hi != end)
+                    continue;
+                const float *x = args->x + l * args->x_line + from * VEC;
+                float *c = args->c + from * unit_c;
+                double *bias = args->bias ? args->bias + from * VEC : NULL;
+                for (int64_t u = 0; u < 3 * units * line; u += 3 * line, x += VEC, c += unit_c) {
+                    const float *const y[3] = {newest + u, older + u, oldest + u};
+                    if (same)
+                        window_roll(args, &span, x, y, c, bias, lo, hi, 1);
+                    else
+                        window_roll(args, &span, x, y, c, NULL, lo, hi, 0);
+                    bias += bias ? VEC : 0;
+                }
+            }
+        }
+    }
+}
+#undef EACH_MET
+#undef EACH_OF_3
 
 /* 3x3. A function of its own, for the sake of the others' registers. */
 NOINLINE void window_pairs(const struct window_args *args)
@@ -281,6 +448,8 @@ INLINE void window_each(const struct window_args *args, const int rows, const in
     {                                                                                                                          \
         if (args->index)                                                                                                       \
             window_each(args, rows, width, 0);                                                                                 \
+        else if (WINDOW_PAIRS && rows == 3 && width == 3 && args->rolls && window_stride(args, rows) == 1)                     \
+            window_rolling(args);                                                                                              \
         else if (WINDOW_PAIRS && rows == 3 && width == 3 && args->pairs && window_stride(args, rows) > 0)                      \
             window_pairs(args);                                                                                                \
         else                                                                                                                   \
