@@ -297,7 +297,7 @@ struct window_args {
     int64_t units; /* >= 1: other channels of the same pixels, each with sums of its own; floats from one to the next: */
     ptrdiff_t unit_x, unit_y, unit_c;
     int pairs; /* units are neighbouring vectors that had better go by twos: of pixels that meet in few sets of the caches */
-    int rolls; /* or, of up to WINDOW_ROLLED columns, line by line of x, many next to each other; steps and asks are left */
+    int rolls; /* or, 3x3 with stride 1 of up to WINDOW_ROLLED columns, go line by line of x; without steps and asks */
     const float *ask[WINDOW_ASKED];  /* what comes next, in order, to be asked for meanwhile: */
     int64_t ask_lines[WINDOW_ASKED]; /* so many cache lines, or 0 */
 };
