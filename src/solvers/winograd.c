@@ -690,7 +690,6 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         .channels = columns,
         .m_tile = w->m_row,
         .y_tile = w->mw * (strips ? w->panels.nr : p->y.pixel[2]),
-        .stream = job->stream && !strips && columns % w->panels.vec == 0,
         .ahead = strips || job->stream ? 0 : w->mw * p->y.pixel[2],
         .epilogue = job->epilogue,
     };
@@ -701,6 +700,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
     const int64_t seen = s->y + w->mh <= p->out[1] ? visible(w, p, s) / w->mw : 0; /* tiles that are whole */
     for (int64_t t = 0; t < s->count; t += args.tiles) {
         args.tiles = t < seen ? seen - t : 1;
+        args.stream = job->stream && !strips && columns % w->panels.vec == 0 && t < seen; /* and not to the dump */
         for (int h = 0; h < w->mh; h++)
             for (int v = 0; v < w->mw; v++) {
                 const int64_t yy = s->y + h, xx = s->x + t * w->mw + v;
