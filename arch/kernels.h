@@ -153,7 +153,13 @@ enum { WINOGRAD_MAX_POINTS = 64, WINOGRAD_MAX_OUTPUTS = 36 };
     X(F1x4_1x5, 1, 1, 4, 8)                                                                                                    \
     X(F4x1_5x1, 4, 8, 1, 1)                                                                                                    \
     X(F1x2_1x7, 1, 1, 2, 8)                                                                                                    \
-    X(F2x1_7x1, 2, 8, 1, 1)
+    X(F2x1_7x1, 2, 8, 1, 1)                                                                                                    \
+    X(F3x3_2x2, 3, 4, 3, 4)                                                                                                    \
+    X(F4x4_2x2, 4, 5, 4, 5)                                                                                                    \
+    X(F1x3_1x2, 1, 1, 3, 4)                                                                                                    \
+    X(F3x1_2x1, 3, 4, 1, 1)                                                                                                    \
+    X(F1x4_1x2, 1, 1, 4, 5)                                                                                                    \
+    X(F4x1_2x1, 4, 5, 1, 1)
 
 enum winograd_tile {
 #define WINOGRAD_NAME(name, mh, ah, mw, aw) WINOGRAD_##name,

@@ -40,8 +40,9 @@ static const double cost_collect = 2.0 / 64.0, cost_l2_byte = 1.5 / 64.0, cost_t
                     cost_ways = 12.0;
 static const double cost_store_line = 3.0; /* to come from L2, for a part of it to be written */
 
-/* Winograd transforms: cycles for each point of a tile and vector of channels. */
-static const double cost_winograd_input = 3.5, cost_winograd_output = 3.5;
+/* Winograd transforms: cycles for each point of a tile and vector of channels, and beside them for each line of a pixel that no
+ * neighbour follows (measured 3 to 15). */
+static const double cost_winograd_input = 3.5, cost_winograd_output = 3.5, cost_single_line = 4.0;
 static const double cost_winograd_gradient = 3.0, cost_winograd_weights = 3.0;
 
 /* Cycles of one k-step of a register tile: bound by FMAs, by loads (one broadcast a row, one load a vector), or, where the tile

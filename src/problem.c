@@ -226,6 +226,7 @@ falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, fa
         return status;
     p.taps = p.kernel[0] * p.kernel[1] * p.kernel[2];
     p.tensor_floats = (double)p.x_count + (double)p.y_count;
+    p.weight_floats = (double)p.w_count;
     p.multiply_adds = (double)p.y_count * (double)p.taps * (double)p.x_group;
     falt_dense_views(&p, &p);
     *problem = p;

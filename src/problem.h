@@ -42,7 +42,7 @@ struct problem {
     int64_t kernel[3], stride[3], dilation[3], pad[3];
     int64_t in_pixels, out_pixels, taps; /* products over the three */
     int64_t x_count, y_count, w_count;   /* floats in each tensor; each fits size_t in bytes */
-    double tensor_floats;                /* in x and y; of a phase (adjoint.h), in those of all phases */
+    double tensor_floats, weight_floats; /* in x and y, and in w; of a phase (adjoint.h), in those of all phases */
     falt_layout layout;
     falt_weights_layout weights_layout;
     falt_activation activation; /* applied to the output; NONE but for the caller's forward pass */

@@ -21,6 +21,8 @@ static const struct winograd_kind winograd_kinds[WINOGRAD_COUNT] = {
     [WINOGRAD_F2x1_3x1] = {1, 0, 1.0, 1.4}, [WINOGRAD_F1x4_1x3] = {0, 2, 1.8, 2.2},  [WINOGRAD_F4x1_3x1] = {2, 0, 1.8, 2.2},
     [WINOGRAD_F1x2_1x5] = {0, 4, 1.8, 3.0}, [WINOGRAD_F2x1_5x1] = {4, 0, 1.8, 3.0},  [WINOGRAD_F1x4_1x5] = {0, 5, 3.0, 5.0},
     [WINOGRAD_F4x1_5x1] = {5, 0, 3.0, 5.0}, [WINOGRAD_F1x2_1x7] = {0, 6, 3.0, 7.0},  [WINOGRAD_F2x1_7x1] = {6, 0, 3.0, 7.0},
+    [WINOGRAD_F3x3_2x2] = {7, 7, 1.4, 1.6}, [WINOGRAD_F4x4_2x2] = {8, 8, 2.2, 2.2},  [WINOGRAD_F1x3_1x2] = {0, 7, 1.4, 1.4},
+    [WINOGRAD_F3x1_2x1] = {7, 0, 1.4, 1.4}, [WINOGRAD_F1x4_1x2] = {0, 8, 1.8, 2.2},  [WINOGRAD_F4x1_2x1] = {8, 0, 1.8, 2.2},
 };
 
 static inline const struct winograd_transform *winograd_h(enum winograd_tile tile)
@@ -38,6 +40,55 @@ static inline bool winograd_fits(const struct problem *p, enum winograd_tile til
     return p->kernel[1] == winograd_h(tile)->r && p->kernel[2] == winograd_w(tile)->r;
 }
 
+/*
+ * How tiles cover an output plane. A dilated kernel sees every d-th pixel only, so that d_h x d_w images lie inside of each
+ * other, with tiles of their own. Rows of tiles go down all of them together; along a row go a few of one image, then of the
+ * next, or, where there are many images, one of each, whose pixels are neighbours:
+ *
+ *     d_w 2:   image 0, tiles 0 ... 7 | image 1, tiles 0 ... 7 | image 0, tiles 8 ... 15 | ...      2 m_w pixels from one to
+ * the next d_w 16:  tile 0 of images 0 ... 15 | tile 1 of images 0 ... 15 | ...                          1 pixel
+ */
+struct winograd_cover {
+    int mh, mw;                 /* of a tile */
+    int64_t dh, dw;             /* pixels from one that it sees to the next */
+    int64_t images_h, images_w; /* that have a pixel at all */
+    int64_t tiles_h, tiles_w;   /* of all of these images */
+    int64_t step, run;          /* pixels from a tile to the next, and so many of one image */
+};
+
+/* `count` neighbours, the first output pixel of the first one of them at (y, x) of a plane of all images. */
+struct winograd_segment {
+    int64_t plane, y, x, count;
+};
+
+static inline struct winograd_cover winograd_cover(const struct problem *p, enum winograd_tile tile)
+{
+    enum { ALONG = 8 };
+    struct winograd_cover c = {.mh = winograd_h(tile)->m, .mw = winograd_w(tile)->m};
+    c.dh = p->kernel[1] > 1 ? p->dilation[1] : 1;
+    c.dw = p->kernel[2] > 1 ? p->dilation[2] : 1;
+    c.images_h = smaller(c.dh, p->out[1]);
+    c.images_w = smaller(c.dw, p->out[2]);
+    c.tiles_h = c.images_h * divide_up(divide_up(p->out[1], c.dh), c.mh);
+    c.tiles_w = c.images_w * divide_up(divide_up(p->out[2], c.dw), c.mw);
+    c.run = c.dw > ALONG ? 1 : c.dw > 1 ? ALONG : c.tiles_w;
+    c.step = c.dw > ALONG ? 1 : c.dw * c.mw;
+    return c;
+}
+
+static inline struct winograd_segment winograd_segment(const struct winograd_cover *c, int64_t tile, int64_t most)
+{
+    const int64_t x = tile % c->tiles_w, y = tile / c->tiles_w % c->tiles_h;
+    const int64_t before = x / (c->images_w * c->run) * c->run, rest = x - before * c->images_w; /* tiles of each image */
+    const int64_t run = smaller(c->run, c->tiles_w / c->images_w - before);
+    return (struct winograd_segment){
+        .plane = tile / c->tiles_w / c->tiles_h,
+        .y = y % c->images_h + y / c->images_h * c->dh * c->mh,
+        .x = rest / run + (before + rest % run) * c->dw * c->mw,
+        .count = smaller(most, c->dw > 1 && c->step == 1 ? c->images_w - rest : run - rest % run),
+    };
+}
+
 /* How many of the neighbouring tiles t to count - 1 go to a transform in one call: those whose pixels all lie on a line of
  * `size` pixels, tile 0's from `left` on, or one. */
 static inline int64_t winograd_alike(int64_t left, int64_t step, int64_t pixels, int64_t size, int64_t t, int64_t count)
@@ -46,13 +97,19 @@ static inline int64_t winograd_alike(int64_t left, int64_t step, int64_t pixels,
     return first < 0 || first + pixels > size ? 1 : smaller((size - pixels - left) / step + 1, count) - t;
 }
 
+static inline bool winograd_dilated(const struct winograd_cover *c)
+{
+    return c->dh > 1 || c->dw > 1;
+}
+
 /* What keeps both of them from a problem, or NULL. */
 static inline const char *winograd_refusal(const struct problem *p)
 {
-    return p->stride[1] != 1 || p->stride[2] != 1       ? "the stride is not 1"
-           : p->dilation[1] != 1 || p->dilation[2] != 1 ? "the kernel is dilated"
-           : p->batch == 0                              ? "there is nothing to compute"
-                                                        : NULL;
+    const struct winograd_cover cover = winograd_cover(p, 0); /* of any tile */
+    return p->stride[1] != 1 || p->stride[2] != 1                         ? "the stride is not 1"
+           : p->batch == 0                                                ? "there is nothing to compute"
+           : winograd_dilated(&cover) && p->layout == FALT_CHANNELS_FIRST ? "the kernel is dilated, and channels come first"
+                                                                          : NULL;
 }
 
 #endif

@@ -347,7 +347,8 @@ static void check_accuracy(falt_pass pass, int64_t size, int64_t channels, int k
     guarded_free(exact);
 }
 
-static const int kernel_sizes[][2] = {{3, 3}, {5, 5}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 7}, {7, 1}};
+static const int kernel_sizes[][2] = {{3, 3}, {5, 5}, {2, 2}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 7}, {7, 1}, {1, 2}, {2, 1}};
+enum { KERNEL_SIZES = sizeof kernel_sizes / sizeof *kernel_sizes };
 
 static void test_accuracy(void **state)
 {
@@ -357,10 +358,10 @@ static void test_accuracy(void **state)
     struct random random = random_stream(2);
     int tiles = 0;
     for (int c = 0; c < (quick() ? 1 : 3); c++)
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < KERNEL_SIZES; i++)
             for (int relu = 0; relu < 2; relu++)
                 check_accuracy(FALT_FORWARD, SIZE, channels[c], kernel_sizes[i][0], kernel_sizes[i][1], relu, &random, &tiles);
-    assert_true(tiles >= 8 * 2);
+    assert_true(tiles >= KERNEL_SIZES * 2);
 }
 
 /* The same of weight gradients, whose sums are over pixels. */
@@ -372,11 +373,11 @@ static void test_accuracy_of_weights(void **state)
     struct random random = random_stream(4);
     int tiles = 0;
     for (int n = 0; n < (quick() ? 2 : 4); n++)
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < KERNEL_SIZES; i++)
             for (int relu = 0; relu < 2; relu++)
                 check_accuracy(FALT_BACKWARD_WEIGHTS, pixels[n], CHANNELS, kernel_sizes[i][0], kernel_sizes[i][1], relu,
                                &random, &tiles);
-    assert_true(tiles >= 8 * 2);
+    assert_true(tiles >= KERNEL_SIZES * 2);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- bounds */
@@ -407,9 +408,8 @@ static void fill_as(enum data kind, struct random *random, float *x, int64_t n)
 /* Kernels that there are transforms for, in 1 to 3 dimensions; small, so that many of them take seconds. */
 static falt_conv conv_for_bounds(struct random *random)
 {
-    static const int64_t kernels[][2] = {{3, 3}, {3, 3}, {5, 5}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 7}, {7, 1}};
     falt_conv conv = FALT_CONV_INIT;
-    const int64_t *kernel = kernels[random_between(random, 0, 8)];
+    const int *kernel = kernel_sizes[random_between(random, 0, KERNEL_SIZES - 1)];
     conv.spatial_dims = (int32_t)random_between(random, 1, 3);
     conv.layout = random_between(random, 0, 1) ? FALT_NHWC : FALT_NCHW;
     conv.weights_layout = random_between(random, 0, 1) ? FALT_OHWI : FALT_OIHW;
@@ -420,7 +420,8 @@ static falt_conv conv_for_bounds(struct random *random)
     for (int d = 0; d < conv.spatial_dims; d++) {
         const int inner = d - (conv.spatial_dims - 2); /* 0 and 1: the dimensions of the table */
         conv.kernel[d] = inner >= 0 ? kernel[inner] : random_between(random, 1, 3);
-        conv.in[d] = random_between(random, conv.kernel[d], inner >= 0 ? 15 : 4);
+        conv.dilation[d] = random_between(random, 0, 2) ? 1 : random_between(random, 2, 10);
+        conv.in[d] = (conv.kernel[d] - 1) * conv.dilation[d] + random_between(random, 1, inner >= 0 ? 12 : 3);
         conv.pad_begin[d] = random_between(random, 0, conv.kernel[d] / 2);
         conv.pad_end[d] = random_between(random, 0, conv.kernel[d] / 2);
     }

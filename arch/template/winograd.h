@@ -27,6 +27,9 @@ INLINE void winograd_input_line(int pixels, int alpha, const vec *d, vec *v)
     case 44:
         winograd_input_4(d, v);
         break;
+    case 55:
+        winograd_input_5(d, v);
+        break;
     case 66:
         winograd_input_6(d, v);
         break;
@@ -36,11 +39,17 @@ INLINE void winograd_input_line(int pixels, int alpha, const vec *d, vec *v)
     case 42:
         winograd_gradient_2_4(d, v);
         break;
+    case 43:
+        winograd_gradient_3_4(d, v);
+        break;
     case 62:
         winograd_gradient_2_6(d, v);
         break;
     case 64:
         winograd_gradient_4_6(d, v);
+        break;
+    case 54:
+        winograd_gradient_4_5(d, v);
         break;
     case 82:
         winograd_gradient_2_8(d, v);
@@ -63,11 +72,17 @@ INLINE void winograd_output_line(int m, int alpha, const vec *v, vec *y)
     case 42:
         winograd_output_2_4(v, y);
         break;
+    case 43:
+        winograd_output_3_4(v, y);
+        break;
     case 62:
         winograd_output_2_6(v, y);
         break;
     case 64:
         winograd_output_4_6(v, y);
+        break;
+    case 54:
+        winograd_output_4_5(v, y);
         break;
     case 82:
         winograd_output_2_8(v, y);
@@ -90,11 +105,17 @@ INLINE void winograd_weights_line(int m, int alpha, const vec *v, vec *g)
     case 42:
         winograd_weights_2_4(v, g);
         break;
+    case 43:
+        winograd_weights_3_4(v, g);
+        break;
     case 62:
         winograd_weights_2_6(v, g);
         break;
     case 64:
         winograd_weights_4_6(v, g);
+        break;
+    case 54:
+        winograd_weights_4_5(v, g);
         break;
     case 82:
         winograd_weights_2_8(v, g);

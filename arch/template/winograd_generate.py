@@ -21,22 +21,28 @@ Toom-Cook evaluates the two polynomials at alpha - 1 points p_j and at infinity;
     B[j]    = coefficients of prod_(l != j) (x - p_l)         row of infinity: those of prod_l (x - p_l)
 
 The points decide the accuracy (Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural
-Networks", 2020). Ours are 0, pairs +-p, and infinity: a pair shares its even and odd parts, which halves the work.
+Networks", 2020). Ours are infinity, pairs +-p, which share their even and odd parts and so halve the work, and 0 if alpha is even.
 """
 import sys
 from fractions import Fraction as Q
 
 POINTS = {  # alpha: the positive one of each pair; the small fractions with the least measured error, not the least growth
     4: [Q(1)],
+    5: [Q(1, 2), Q(4, 3)],
     6: [Q(5, 8), Q(3, 2)],
     8: [Q(1, 2), Q(1), Q(7, 4)],
 }
 # (m, r) of every tile, in both dimensions or one
-TILES = [(2, 3), (4, 3), (6, 3), (2, 5), (4, 5), (2, 7)]
+TILES = [(2, 3), (4, 3), (6, 3), (2, 5), (4, 5), (2, 7), (3, 2), (4, 2)]
+
+
+def zeros(alpha):
+    """points before the pairs"""
+    return 1 - alpha % 2
 
 
 def finite(alpha):
-    return [Q(0)] + [s * p for p in POINTS[alpha] for s in (1, -1)]
+    return [Q(0)] * zeros(alpha) + [s * p for p in POINTS[alpha] for s in (1, -1)]
 
 
 def times(poly, root):
@@ -103,45 +109,48 @@ def code():
     for alpha, pairs in sorted(POINTS.items()):
         b = matrices(2, alpha - 1)[2]
         names = [f"d[{k}]" for k in range(alpha)]
-        print(f"/* points 0, {', '.join('+-' + str(p) for p in pairs)}, infinity */")
+        print(f"/* points {'0, ' * zeros(alpha)}{', '.join('+-' + str(p) for p in pairs)}, infinity */")
         print(f"INLINE void winograd_input_{alpha}(const vec d[{alpha}], vec v[{alpha}])\n{{")
-        print(f"    v[0] = {dot(zip(b[0], names))};")
+        if zeros(alpha):
+            print(f"    v[0] = {dot(zip(b[0], names))};")
         for j in range(len(pairs)):
-            row = b[1 + 2 * j]
+            plus = zeros(alpha) + 2 * j
+            row, same, other = b[plus], *(("even", "odd") if zeros(alpha) else ("odd", "even"))
             even = dot((c, n) for k, (c, n) in enumerate(zip(row, names)) if k % 2 == 0)
             odd = dot((c, n) for k, (c, n) in enumerate(zip(row, names)) if k % 2 == 1)
             print(f"    const vec even{j} = {even};\n    const vec odd{j} = {odd};")
-            print(f"    v[{1 + 2 * j}] = vec_add(even{j}, odd{j});\n    v[{2 + 2 * j}] = vec_sub(even{j}, odd{j});")
+            print(f"    v[{plus}] = vec_add(even{j}, odd{j});\n    v[{plus + 1}] = vec_sub({same}{j}, {other}{j});")
         print(f"    v[{alpha - 1}] = {dot(zip(b[-1], names))};\n}}\n")
     for m, r in TILES:
         alpha = m + r - 1
-        pairs = POINTS[alpha]
+        pairs, first = POINTS[alpha], zeros(alpha)
         print(f"INLINE void winograd_output_{m}_{alpha}(const vec v[{alpha}], vec y[{m}])\n{{")
         for j in range(len(pairs)):
-            print(f"    const vec even{j} = vec_add(v[{1 + 2 * j}], v[{2 + 2 * j}]);")
+            print(f"    const vec even{j} = vec_add(v[{first + 2 * j}], v[{first + 2 * j + 1}]);")
             if m > 1:
-                print(f"    const vec odd{j} = vec_sub(v[{1 + 2 * j}], v[{2 + 2 * j}]);")
+                print(f"    const vec odd{j} = vec_sub(v[{first + 2 * j}], v[{first + 2 * j + 1}]);")
         for i in range(m):
             terms = [(p ** i, f"{'odd' if i % 2 else 'even'}{j}") for j, p in enumerate(pairs)]
-            terms += [(Q(1), "v[0]")] if i == 0 else []
+            terms += [(Q(1), "v[0]")] if i == 0 and first else []
             terms += [(Q(1), f"v[{alpha - 1}]")] if i == m - 1 else []
             print(f"    y[{i}] = {dot(terms)};")
         print("}\n")
         print(f"INLINE void winograd_gradient_{m}_{alpha}(const vec y[{m}], vec v[{alpha}])\n{{")
-        print("    v[0] = y[0];")
+        if first:
+            print("    v[0] = y[0];")
         for j, p in enumerate(pairs):
             even, odd = (dot((p ** i, f"y[{i}]") for i in range(m) if i % 2 == parity) for parity in (0, 1))
             print(f"    const vec even{j} = {even};\n    const vec odd{j} = {odd};")
-            print(f"    v[{1 + 2 * j}] = vec_add(even{j}, odd{j});\n    v[{2 + 2 * j}] = vec_sub(even{j}, odd{j});")
+            print(f"    v[{first + 2 * j}] = vec_add(even{j}, odd{j});\n    v[{first + 2 * j + 1}] = vec_sub(even{j}, odd{j});")
         print(f"    v[{alpha - 1}] = y[{m - 1}];\n}}\n")
         g = matrices(m, r)[1]
         print(f"INLINE void winograd_weights_{m}_{alpha}(const vec v[{alpha}], vec g[{r}])\n{{")
         for j in range(len(pairs)):
-            print(f"    const vec even{j} = vec_add(v[{1 + 2 * j}], v[{2 + 2 * j}]);")
-            print(f"    const vec odd{j} = vec_sub(v[{1 + 2 * j}], v[{2 + 2 * j}]);")
+            print(f"    const vec even{j} = vec_add(v[{first + 2 * j}], v[{first + 2 * j + 1}]);")
+            print(f"    const vec odd{j} = vec_sub(v[{first + 2 * j}], v[{first + 2 * j + 1}]);")
         for k in range(r):
-            terms = [(g[1 + 2 * j][k], f"{'odd' if k % 2 else 'even'}{j}") for j in range(len(pairs))]
-            terms += [(g[0][k], "v[0]"), (g[-1][k], f"v[{alpha - 1}]")]
+            terms = [(g[first + 2 * j][k], f"{'odd' if k % 2 == first else 'even'}{j}") for j in range(len(pairs))]
+            terms += [(g[0][k] * first, "v[0]"), (g[-1][k], f"v[{alpha - 1}]")]
             print(f"    g[{k}] = {dot(terms)};")
         print("}\n")
 

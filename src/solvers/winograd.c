@@ -32,14 +32,15 @@ enum { MOST_TOGETHER = 4, BUNDLE = 48 }; /* panels; channels of several groups, 
 
 struct winograd {
     enum winograd_tile tile;
-    int mh, mw, ah, aw, points;
+    struct winograd_cover cover;
+    int ah, aw, points;
     struct panels panels;
-    int64_t tiles_h, tiles_w, tiles; /* of one plane, of one plane, of all planes and images */
-    int64_t block;                   /* tiles in a block, at most */
-    int64_t together;                /* panels that go through the points side by side, of one group or of ... */
-    int64_t bundle;                  /* ... so many groups that are transformed together, if each is one panel; else 1 */
-    bool stream;                     /* the output does not stay in the caches anyway */
-    bool asks;                       /* tiles ask for the weights of the next point or panel */
+    int64_t tiles;    /* of all planes and images */
+    int64_t block;    /* tiles in a block, at most */
+    int64_t together; /* panels that go through the points side by side, of one group or of ... */
+    int64_t bundle;   /* ... so many groups that are transformed together, if each is one panel; else 1 */
+    bool stream;      /* the output does not stay in the caches anyway */
+    bool asks;        /* tiles ask for the weights of the next point or panel */
     int64_t tile_ranges, panel_ranges;
     int64_t v_row, v_tap, v_point; /* floats from one tile, depth tap or point of V to the next */
     int64_t m_row, m_point;        /* and of M */
@@ -57,14 +58,11 @@ static void set_tile(const struct problem *p, struct winograd *w, enum winograd_
 {
     const struct winograd_transform *h = winograd_h(tile), *v = winograd_w(tile);
     w->tile = tile;
-    w->mh = h->m;
-    w->mw = v->m;
+    w->cover = winograd_cover(p, tile);
     w->ah = h->m + h->r - 1;
     w->aw = v->m + v->r - 1;
     w->points = w->ah * w->aw;
-    w->tiles_h = divide_up(p->out[1], w->mh);
-    w->tiles_w = divide_up(p->out[2], w->mw);
-    w->tiles = p->batch * p->out[0] * w->tiles_h * w->tiles_w;
+    w->tiles = p->batch * p->out[0] * w->cover.tiles_h * w->cover.tiles_w;
 }
 
 static double panel_step(const struct winograd *w, int64_t rows)
@@ -78,11 +76,11 @@ struct fetch {
 };
 
 /* Adds `bytes` that come from where a set of `size` bytes, read again and again, stays; or from memory at the first time.
- * owners: threads that have such a set each. */
-static void add_fetch(struct fetch *fetch, const struct resources *r, double bytes, double size, int64_t owners, bool first)
+ * all: bytes of the sets of all threads. */
+static void add_fetch(struct fetch *fetch, const struct resources *r, double bytes, double size, double all, bool first)
 {
     const double hidden_l3 = 0.9, hidden_memory = 0.7;
-    if (first || size * (double)owners > (double)r->cpu->l3 / 2.0) {
+    if (first || all > (double)r->cpu->l3 / 2.0) {
         fetch->all += bytes / cost_memory_bytes;
         fetch->exposed += bytes / cost_memory_bytes * (1.0 - hidden_memory);
     } else if (size > (double)r->cpu->l2 / 2.0) {
@@ -131,13 +129,30 @@ static int64_t choose_together(const struct problem *p, const struct resources *
     return together;
 }
 
+/* What is shared out of the panels: bundles stay together, whose groups share cache lines of a pixel. */
+static int64_t all_runs(const struct problem *p, const struct winograd *w)
+{
+    return divide_up(p->groups * w->panels.count, w->bundle);
+}
+
+/* Lines of a tile and group that no neighbour follows: of a dilated kernel's pixels, or few of those that meet in the same
+ * sets. */
+static double single_lines(const struct problem *p, const struct winograd *w)
+{
+    const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float);
+    const bool few = p->groups > 1 && p->layout == FALT_CHANNELS_LAST && falt_pixels_meet(p);
+    const int64_t x = w->ah * w->aw * p->kernel[0] * divide_up(p->x_group, line);
+    const int64_t y = (int64_t)w->cover.mh * w->cover.mw * divide_up(p->y_group, line);
+    return w->cover.dw > 1 || few ? (double)(x + y) : 0.0;
+}
+
 /* Cycles of one piece of the grid: transforms, GEMMs, and the bytes it fetches meanwhile, which mostly hide behind the other.
  */
 static double piece_cycles(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t tile_ranges,
                            int64_t panel_ranges, int64_t block, int64_t together)
 {
     const double tiles = (double)divide_up(w->tiles, tile_ranges),
-                 panels = (double)divide_up(p->groups * w->panels.count, panel_ranges);
+                 panels = (double)(divide_up(all_runs(p, w), panel_ranges) * w->bundle);
     const double groups = ceil(panels / (double)w->panels.count), depth = (double)(p->kernel[0] * p->x_group);
     const int64_t vec = w->panels.vec;
     const double bundles = groups / (double)w->bundle;
@@ -148,28 +163,34 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double blocks = ceil(tiles / (double)block);
     const double turn = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(w->panels.vec) / w->panels.vec : 0.0;
     const double lost =
-        turn > 0.0 ? cost_lost(p->y.c, (double)w->panels.nr) * (double)(w->mh * w->mw) * sizeof(float) / 64.0 : 0.0;
-    const double input = tiles * chunks_in * (cost_winograd_input * w->points + turn * (double)(w->ah * w->mw));
+        turn > 0.0 ? cost_lost(p->y.c, (double)w->panels.nr) * (double)(w->cover.mh * w->cover.mw) * sizeof(float) / 64.0 : 0.0;
+    const double input = tiles * chunks_in * (cost_winograd_input * w->points + turn * (double)(w->ah * w->cover.mw));
     const double output =
-        tiles * (chunks_out * (cost_winograd_output * w->points + turn * (double)(w->mh * w->mw)) + panels * lost);
+        tiles * (chunks_out * (cost_winograd_output * w->points + turn * (double)(w->cover.mh * w->cover.mw)) + panels * lost);
     const double gemm = panels * depth * w->points * blocks * panel_step(w, (int64_t)ceil(tiles / blocks));
     const double calls = panels * w->points * cost_rows_calls((int64_t)tiles, w->panels.rows);
     const double weights = panels * u_bytes(p, w), v = v_bytes(p, w, block);
     const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
-    struct fetch fetch = {0.0, 0.0};
-    add_fetch(&fetch, r, weights, weights, 1, !r->warm_weights);
-    add_fetch(&fetch, r, (blocks - 1.0) * weights, weights, 1, false); /* each block reads the weights */
-    const double reads = ceil(panels / (double)together);              /* of V, by as many panels */
-    add_fetch(&fetch, r, blocks * reads * v, v, tile_ranges * panel_ranges, false);
-    add_fetch(&fetch, r, pixels, pixels, 1, false);
-    return input + output + calls + (gemm + fetch.exposed > fetch.all ? gemm + fetch.exposed : fetch.all);
+    struct fetch fetch = {0.0, 0.0}, transformed = {0.0, 0.0};
+    /* Other phases read theirs in between, about twice as many bytes where they are transformed, too; and all of them may have
+     * three quarters of L3. */
+    const double others = 2.0 * sizeof(float) * (p->weight_floats - (double)p->w_count);
+    const double all_weights = others > 0.0 ? (weights * (double)panel_ranges + others) / 1.5 : weights;
+    add_fetch(&fetch, r, weights, weights + others / (double)panel_ranges, all_weights, !r->warm_weights);
+    add_fetch(&fetch, r, (blocks - 1.0) * weights, weights, weights, false); /* each block reads the weights */
+    const double reads = ceil(panels / (double)together);                    /* of V, by as many panels */
+    add_fetch(&fetch, r, blocks * reads * v, v, v * (double)(tile_ranges * panel_ranges), false);
+    const double tensors = falt_tensor_bytes(p);
+    add_fetch(&transformed, r, pixels, tensors / (double)tile_ranges, tensors, false); /* while nothing is multiplied */
+    return fmax(input + output, transformed.all) + tiles * groups * single_lines(p, w) * cost_single_line + calls +
+           fmax(gemm + fetch.exposed, fetch.all);
 }
 
 /* Channels first, a block of whole rows of tiles reads few lines twice: as many as `tiles` is about, or a part of one. */
 static int64_t whole_rows(const struct winograd *w, int64_t tiles)
 {
-    const int64_t rows = (tiles + w->tiles_w / 3) / w->tiles_w;
-    return rows > 0 ? rows * w->tiles_w : divide_up(w->tiles_w, divide_up(w->tiles_w, tiles));
+    const int64_t rows = (tiles + w->cover.tiles_w / 3) / w->cover.tiles_w;
+    return rows > 0 ? rows * w->cover.tiles_w : divide_up(w->cover.tiles_w, divide_up(w->cover.tiles_w, tiles));
 }
 
 /* Few blocks read the weights seldom, small ones leave V in L2. About three register tiles are a good compromise (measured:
@@ -205,11 +226,10 @@ static double choose_block(const struct problem *p, const struct resources *r, s
 
 static double choose_grid(const struct problem *p, const struct resources *r, int most, struct winograd *w)
 {
-    const int64_t all_panels = p->groups * w->panels.count;
     double least = -1.0;
     for (int64_t threads = 1; threads <= most; threads++) {
         const int64_t tile_ranges = smaller(threads, w->tiles);
-        const int64_t panel_ranges = smaller(most / threads, all_panels);
+        const int64_t panel_ranges = smaller(most / threads, all_runs(p, w));
         struct winograd tried = *w;
         const double region = tile_ranges * panel_ranges > 1 ? r->region * cost_hertz : 0.0;
         const double cycles = choose_block(p, r, &tried, tile_ranges, panel_ranges) + region;
@@ -247,18 +267,18 @@ static void choose_workspace(const struct problem *p, int64_t l1, struct winogra
     w->m = round_to_lines((size_t)(w->points * w->m_point) * sizeof(float));
     w->taps = round_to_lines((size_t)p->kernel[0] * sizeof(float *));
     if (p->layout == FALT_CHANNELS_FIRST) {
-        const int64_t pixels = smaller(w->block, w->tiles_w) * w->mw;
+        const int64_t pixels = smaller(w->block, w->cover.tiles_w) * w->cover.mw;
         /* A line of the cache, or as many lines as leave the strip in L1. */
         const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float), pixel = w->ah * (int64_t)sizeof(float);
         w->chunk = smaller(larger(l1 / 4 * 3 / (pixel * (pixels + w->aw)) / line, 1) * line, w->bundle * p->x_group);
         w->strip = round_to_lines((size_t)(w->ah * (pixels + w->aw) * w->chunk) * sizeof(float));
         /* Where they go past the caches, outputs leave in lines while they are in L1: whole rows, or what is half of it. */
-        const int64_t out_pixel = (w->mh + 1) * w->panels.nr * (int64_t)sizeof(float);
-        w->piece = smaller(w->block, w->tiles_w);
-        if (w->stream && w->piece * w->mw * out_pixel > l1 / 4 * 3)
-            w->piece = larger(l1 / 2 / out_pixel / line * line / w->mw, 1);
-        w->out_strip = round_to_lines((size_t)(w->mh * w->piece * w->mw * w->panels.nr) * sizeof(float));
-        w->turned = w->stream ? round_to_lines((size_t)(w->piece * w->mw * w->panels.nr) * sizeof(float)) : 0;
+        const int64_t out_pixel = (w->cover.mh + 1) * w->panels.nr * (int64_t)sizeof(float);
+        w->piece = smaller(w->block, w->cover.tiles_w);
+        if (w->stream && w->piece * w->cover.mw * out_pixel > l1 / 4 * 3)
+            w->piece = larger(l1 / 2 / out_pixel / line * line / w->cover.mw, 1);
+        w->out_strip = round_to_lines((size_t)(w->cover.mh * w->piece * w->cover.mw * w->panels.nr) * sizeof(float));
+        w->turned = w->stream ? round_to_lines((size_t)(w->piece * w->cover.mw * w->panels.nr) * sizeof(float)) : 0;
     }
     w->per_thread = w->zeros + w->dump + w->v + w->m + w->taps + w->strip + 2 * w->out_strip + w->turned;
 }
@@ -315,7 +335,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     w->stream = falt_outgrows(p, r->cpu) && run % line == 0;
     choose_workspace(p, r->cpu->l1d, w);
     /* What a thread reads again and again does not stay in its L2. */
-    const double panels = (double)divide_up(p->groups * w->panels.count, w->panel_ranges);
+    const double panels = (double)(divide_up(all_runs(p, w), w->panel_ranges) * w->bundle);
     const double block = v_bytes(p, w, w->block) + m_bytes(p, w, w->block, w->bundle);
     w->asks = panels * u_bytes(p, w) + block > 0.75 * (double)r->cpu->l2;
     const struct winograd_transform *h = winograd_h(w->tile), *v = winograd_w(w->tile);
@@ -431,16 +451,8 @@ struct segment {
 
 static struct segment segment_at(const struct winograd *w, const struct problem *p, int64_t tile, int64_t first, int64_t most)
 {
-    struct segment s;
-    const int64_t tx = tile % w->tiles_w;
-    s.x = tx * w->mw;
-    tile /= w->tiles_w;
-    s.y = tile % w->tiles_h * w->mh;
-    tile /= w->tiles_h;
-    s.z = tile % p->out[0];
-    s.n = tile / p->out[0];
-    s.first = first;
-    s.count = smaller(most, w->tiles_w - tx);
+    const struct winograd_segment of = winograd_segment(&w->cover, tile, most);
+    const struct segment s = {of.plane / p->out[0], of.plane % p->out[0], of.y, of.x, first, of.count};
     return s;
 }
 
@@ -450,19 +462,19 @@ static void point_pixels(const struct job *job, const float *from, int64_t step,
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const bool whole = y >= 0 && y + w->ah <= p->in[1] && x >= 0 && x + w->aw <= p->in[2];
-    for (int h = 0; h < w->ah; h++) {
-        const bool line = inside(y + h, p->in[1]);
-        const float *pixel = from + ((y + h) * p->in[2] + x) * step;
-        if (whole)
-            for (int v = 0; v < w->aw; v++, pixel += step)
+    const bool whole = y >= 0 && y + (w->ah - 1) * w->cover.dh < p->in[1] && x >= 0 && x + (w->aw - 1) * w->cover.dw < p->in[2];
+    for (int h = 0; h < w->ah; h++, y += w->cover.dh) {
+        const int64_t line = falt_pixel(p, 1, y);
+        if (whole) {
+            const float *pixel = from + (y * p->in[2] + x) * step;
+            for (int v = 0; v < w->aw; v++, pixel += w->cover.dw * step)
                 *d++ = pixel;
-        else if (!p->circular)
-            for (int v = 0; v < w->aw; v++)
-                *d++ = line && inside(x + v, p->in[2]) ? pixel + v * step : zeros;
-        else
-            for (int v = 0; v < w->aw; v++)
-                *d++ = from + (falt_pixel(p, 1, y + h) * p->in[2] + falt_pixel(p, 2, x + v)) * step;
+        } else {
+            for (int v = 0; v < w->aw; v++) {
+                const int64_t column = falt_pixel(p, 2, x + v * w->cover.dw);
+                *d++ = line >= 0 && column >= 0 ? from + (line * p->in[2] + column) * step : zeros;
+            }
+        }
     }
 }
 
@@ -479,14 +491,14 @@ static void transform_segment(const struct job *job, const struct thread_space *
     const struct winograd *w = job->w;
     const float *d[WINOGRAD_MAX_POINTS],
         *plane = job->operands->x + s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + channels.first;
-    const int64_t y = s->y - p->pad[1], x = s->x - p->pad[2], step = w->mw * job->x.pixel;
+    const int64_t y = s->y - p->pad[1], x = s->x - p->pad[2], step = w->cover.step * job->x.pixel;
     float *v = space->v + tap * w->v_tap + s->first * w->v_row;
-    const bool lines = y >= 0 && y + w->ah <= p->in[1]; /* all of them */
+    const bool lines = y >= 0 && y + (w->ah - 1) * w->cover.dh < p->in[1]; /* all of them */
     struct winograd_input_args args = {
         .d = d, .v_step = w->v_point, .channels = channels.count, .d_tile = step, .v_tile = w->v_row, .ahead = step};
     for (int64_t t = 0; t < s->count; t += args.tiles) {
-        args.tiles = lines ? winograd_alike(x, w->mw, w->aw, p->in[2], t, s->count) : 1;
-        point_pixels(job, plane, job->x.pixel, y, x + t * w->mw, space->zeros, d);
+        args.tiles = lines ? winograd_alike(x, w->cover.step, (w->aw - 1) * w->cover.dw + 1, p->in[2], t, s->count) : 1;
+        point_pixels(job, plane, job->x.pixel, y, x + t * w->cover.step, space->zeros, d);
         args.v = v + t * w->v_row;
         job->kernels->winograd[w->tile].input(&args);
     }
@@ -506,14 +518,14 @@ static void move_window(const struct job *job, const struct segment *s, int64_t 
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     const float *image = job->operands->x + s->n * job->x.n + channel * job->x.c;
-    const int64_t width = (s->count - 1) * w->mw + w->aw;
+    const int64_t width = (s->count - 1) * w->cover.mw + w->aw;
     const bool below = window->pitch > 0 && s->n == window->of.n && z == window->z && s->x == window->of.x &&
-                       s->count <= window->of.count && s->y == window->of.y + w->mh;
+                       s->count <= window->of.count && s->y == window->of.y + w->cover.mh;
     window->of = *s;
     window->z = z;
     window->pitch = below ? window->pitch : width;
-    window->turn = below ? (window->turn + w->mh) % w->ah : 0;
-    for (int h = below ? w->ah - w->mh : 0; h < w->ah; h++) {
+    window->turn = below ? (window->turn + w->cover.mh) % w->ah : 0;
+    for (int h = below ? w->ah - w->cover.mh : 0; h < w->ah; h++) {
         const int64_t y = falt_pixel(p, 1, s->y - p->pad[1] + h);
         const float *row = y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
         falt_gather_row(job->kernels, row, p->in[2], job->x, count, p->circular, s->x - p->pad[2], width,
@@ -552,7 +564,7 @@ static void transform_strips(const struct job *job, const struct thread_space *s
                 .v_step = w->v_point,
                 .channels = count,
                 .tiles = s.count,
-                .d_tile = w->mw * count,
+                .d_tile = w->cover.mw * count,
                 .v_tile = w->v_row,
             });
         }
@@ -652,7 +664,7 @@ static void multiply(const struct job *job, const struct thread_space *space, co
 /* Pixels of a segment's lines that are there. */
 static int64_t visible(const struct winograd *w, const struct problem *p, const struct segment *s)
 {
-    return smaller(s->count * w->mw, p->out[2] - s->x);
+    return smaller(s->count * w->cover.mw, p->out[2] - s->x);
 }
 
 /* Channels first: a line of the out strip to y. Past the caches in pieces of rows: single lines of many planes take longer. */
@@ -679,7 +691,7 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
     const bool strips = w->out_strip > 0;
     const float *const residual_base = job->operands->residual;
     const int64_t plane = p->y.base + s->n * p->y.n + channel * p->y.c + s->z * p->y.pixel[0];
-    const int64_t line = s->count * w->mw * w->panels.nr; /* of a strip */
+    const int64_t line = s->count * w->cover.mw * w->panels.nr; /* of a strip */
     float *y[WINOGRAD_MAX_OUTPUTS];
     const float *residual[WINOGRAD_MAX_OUTPUTS];
     struct winograd_output_args args = {
@@ -689,35 +701,37 @@ static void finish_segment(const struct job *job, const struct thread_space *spa
         .bias = job->operands->bias ? job->operands->bias + channel : NULL,
         .channels = columns,
         .m_tile = w->m_row,
-        .y_tile = w->mw * (strips ? w->panels.nr : p->y.pixel[2]),
-        .ahead = strips || job->stream ? 0 : w->mw * p->y.pixel[2],
+        .y_tile = w->cover.step * (strips ? w->panels.nr : p->y.pixel[2]),
+        .ahead = strips || job->stream ? 0 : w->cover.step * p->y.pixel[2],
         .epilogue = job->epilogue,
     };
     if (strips && residual_base)
-        for (int h = 0; h < w->mh && s->y + h < p->out[1]; h++)
+        for (int h = 0; h < w->cover.mh && s->y + h < p->out[1]; h++)
             job->kernels->transpose(residual_base + plane + (s->y + h) * p->y.pixel[1] + s->x, p->y.c, columns,
                                     visible(w, p, s), space->residual_strip + h * line, w->panels.nr);
-    const int64_t seen = s->y + w->mh <= p->out[1] ? visible(w, p, s) / w->mw : 0; /* tiles that are whole */
+    const int64_t room_h = p->out[1] - 1 - s->y - (w->cover.mh - 1) * w->cover.dh,
+                  room = p->out[2] - 1 - s->x - (w->cover.mw - 1) * w->cover.dw;
+    const int64_t seen = room_h >= 0 && room >= 0 ? smaller(room / w->cover.step + 1, s->count) : 0; /* tiles that are whole */
     for (int64_t t = 0; t < s->count; t += args.tiles) {
         args.tiles = t < seen ? seen - t : 1;
         args.stream = job->stream && !strips && columns % w->panels.vec == 0 && t < seen; /* and not to the dump */
-        for (int h = 0; h < w->mh; h++)
-            for (int v = 0; v < w->mw; v++) {
-                const int64_t yy = s->y + h, xx = s->x + t * w->mw + v;
+        for (int h = 0; h < w->cover.mh; h++)
+            for (int v = 0; v < w->cover.mw; v++) {
+                const int64_t yy = s->y + h * w->cover.dh, xx = s->x + t * w->cover.step + v * w->cover.dw;
                 const bool there = yy < p->out[1] && xx < p->out[2];
-                const int64_t offset = plane + yy * p->y.pixel[1] + xx * p->y.pixel[2];
-                const int64_t in_strip = h * line + (t * w->mw + v) * w->panels.nr;
-                float **to = &y[h * w->mw + v];
+                const int64_t offset = there ? plane + yy * p->y.pixel[1] + xx * p->y.pixel[2] : 0;
+                const int64_t in_strip = h * line + (t * w->cover.mw + v) * w->panels.nr;
+                float **to = &y[h * w->cover.mw + v];
                 *to = strips ? space->out_strip + in_strip : there ? job->operands->y + offset : space->dump;
                 if (residual_base)
-                    residual[h * w->mw + v] = !there   ? space->zeros
-                                              : strips ? space->residual_strip + in_strip
-                                                       : residual_base + offset;
+                    residual[h * w->cover.mw + v] = !there   ? space->zeros
+                                                    : strips ? space->residual_strip + in_strip
+                                                             : residual_base + offset;
             }
         args.m = m + (s->first + t) * w->m_row;
         job->kernels->winograd[w->tile].output(&args);
     }
-    for (int h = 0; strips && h < w->mh && s->y + h < p->out[1]; h++)
+    for (int h = 0; strips && h < w->cover.mh && s->y + h < p->out[1]; h++)
         store_line(job, space, space->out_strip + h * line, visible(w, p, s), columns,
                    job->operands->y + plane + (s->y + h) * p->y.pixel[1] + s->x);
 }
@@ -765,7 +779,7 @@ static void run_block(const struct job *job, const struct thread_space *space, i
 /* Where the block that begins at a tile ends: what is left is shared evenly, channels first in whole rows. */
 static int64_t block_end(const struct winograd *w, int64_t from, int64_t last)
 {
-    const int64_t unit = w->strip > 0 && w->block >= w->tiles_w && w->block < last - from ? w->tiles_w : 1;
+    const int64_t unit = w->strip > 0 && w->block >= w->cover.tiles_w && w->block < last - from ? w->cover.tiles_w : 1;
     const int64_t begin = from / unit, units = divide_up(last, unit) - begin, most = w->block / unit;
     return smaller((begin + divide_up(units, divide_up(units, most))) * unit, last);
 }
@@ -789,7 +803,9 @@ static void run_member(const struct job *job, int member, int members)
     for (int64_t piece = member; piece < w->tile_ranges * w->panel_ranges; piece += members) {
         int64_t first, last, begin, end;
         falt_share(w->tiles, (int)(piece % w->tile_ranges), (int)w->tile_ranges, &first, &last);
-        falt_share(job->p->groups * w->panels.count, (int)(piece / w->tile_ranges), (int)w->panel_ranges, &begin, &end);
+        falt_share(all_runs(job->p, w), (int)(piece / w->tile_ranges), (int)w->panel_ranges, &begin, &end);
+        begin *= w->bundle;
+        end = smaller(end * w->bundle, job->p->groups * w->panels.count);
         for (int64_t from = first, to; from < last; from = to) {
             to = block_end(w, from, last);
             run_block(job, &space, from, to - from, begin, end);

@@ -44,14 +44,15 @@ enum {
 
 struct gradient {
     enum winograd_tile tile;
-    int mh, mw, ah, aw, points, inner; /* inner: taps of one depth */
-    bool exchanged;                    /* A is y, B is x */
-    int vectors, vec;                  /* of a full register tile; floats in a vector */
-    int64_t nr;                        /* its columns: vectors * vec */
-    int64_t rows, columns;             /* channels of a group that are broadcast, and in the lanes */
-    int64_t tiles_h, tiles_w, tiles;   /* of one plane, of one plane, of all planes and images */
-    bool fetch;                        /* w comes from far */
-    int64_t parts, chunk;              /* chunk: tiles, at most */
+    struct winograd_cover cover;
+    int ah, aw, points, inner; /* inner: taps of one depth */
+    bool exchanged;            /* A is y, B is x */
+    int vectors, vec;          /* of a full register tile; floats in a vector */
+    int64_t nr;                /* its columns: vectors * vec */
+    int64_t rows, columns;     /* channels of a group that are broadcast, and in the lanes */
+    int64_t tiles;             /* of all planes and images */
+    bool fetch;                /* w comes from far */
+    int64_t parts, chunk;      /* chunk: tiles, at most */
     int64_t row_ranges, column_ranges, items;
     int64_t a_pitch, b_pitch, a_point, b_point, m_point; /* floats from one tile or point to the next */
     int64_t block, blocks;                               /* floats of a scratch block, and how many of them are kept */
@@ -69,15 +70,12 @@ static void set_tile(const struct problem *p, const struct kernels *kernels, enu
 {
     const struct winograd_transform *h = winograd_h(tile), *w = winograd_w(tile);
     g->tile = tile;
-    g->mh = h->m;
-    g->mw = w->m;
+    g->cover = winograd_cover(p, tile);
     g->ah = h->m + h->r - 1;
     g->aw = w->m + w->r - 1;
     g->points = g->ah * g->aw;
     g->inner = h->r * w->r;
-    g->tiles_h = divide_up(p->out[1], g->mh);
-    g->tiles_w = divide_up(p->out[2], g->mw);
-    g->tiles = p->batch * p->out[0] * g->tiles_h * g->tiles_w;
+    g->tiles = p->batch * p->out[0] * g->cover.tiles_h * g->cover.tiles_w;
     g->exchanged = falt_weight_strides(p).i == 1;
     g->rows = g->exchanged ? p->y_group : p->x_group;
     g->columns = g->exchanged ? p->x_group : p->y_group;
@@ -122,8 +120,20 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     const double turn = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(g->vec) / g->vec : 0.0;
     /* What is transformed goes to L2 and comes back for the sums. */
     const double moved = cost_l2_byte * g->vec * sizeof(float);
-    const double transforms = tiles * (x * ((cost_winograd_input + moved) * points + turn * (double)(g->ah * g->mw)) +
-                                       y * ((cost_winograd_gradient + moved) * points + turn * (double)(g->mh * g->mw)));
+    const double transforms =
+        tiles * (x * ((cost_winograd_input + moved) * points + turn * (double)(g->ah * g->cover.mw)) +
+                 y * ((cost_winograd_gradient + moved) * points + turn * (double)(g->cover.mh * g->cover.mw)));
+    /* Lines that no neighbour follows; and pixels, which come while nothing is summed, and behind half of it from memory. */
+    const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float);
+    const double x_lines = depth * (double)(g->ah * g->aw * divide_up(g->exchanged ? columns : rows, line));
+    const double y_lines = (double)(g->cover.mh * g->cover.mw * divide_up(g->exchanged ? rows : columns, line));
+    const double singles = g->cover.dw > 1 ? tiles * (x_lines + y_lines) * cost_single_line : 0.0;
+    const double x_share = (double)(g->exchanged ? columns : rows) / (double)(p->x_channels * g->parts);
+    const double y_share = (double)(g->exchanged ? rows : columns) / (double)(p->y_channels * g->parts);
+    const double pixels = ((double)p->x_count * x_share + (double)p->y_count * y_share) * sizeof(float);
+    const bool far = falt_tensor_bytes(p) > (double)r->cpu->l3 / 2.0;
+    const double come = far ? pixels / cost_memory_bytes : pixels > (double)r->cpu->l2 / 2.0 ? pixels / cost_stream_bytes : 0.0;
+    const double brought = fmax(transforms, come) + (far ? 0.5 * fmin(transforms, come) : 0.0) + singles;
     const struct panels cut = falt_panels_of(r->kernels, columns, g->vectors);
     const double gemm = depth * points * tiles * falt_full_panels_step(&cut, columns, rows);
     const double panels = (double)divide_up(columns, g->nr), vectors = (double)divide_up(columns, g->vec);
@@ -139,7 +149,7 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     const double sums = gemm + calls + last + 0.1 * stream;
     const bool split = (g->exchanged ? g->column_ranges : g->row_ranges) > 1;
     const double seams = split ? cost_seam_row * (double)(g->exchanged ? rows : columns) : 0.0;
-    return transforms + turned + again + seams + (sums > stream ? sums : stream);
+    return brought + turned + again + seams + fmax(sums, stream);
 }
 
 /* The next number of ranges to try: all small ones, then in steps of about a third. */
@@ -184,7 +194,7 @@ static bool choose_workspace(const struct problem *p, const struct kernels *kern
     g->m_point = most * g->nr + g->vec;
     g->block = most * g->inner * g->nr;
     g->blocks = chunks > 1 ? p->kernel[0] * divide_up(rows, kernels->gemm_rows[g->vectors]) * divide_up(columns, g->nr) : 1;
-    g->segment = smaller(g->chunk, g->tiles_w);
+    g->segment = smaller(g->chunk, g->cover.tiles_w);
     const double scratch = g->exchanged ? 0.0 : (double)g->block * (double)g->blocks;
     if (scratch > 1e15 || (double)p->w_count * (double)g->parts > 1e15 ||
         (double)g->points * (double)(g->a_point + g->b_point) > 1e15)
@@ -195,7 +205,7 @@ static bool choose_workspace(const struct problem *p, const struct kernels *kern
     g->m = round_to_lines((size_t)(g->points * g->m_point) * sizeof(float));
     g->scratch = round_to_lines((size_t)scratch * sizeof(float));
     if (p->layout == FALT_CHANNELS_FIRST)
-        g->strip = round_to_lines((size_t)(g->ah * (g->segment * g->mw + g->aw) * STRIP_CHANNELS) * sizeof(float));
+        g->strip = round_to_lines((size_t)(g->ah * (g->segment * g->cover.mw + g->aw) * STRIP_CHANNELS) * sizeof(float));
     g->per_thread = g->zeros + g->a + g->b + g->m + g->scratch + g->strip;
     return true;
 }
@@ -244,7 +254,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const struct winograd_transform *h = winograd_h(g->tile), *w = winograd_w(g->tile);
     const int64_t chunks = divide_up(divide_up(g->tiles, g->parts), g->chunk);
     c->threads = (int)smaller(r->threads, g->items);
-    g->bias = falt_bias_size(p, g->parts);
+    g->bias = winograd_dilated(&g->cover) ? 0 : falt_bias_size(p, g->parts); /* rows of pixels end with rows of tiles */
     c->sums_bias = g->bias > 0;
     g->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts) + g->bias;
@@ -264,7 +274,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
 /* ---------------------------------------------------------------------------------------------------------------- running */
 
-/* An operand as its tiles see it: the first pixel of tile (z, y, x) is (z * z_step + first[0], y * m_h + first[1], ...). */
+/* An operand as its tiles see it: the first pixel of the one whose output begins at (z, y, x) is (z * z_step + first[0],
+ * y + first[1], x + first[2]), the others are d_h and d_w apart. */
 struct view {
     const float *data;
     struct tensor_strides stride;
@@ -318,37 +329,39 @@ static void gather(const struct kernels *kernels, const float *plane, const stru
                         strip + h * pixels * channels, channels);
 }
 
-/* V of neighbouring tiles of one tile row: `count` from tile x of row y of a plane (NULL: outside), the first one's at v. */
-static void transform_row(const struct item *item, const struct view *view, const float *plane, int64_t y, int64_t x,
-                          int64_t count, int64_t channels, float *v, int64_t pitch, int64_t point)
+/* V of neighbouring tiles of a plane (NULL: outside), the first one's at v. */
+static void transform_segment(const struct item *item, const struct view *view, const float *plane,
+                              const struct winograd_segment *s, int64_t channels, float *v, int64_t pitch, int64_t point)
 {
     const struct job *job = item->job;
     const struct gradient *g = job->g;
     const int64_t height = plane ? view->size[1] : 0, width = view->size[2];
-    const int64_t top = y * g->mh + view->first[1], left = x * g->mw + view->first[2];
+    const struct winograd_cover *c = &g->cover;
+    const int64_t top = s->y + view->first[1], left = s->x + view->first[2];
+    const int64_t high = (view->height - 1) * c->dh + 1, wide = (view->width - 1) * c->dw + 1; /* with what is between */
     const int64_t most = g->strip ? STRIP_CHANNELS : channels;
     struct range lines = {0, height}, columns = {0, width}; /* of the pixels at `from`, which are pixel_step floats apart */
     const float *from = plane, *d[WINOGRAD_MAX_POINTS];
     int64_t pixel_step = view->stride.pixel;
     struct winograd_input_args args = {
-        .d = d, .v_step = point, .v_tile = pitch, .ahead = g->strip ? 0 : g->mw * view->stride.pixel};
-    const bool all = top >= 0 && top + view->height <= height; /* lines */
+        .d = d, .v_step = point, .v_tile = pitch, .ahead = g->strip ? 0 : c->step * view->stride.pixel};
+    const bool all = top >= 0 && top + high <= height; /* lines */
     for (int64_t first = 0; first < channels; first += most) {
         args.channels = smaller(most, channels - first);
         if (g->strip) {
-            lines = seen(top, view->height, height);
-            columns = seen(left, (count - 1) * g->mw + view->width, width);
+            lines = seen(top, high, height);
+            columns = seen(left, (s->count - 1) * c->step + wide, width);
             from = item->strip;
             pixel_step = args.channels;
             if (length(lines) > 0)
                 gather(job->kernels, plane, view, lines, columns, first, args.channels, item->strip);
         }
-        args.d_tile = g->mw * pixel_step;
-        for (int64_t t = 0; t < count; t += args.tiles) {
-            args.tiles = all ? winograd_alike(left, g->mw, view->width, width, t, count) : 1;
+        args.d_tile = c->step * pixel_step;
+        for (int64_t t = 0; t < s->count; t += args.tiles) {
+            args.tiles = all ? winograd_alike(left, c->step, wide, width, t, s->count) : 1;
             const float **to = d;
-            for (int64_t h = top; h < top + view->height; h++)
-                for (int64_t k = left + t * g->mw; k < left + t * g->mw + view->width; k++)
+            for (int64_t h = top; h < top + high; h += c->dh)
+                for (int64_t k = left + t * c->step; k < left + t * c->step + wide; k += c->dw)
                     *to++ = inside(h, height) && inside(k, width)
                                 ? from + ((h - lines.begin) * length(columns) + k - columns.begin) * pixel_step
                                 : item->zeros;
@@ -363,18 +376,15 @@ static void transform(const struct item *item, const struct view *view, struct r
 {
     const struct gradient *g = item->job->g;
     const struct problem *p = item->job->p;
-    for (int64_t tile = tiles.begin, count; tile < tiles.end; tile += count, v += count * pitch) {
-        int64_t rest = tile;
-        const int64_t x = rest % g->tiles_w;
-        rest /= g->tiles_w;
-        const int64_t y = rest % g->tiles_h;
-        rest /= g->tiles_h;
-        const int64_t z = rest % p->out[0] * view->z_step + view->first[0], n = rest / p->out[0];
-        count = smaller(tiles.end - tile, g->tiles_w - x);
+    for (int64_t tile = tiles.begin; tile < tiles.end;) {
+        const struct winograd_segment s = winograd_segment(&g->cover, tile, tiles.end - tile);
+        const int64_t z = s.plane % p->out[0] * view->z_step + view->first[0], n = s.plane / p->out[0];
         const float *plane = inside(z, view->size[0]) ? view->data + n * view->stride.n + channels.begin * view->stride.c +
                                                             z * view->size[1] * view->size[2] * view->stride.pixel
                                                       : NULL;
-        transform_row(item, view, plane, y, x, count, length(channels), v, pitch, point);
+        transform_segment(item, view, plane, &s, length(channels), v, pitch, point);
+        tile += s.count;
+        v += s.count * pitch;
     }
 }
 
@@ -468,7 +478,7 @@ static void run_block(const struct item *item, int64_t tiles, struct range rows,
 /* Pixels of all images before a row of tiles, these counted through all planes and images. */
 static int64_t pixels_before(const struct problem *p, const struct gradient *g, int64_t tile_row)
 {
-    return (tile_row / g->tiles_h * p->out[1] + tile_row % g->tiles_h * g->mh) * p->out[2];
+    return (tile_row / g->cover.tiles_h * p->out[1] + tile_row % g->cover.tiles_h * g->cover.mh) * p->out[2];
 }
 
 static void run_item(const struct item *item)
@@ -493,10 +503,10 @@ static void run_item(const struct item *item)
         transform(item, &job->y, tiles, y_channels, g->exchanged ? item->a : item->b, g->exchanged ? g->a_pitch : g->b_pitch,
                   g->exchanged ? g->a_point : g->b_point);
         if (bias) /* of the rows of tiles that end in this chunk */
-            falt_add_bias_pixels(
-                p, job->kernels, job->operands->y, y_channels,
-                (struct range){pixels_before(p, g, tiles.begin / g->tiles_w), pixels_before(p, g, tiles.end / g->tiles_w)},
-                bias);
+            falt_add_bias_pixels(p, job->kernels, job->operands->y, y_channels,
+                                 (struct range){pixels_before(p, g, tiles.begin / g->cover.tiles_w),
+                                                pixels_before(p, g, tiles.end / g->cover.tiles_w)},
+                                 bias);
         for (int64_t depth = 0; depth < p->kernel[0]; depth++) {
             struct view view = job->x;
             view.first[0] += depth * p->dilation[0];
@@ -572,8 +582,8 @@ static void run(const struct problem *p, const struct candidate *c, const struct
               p->out,
               1,
               {0, 0, 0},
-              g->mh,
-              g->mw,
+              g->cover.mh,
+              g->cover.mw,
               transforms->gradient},
         .w = falt_weight_strides(p),
         .threads = (char *)operands->workspace + falt_parts_size(p, g->parts) + g->bias,
