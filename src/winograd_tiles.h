@@ -35,9 +35,22 @@ static inline const struct winograd_transform *winograd_w(enum winograd_tile til
     return &winograd_transforms[winograd_kinds[tile].w];
 }
 
+/* In one dimension, a strided kernel is the sum of `count` kernels, each of every s-th tap and pixel. The first `whole` ones
+ * have r taps, the others one less; the point at infinity, where only the last tap counts, is nothing to these. */
+struct winograd_residues {
+    int64_t count, whole;
+};
+
+static inline struct winograd_residues winograd_residues(const struct problem *p, int dimension)
+{
+    const int64_t kernel = p->kernel[dimension], stride = p->stride[dimension];
+    return (struct winograd_residues){smaller(kernel, stride), kernel - (divide_up(kernel, stride) - 1) * stride};
+}
+
 static inline bool winograd_fits(const struct problem *p, enum winograd_tile tile)
 {
-    return p->kernel[1] == winograd_h(tile)->r && p->kernel[2] == winograd_w(tile)->r;
+    return divide_up(p->kernel[1], p->stride[1]) == winograd_h(tile)->r &&
+           divide_up(p->kernel[2], p->stride[2]) == winograd_w(tile)->r;
 }
 
 /*
@@ -102,14 +115,26 @@ static inline bool winograd_dilated(const struct winograd_cover *c)
     return c->dh > 1 || c->dw > 1;
 }
 
+static inline bool winograd_strided(const struct problem *p)
+{
+    return p->stride[1] > 1 || p->stride[2] > 1;
+}
+
+/* Sums of fewer taps gain less from the error of each being small (measured: up to 1.2 times as much). */
+static inline double winograd_accuracy(const struct problem *p, enum winograd_tile tile)
+{
+    return winograd_kinds[tile].accuracy * (winograd_strided(p) ? 1.25 : 1.0);
+}
+
 /* What keeps both of them from a problem, or NULL. */
 static inline const char *winograd_refusal(const struct problem *p)
 {
     const struct winograd_cover cover = winograd_cover(p, 0); /* of any tile */
-    return p->stride[1] != 1 || p->stride[2] != 1                         ? "the stride is not 1"
-           : p->batch == 0                                                ? "there is nothing to compute"
-           : winograd_dilated(&cover) && p->layout == FALT_CHANNELS_FIRST ? "the kernel is dilated, and channels come first"
-                                                                          : NULL;
+    const bool dilated = winograd_dilated(&cover);
+    return p->batch == 0                                 ? "there is nothing to compute"
+           : dilated && winograd_strided(p)              ? "the kernel is strided and dilated"
+           : dilated && p->layout == FALT_CHANNELS_FIRST ? "the kernel is dilated, and channels come first"
+                                                         : NULL;
 }
 
 #endif

@@ -284,8 +284,15 @@ static double distance(const float *a, const float *b, int64_t n)
     return sqrt(sum);
 }
 
+/* Kernels that there are transforms for, those of stride 2 last. */
+static const struct window {
+    int h, w, stride;
+} windows[] = {{3, 3, 1}, {5, 5, 1}, {2, 2, 1}, {1, 3, 1}, {3, 1, 1}, {1, 5, 1}, {5, 1, 1}, {1, 7, 1},
+               {7, 1, 1}, {1, 2, 1}, {2, 1, 1}, {3, 3, 2}, {4, 4, 2}, {5, 5, 2}, {1, 3, 2}, {6, 1, 2}};
+enum { WINDOWS = sizeof windows / sizeof *windows, DENSE_WINDOWS = 11 };
+
 /* Every tile that some accuracy allows keeps to what it says, and what is as accurate as direct summation is so. */
-static void check_accuracy(falt_pass pass, int64_t size, int64_t channels, int kernel_h, int kernel_w, bool relu,
+static void check_accuracy(falt_pass pass, int64_t size, int64_t channels, const struct window *window, bool relu,
                            struct random *random, int *tiles)
 {
     enum { OUT = 64 };
@@ -295,10 +302,11 @@ static void check_accuracy(falt_pass pass, int64_t size, int64_t channels, int k
     conv.in_channels = channels;
     conv.out_channels = OUT;
     conv.in[0] = conv.in[1] = size;
-    conv.kernel[0] = kernel_h;
-    conv.kernel[1] = kernel_w;
-    conv.pad_begin[0] = conv.pad_end[0] = kernel_h / 2;
-    conv.pad_begin[1] = conv.pad_end[1] = kernel_w / 2;
+    conv.kernel[0] = window->h;
+    conv.kernel[1] = window->w;
+    conv.stride[0] = conv.stride[1] = window->stride;
+    conv.pad_begin[0] = conv.pad_end[0] = window->h / 2;
+    conv.pad_begin[1] = conv.pad_end[1] = window->w / 2;
     falt_sizes sizes;
     assert_int_equal(falt_conv_sizes(&conv, &sizes), FALT_OK);
     const int64_t second = pass == FALT_FORWARD ? sizes.weights : sizes.dst;
@@ -347,9 +355,6 @@ static void check_accuracy(falt_pass pass, int64_t size, int64_t channels, int k
     guarded_free(exact);
 }
 
-static const int kernel_sizes[][2] = {{3, 3}, {5, 5}, {2, 2}, {1, 3}, {3, 1}, {1, 5}, {5, 1}, {1, 7}, {7, 1}, {1, 2}, {2, 1}};
-enum { KERNEL_SIZES = sizeof kernel_sizes / sizeof *kernel_sizes };
-
 static void test_accuracy(void **state)
 {
     (void)state;
@@ -358,10 +363,10 @@ static void test_accuracy(void **state)
     struct random random = random_stream(2);
     int tiles = 0;
     for (int c = 0; c < (quick() ? 1 : 3); c++)
-        for (int i = 0; i < KERNEL_SIZES; i++)
+        for (int i = 0; i < WINDOWS; i++)
             for (int relu = 0; relu < 2; relu++)
-                check_accuracy(FALT_FORWARD, SIZE, channels[c], kernel_sizes[i][0], kernel_sizes[i][1], relu, &random, &tiles);
-    assert_true(tiles >= KERNEL_SIZES * 2);
+                check_accuracy(FALT_FORWARD, SIZE * windows[i].stride, channels[c], &windows[i], relu, &random, &tiles);
+    assert_true(tiles >= WINDOWS * 2);
 }
 
 /* The same of weight gradients, whose sums are over pixels. */
@@ -373,11 +378,10 @@ static void test_accuracy_of_weights(void **state)
     struct random random = random_stream(4);
     int tiles = 0;
     for (int n = 0; n < (quick() ? 2 : 4); n++)
-        for (int i = 0; i < KERNEL_SIZES; i++)
+        for (int i = 0; i < DENSE_WINDOWS; i++)
             for (int relu = 0; relu < 2; relu++)
-                check_accuracy(FALT_BACKWARD_WEIGHTS, pixels[n], CHANNELS, kernel_sizes[i][0], kernel_sizes[i][1], relu,
-                               &random, &tiles);
-    assert_true(tiles >= KERNEL_SIZES * 2);
+                check_accuracy(FALT_BACKWARD_WEIGHTS, pixels[n], CHANNELS, &windows[i], relu, &random, &tiles);
+    assert_true(tiles >= DENSE_WINDOWS * 2);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- bounds */
@@ -409,7 +413,7 @@ static void fill_as(enum data kind, struct random *random, float *x, int64_t n)
 static falt_conv conv_for_bounds(struct random *random)
 {
     falt_conv conv = FALT_CONV_INIT;
-    const int *kernel = kernel_sizes[random_between(random, 0, KERNEL_SIZES - 1)];
+    const struct window *window = &windows[random_between(random, 0, WINDOWS - 1)];
     conv.spatial_dims = (int32_t)random_between(random, 1, 3);
     conv.layout = random_between(random, 0, 1) ? FALT_NHWC : FALT_NCHW;
     conv.weights_layout = random_between(random, 0, 1) ? FALT_OHWI : FALT_OIHW;
@@ -419,9 +423,10 @@ static falt_conv conv_for_bounds(struct random *random)
     conv.out_channels = conv.groups * random_between(random, 1, 20);
     for (int d = 0; d < conv.spatial_dims; d++) {
         const int inner = d - (conv.spatial_dims - 2); /* 0 and 1: the dimensions of the table */
-        conv.kernel[d] = inner >= 0 ? kernel[inner] : random_between(random, 1, 3);
-        conv.dilation[d] = random_between(random, 0, 2) ? 1 : random_between(random, 2, 10);
-        conv.in[d] = (conv.kernel[d] - 1) * conv.dilation[d] + random_between(random, 1, inner >= 0 ? 12 : 3);
+        conv.kernel[d] = inner < 0 ? random_between(random, 1, 3) : inner == 0 ? window->h : window->w;
+        conv.stride[d] = inner >= 0 ? window->stride : 1;
+        conv.dilation[d] = window->stride > 1 || random_between(random, 0, 2) ? 1 : random_between(random, 2, 10);
+        conv.in[d] = (conv.kernel[d] - 1) * conv.dilation[d] + random_between(random, 1, inner >= 0 ? 12 : 3) * conv.stride[d];
         conv.pad_begin[d] = random_between(random, 0, conv.kernel[d] / 2);
         conv.pad_end[d] = random_between(random, 0, conv.kernel[d] / 2);
     }

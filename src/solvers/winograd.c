@@ -1,17 +1,20 @@
 /*
- * winograd.c - Winograd convolution, stride 1: fewer multiplications than the direct sum, by transforms of tiles.
+ * winograd.c - Winograd convolution: fewer multiplications than the direct sum, by transforms of tiles.
  *
  * The output is cut into tiles of m_h x m_w pixels. For a block of tiles,
  *
- *     x  -- input transform -->      V[point][tap][tile][x channel]          for each depth tap (3-D: 2-D, summed over depth)
+ *     x  -- input transform -->      V[point][slice][tile][x channel]        slices: depth taps (3-D: 2-D, summed over depth)
  *     V[point] * U[point]  -->       M[point][tile][channel of the panel]    a GEMM for each point and panel
  *     M  -- output transform -->     y, with the epilogue
  *
  * so that V and M of a block stay in the core's L2. Groups of few channels, each of one panel, go side by side: their channels
- * are neighbours in V and M, as they are in x and y. U, the transformed weights, is packed ahead: [panel][point][depth][x
+ * are neighbours in V and M, as they are in x and y. U, the transformed weights, is packed ahead: [panel][point][slice][x
  * channel][nr]. Where a panel of it would push V out, some panels together go through one point after the other: V is read
  * once for all of them. Threads take a grid of (tile range x panel range) pieces; where panels are split, each transforms the
  * input for itself: cheaper than to share what another core has just written.
+ *
+ * A strided kernel is the sum of s_h x s_w others, each of every s-th tap and pixel: as many slices. Those of fewer taps have
+ * no part in points at infinity: 3x3 with stride 2 multiplies 81 times for 4x4 outputs instead of 144, 4x4 100 instead of 256.
  *
  * Along a dimension of kernel size 1 nothing is transformed (m = alpha = 1), which makes 1x3, 3x1 and 1-D kernels no special
  * case. Channels first: pieces of a tile row pass through channels-last strips in L1, on the way in and on the way out.
@@ -28,31 +31,55 @@
 #include "../strip.h"
 #include "../winograd_tiles.h"
 
-enum { MOST_TOGETHER = 4, BUNDLE = 48 }; /* panels; channels of several groups, about */
+enum { MOST_TOGETHER = 4, BUNDLE = 48, LISTS = 4 }; /* panels; channels of several groups, about; see thread_space */
 
 struct winograd {
     enum winograd_tile tile;
     struct winograd_cover cover;
     int ah, aw, points;
     struct panels panels;
-    int64_t tiles;    /* of all planes and images */
-    int64_t block;    /* tiles in a block, at most */
+    struct winograd_residues residues_h, residues_w; /* of a strided kernel */
+    int64_t apart_h, apart_w;                        /* input pixels from one that a tile sees to the next */
+    int64_t slices;                                  /* depth taps x residues */
+    int64_t products;                                /* slices of all points together */
+    int64_t tiles;                                   /* of all planes and images */
+    int64_t block;                                   /* tiles in a block, at most */
     int64_t together; /* panels that go through the points side by side, of one group or of ... */
     int64_t bundle;   /* ... so many groups that are transformed together, if each is one panel; else 1 */
     bool stream;      /* the output does not stay in the caches anyway */
     bool asks;        /* tiles ask for the weights of the next point or panel */
     int64_t tile_ranges, panel_ranges;
-    int64_t v_row, v_tap, v_point; /* floats from one tile, depth tap or point of V to the next */
-    int64_t m_row, m_point;        /* and of M */
-    int64_t chunk;                 /* channels first: channels that pass through the strip together */
-    int64_t piece;                 /* and tiles of a row whose outputs do */
-    size_t zeros, dump, v, m, taps, strip, out_strip, turned; /* a thread's workspace, in bytes and in this order */
+    int64_t v_row, v_slice, v_point; /* floats from one tile, slice or point of V to the next */
+    int64_t m_row, m_point;          /* and of M */
+    int64_t chunk;                   /* channels first: channels that pass through the strip together */
+    int64_t piece;                   /* and tiles of a row whose outputs do */
+    size_t zeros, dump, v, m, lists, strip, out_strip, turned; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;
 };
 
 _Static_assert(sizeof(struct winograd) <= SOLVER_STATE, "the solver's state must fit");
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
+
+/* Residues that have a part in a point: all, or those of all taps. */
+static int64_t rows_at(const struct winograd *w, int point)
+{
+    return point / w->aw == w->ah - 1 ? w->residues_h.whole : w->residues_h.count;
+}
+
+static int64_t columns_at(const struct winograd *w, int point)
+{
+    return point % w->aw == w->aw - 1 ? w->residues_w.whole : w->residues_w.count;
+}
+
+/* Slices that have a part in the points before one. */
+static int64_t slices_before(const struct problem *p, const struct winograd *w, int point)
+{
+    const int64_t columns = (w->aw - 1) * w->residues_w.count + w->residues_w.whole; /* of a row of points */
+    const int64_t rows = point / w->aw * w->residues_h.count;
+    const int64_t left = point < w->points ? point % w->aw * w->residues_w.count * rows_at(w, point) : 0;
+    return p->kernel[0] * ((point < w->points ? rows : rows - w->residues_h.count + w->residues_h.whole) * columns + left);
+}
 
 static void set_tile(const struct problem *p, struct winograd *w, enum winograd_tile tile)
 {
@@ -63,6 +90,12 @@ static void set_tile(const struct problem *p, struct winograd *w, enum winograd_
     w->aw = v->m + v->r - 1;
     w->points = w->ah * w->aw;
     w->tiles = p->batch * p->out[0] * w->cover.tiles_h * w->cover.tiles_w;
+    w->residues_h = winograd_residues(p, 1);
+    w->residues_w = winograd_residues(p, 2);
+    w->apart_h = larger(w->cover.dh, p->stride[1]); /* one of them is 1 */
+    w->apart_w = larger(w->cover.dw, p->stride[2]);
+    w->slices = p->kernel[0] * w->residues_h.count * w->residues_w.count;
+    w->products = slices_before(p, w, w->points);
 }
 
 static double panel_step(const struct winograd *w, int64_t rows)
@@ -98,14 +131,14 @@ static int64_t m_columns(const struct problem *p, const struct winograd *w, int6
 }
 
 /* Bytes of V, of a panel's U, and of M. */
-static double v_bytes(const struct problem *p, const struct winograd *w, int64_t block)
+static double v_bytes(const struct winograd *w, int64_t block)
 {
-    return (double)w->points * (double)block * (double)(p->kernel[0] * w->v_row) * sizeof(float);
+    return (double)w->points * (double)block * (double)(w->slices * w->v_row) * sizeof(float);
 }
 
 static double u_bytes(const struct problem *p, const struct winograd *w)
 {
-    return (double)w->points * (double)(p->kernel[0] * p->x_group * w->panels.nr) * sizeof(float);
+    return (double)w->products * (double)(p->x_group * w->panels.nr) * sizeof(float);
 }
 
 static double m_bytes(const struct problem *p, const struct winograd *w, int64_t block, int64_t together)
@@ -118,7 +151,7 @@ static double m_bytes(const struct problem *p, const struct winograd *w, int64_t
 static int64_t choose_together(const struct problem *p, const struct resources *r, const struct winograd *w, int64_t block,
                                double room)
 {
-    const double v = v_bytes(p, w, block);
+    const double v = v_bytes(w, block);
     int64_t together = smaller(MOST_TOGETHER, w->panels.count);
     if (w->bundle > 1)
         return w->bundle;
@@ -135,15 +168,15 @@ static int64_t all_runs(const struct problem *p, const struct winograd *w)
     return divide_up(p->groups * w->panels.count, w->bundle);
 }
 
-/* Lines of a tile and group that no neighbour follows: of a dilated kernel's pixels, or few of those that meet in the same
+/* Lines of a tile and group that no neighbour follows: of pixels that are no neighbours, or few of those that meet in the same
  * sets. */
 static double single_lines(const struct problem *p, const struct winograd *w)
 {
     const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float);
     const bool few = p->groups > 1 && p->layout == FALT_CHANNELS_LAST && falt_pixels_meet(p);
-    const int64_t x = w->ah * w->aw * p->kernel[0] * divide_up(p->x_group, line);
+    const int64_t x = w->points * w->slices * divide_up(p->x_group, line);
     const int64_t y = (int64_t)w->cover.mh * w->cover.mw * divide_up(p->y_group, line);
-    return w->cover.dw > 1 || few ? (double)(x + y) : 0.0;
+    return w->apart_w > 1 || few ? (double)(x + y) : 0.0;
 }
 
 /* Cycles of one piece of the grid: transforms, GEMMs, and the bytes it fetches meanwhile, which mostly hide behind the other.
@@ -153,10 +186,10 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
 {
     const double tiles = (double)divide_up(w->tiles, tile_ranges),
                  panels = (double)(divide_up(all_runs(p, w), panel_ranges) * w->bundle);
-    const double groups = ceil(panels / (double)w->panels.count), depth = (double)(p->kernel[0] * p->x_group);
+    const double groups = ceil(panels / (double)w->panels.count), products = (double)(w->products * p->x_group);
     const int64_t vec = w->panels.vec;
     const double bundles = groups / (double)w->bundle;
-    const double chunks_in = (double)(p->kernel[0] * divide_up(w->bundle * p->x_group, vec)) * bundles;
+    const double chunks_in = (double)(w->slices * divide_up(w->bundle * p->x_group, vec)) * bundles;
     const double chunks_out = w->bundle > 1 && p->layout == FALT_CHANNELS_LAST
                                   ? (double)divide_up(w->bundle * p->y_group, vec) * bundles
                                   : panels * w->panels.vectors;
@@ -167,9 +200,9 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double input = tiles * chunks_in * (cost_winograd_input * w->points + turn * (double)(w->ah * w->cover.mw));
     const double output =
         tiles * (chunks_out * (cost_winograd_output * w->points + turn * (double)(w->cover.mh * w->cover.mw)) + panels * lost);
-    const double gemm = panels * depth * w->points * blocks * panel_step(w, (int64_t)ceil(tiles / blocks));
+    const double gemm = panels * products * blocks * panel_step(w, (int64_t)ceil(tiles / blocks));
     const double calls = panels * w->points * cost_rows_calls((int64_t)tiles, w->panels.rows);
-    const double weights = panels * u_bytes(p, w), v = v_bytes(p, w, block);
+    const double weights = panels * u_bytes(p, w), v = v_bytes(w, block);
     const double pixels = ((double)p->x_count + (double)p->y_count) * sizeof(float) / (double)tile_ranges;
     struct fetch fetch = {0.0, 0.0}, transformed = {0.0, 0.0};
     /* Other phases read theirs in between, about twice as many bytes where they are transformed, too; and all of them may have
@@ -209,9 +242,9 @@ static double choose_block(const struct problem *p, const struct resources *r, s
         const int64_t even = divide_up(tiles, divide_up(tiles, multiples[i] * row));
         const int64_t block = p->layout == FALT_CHANNELS_FIRST && even < tiles ? whole_rows(w, even) : even;
         const int64_t usual = smaller(tiles, 3 * row);
-        if (multiples[i] < 3 && v_bytes(p, w, usual) + m_bytes(p, w, usual, w->bundle) <= room)
+        if (multiples[i] < 3 && v_bytes(w, usual) + m_bytes(p, w, usual, w->bundle) <= room)
             continue;
-        if (least >= 0.0 && v_bytes(p, w, block) + m_bytes(p, w, block, w->bundle) > room)
+        if (least >= 0.0 && v_bytes(w, block) + m_bytes(p, w, block, w->bundle) > room)
             break;
         const int64_t together = choose_together(p, r, w, block, room);
         const double cycles = piece_cycles(p, r, w, tile_ranges, panel_ranges, block, together);
@@ -257,21 +290,21 @@ static void choose_panels(const struct problem *p, const struct kernels *kernels
 
 static void choose_workspace(const struct problem *p, int64_t l1, struct winograd *w)
 {
-    w->v_tap = w->block * w->v_row + w->panels.vec;
-    w->v_point = p->kernel[0] * w->v_tap;
+    w->v_slice = w->block * w->v_row + w->panels.vec;
+    w->v_point = w->slices * w->v_slice;
     w->m_row = m_columns(p, w, w->together);
     w->m_point = w->block * w->m_row + w->panels.vec;
     w->zeros = round_to_lines((size_t)larger(w->v_row, w->m_row) * sizeof(float));
     w->dump = round_to_lines((size_t)w->m_row * sizeof(float));
     w->v = round_to_lines((size_t)(w->points * w->v_point) * sizeof(float));
     w->m = round_to_lines((size_t)(w->points * w->m_point) * sizeof(float));
-    w->taps = round_to_lines((size_t)p->kernel[0] * sizeof(float *));
+    w->lists = round_to_lines((size_t)(LISTS * w->slices) * sizeof(float *));
     if (p->layout == FALT_CHANNELS_FIRST) {
         const int64_t pixels = smaller(w->block, w->cover.tiles_w) * w->cover.mw;
         /* A line of the cache, or as many lines as leave the strip in L1. */
-        const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float), pixel = w->ah * (int64_t)sizeof(float);
-        w->chunk = smaller(larger(l1 / 4 * 3 / (pixel * (pixels + w->aw)) / line, 1) * line, w->bundle * p->x_group);
-        w->strip = round_to_lines((size_t)(w->ah * (pixels + w->aw) * w->chunk) * sizeof(float));
+        const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float), inputs = w->ah * (pixels + w->aw) * w->apart_w;
+        w->chunk = smaller(larger(l1 / 4 * 3 / (inputs * (int64_t)sizeof(float)) / line, 1) * line, w->bundle * p->x_group);
+        w->strip = round_to_lines((size_t)(inputs * w->chunk) * sizeof(float));
         /* Where they go past the caches, outputs leave in lines while they are in L1: whole rows, or what is half of it. */
         const int64_t out_pixel = (w->cover.mh + 1) * w->panels.nr * (int64_t)sizeof(float);
         w->piece = smaller(w->block, w->cover.tiles_w);
@@ -280,7 +313,7 @@ static void choose_workspace(const struct problem *p, int64_t l1, struct winogra
         w->out_strip = round_to_lines((size_t)(w->cover.mh * w->piece * w->cover.mw * w->panels.nr) * sizeof(float));
         w->turned = w->stream ? round_to_lines((size_t)(w->piece * w->cover.mw * w->panels.nr) * sizeof(float)) : 0;
     }
-    w->per_thread = w->zeros + w->dump + w->v + w->m + w->taps + w->strip + 2 * w->out_strip + w->turned;
+    w->per_thread = w->zeros + w->dump + w->v + w->m + w->lists + w->strip + 2 * w->out_strip + w->turned;
 }
 
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
@@ -300,13 +333,13 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         if (!winograd_fits(p, (enum winograd_tile)tile))
             continue;
         fitting++;
-        if (winograd_kinds[tile].accuracy > r->accuracy)
+        if (winograd_accuracy(p, (enum winograd_tile)tile) > r->accuracy)
             continue;
         accurate++;
         struct winograd w = {0};
         set_tile(p, &w, (enum winograd_tile)tile);
         choose_panels(p, r->kernels, &w);
-        if ((double)p->groups * (double)w.panels.padded * (double)(p->kernel[0] * p->x_group) * w.points > 1e15)
+        if ((double)p->groups * (double)w.panels.padded * (double)(w.products * p->x_group) > 1e15)
             continue;
         /* Tiles differ in their rounding, so the choice must not depend on the threads. */
         const double cycles = choose_grid(p, r, cost_nominal_threads, &w);
@@ -336,19 +369,19 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     choose_workspace(p, r->cpu->l1d, w);
     /* What a thread reads again and again does not stay in its L2. */
     const double panels = (double)(divide_up(all_runs(p, w), w->panel_ranges) * w->bundle);
-    const double block = v_bytes(p, w, w->block) + m_bytes(p, w, w->block, w->bundle);
+    const double block = v_bytes(w, w->block) + m_bytes(p, w, w->block, w->bundle);
     w->asks = panels * u_bytes(p, w) + block > 0.75 * (double)r->cpu->l2;
     const struct winograd_transform *h = winograd_h(w->tile), *v = winograd_w(w->tile);
-    c->packed = (size_t)(p->groups * w->panels.padded * p->kernel[0] * p->x_group * w->points) * sizeof(float);
+    c->packed = (size_t)(p->groups * w->panels.padded * w->products * p->x_group) * sizeof(float);
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
     w->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = w->per_thread * (size_t)c->threads;
     /* Bundles of groups of a line or less each, which read their pixels once. */
     const double pieces = p->x_group * (int64_t)sizeof(float) <= 64 ? falt_pieces_cycles(p, r->cpu) / (double)w->bundle : 0.0;
     c->seconds = (least + pieces / r->threads) / cost_hertz;
-    c->accuracy = winograd_kinds[w->tile].accuracy;
+    c->accuracy = winograd_accuracy(p, w->tile);
     c->error_growth = h->growth * v->growth;
-    c->error_terms = (double)(p->kernel[0] * p->x_group) + 4.0 * (w->ah + w->aw);
+    c->error_terms = (double)(w->slices * p->x_group) + 4.0 * (w->ah + w->aw);
     snprintf(c->kernel, SOLVER_NOTE, "%s F(%dx%d %dx%d) %dx%d", r->kernels->name, h->m, v->m, h->r, v->r, w->panels.rows,
              (int)w->panels.nr);
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges, blocks of %lld tiles x %lld panels%s",
@@ -359,10 +392,10 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
 /* ---------------------------------------------------------------------------------------------------------------- packing */
 
-/* Products that a panel's packed weights hold for each channel: [point][depth][x channel]. */
+/* Products that a panel's packed weights hold for each channel: [point][slice][x channel]. */
 static int64_t panel_depth(const struct problem *p, const struct winograd *w)
 {
-    return w->points * p->kernel[0] * p->x_group;
+    return w->products * p->x_group;
 }
 
 struct packing {
@@ -372,16 +405,18 @@ struct packing {
     float *packed;
 };
 
-/* U = G_h g G_w', in double, rounded once. */
-static void transform_kernel(const struct winograd *w, const struct problem *p, const float *g, double *u)
+/* U = G_h g G_w' of the taps of residue (h, w), in double, rounded once. */
+static void transform_kernel(const struct winograd *w, const struct problem *p, const float *g, int64_t residue_h,
+                             int64_t residue_w, double *u)
 {
     const struct winograd_transform *h = winograd_h(w->tile), *v = winograd_w(w->tile);
     double t[WINOGRAD_ALPHA][WINOGRAD_TAPS];
     for (int a = 0; a < w->ah; a++)
         for (int s = 0; s < v->r; s++) {
+            const int64_t column = residue_w + s * p->stride[2];
             t[a][s] = 0.0;
-            for (int k = 0; k < h->r; k++)
-                t[a][s] += h->g[a][k] * (double)g[k * p->w.tap[1] + s * p->w.tap[2]];
+            for (int64_t k = 0, row = residue_h; row < p->kernel[1] && column < p->kernel[2]; k++, row += p->stride[1])
+                t[a][s] += h->g[a][k] * (double)g[row * p->w.tap[1] + column * p->w.tap[2]];
         }
     for (int a = 0; a < w->ah; a++)
         for (int b = 0; b < w->aw; b++) {
@@ -390,6 +425,24 @@ static void transform_kernel(const struct winograd *w, const struct problem *p, 
                 sum += t[a][s] * v->g[b][s];
             u[a * w->aw + b] = sum;
         }
+}
+
+/* A slice's weights at g (NULL: zeros) to all points that it has a part in, whose slices are `step` floats apart from `out` on.
+ */
+static void pack_products(const struct packing *job, int64_t slice, const float *g, float *out, int64_t step)
+{
+    const struct problem *p = job->p;
+    const struct winograd *w = job->w;
+    const int64_t v = slice % w->residues_w.count, h = slice / w->residues_w.count % w->residues_h.count;
+    const int64_t depth = slice / w->residues_w.count / w->residues_h.count;
+    double u[WINOGRAD_MAX_POINTS] = {0.0};
+    if (g)
+        transform_kernel(w, p, g + depth * p->w.tap[0], h, v, u);
+    for (int point = 0; point < w->points; point++) {
+        const int64_t rows = rows_at(w, point), columns = columns_at(w, point);
+        if (h < rows && v < columns)
+            out[(slices_before(p, w, point) + (depth * rows + h) * columns + v) * step] = (float)u[point];
+    }
 }
 
 static void pack_panels(void *context, int member, int members)
@@ -402,19 +455,13 @@ static void pack_panels(void *context, int member, int members)
     for (int64_t item = begin; item < end; item++) {
         const int64_t group = item / w->panels.count, panel = item % w->panels.count;
         const int64_t first = falt_panel_first(&w->panels, panel), width = falt_panel_width(&w->panels, panel);
+        const float *g = job->weights + p->w.base + group * p->w.group;
         float *out = job->packed + falt_panel_offset(&w->panels, panel_depth(p, w), group, panel);
-        for (int64_t k = 0; k < p->kernel[0]; k++)
+        for (int64_t slice = 0; slice < w->slices; slice++)
             for (int64_t i = 0; i < p->x_group; i++)
-                for (int64_t o = 0; o < width; o++) {
-                    double u[WINOGRAD_MAX_POINTS] = {0.0};
-                    if (first + o < p->y_group)
-                        transform_kernel(w, p,
-                                         job->weights + p->w.base + group * p->w.group + (first + o) * p->w.o + i * p->w.i +
-                                             k * p->w.tap[0],
-                                         u);
-                    for (int point = 0; point < w->points; point++)
-                        out[((point * p->kernel[0] + k) * p->x_group + i) * width + o] = (float)u[point];
-                }
+                for (int64_t o = 0; o < width; o++)
+                    pack_products(job, slice, first + o < p->y_group ? g + (first + o) * p->w.o + i * p->w.i : NULL,
+                                  out + i * width + o, p->x_group * width);
     }
 }
 
@@ -438,7 +485,8 @@ struct job {
 
 struct thread_space {
     float *zeros, *dump, *v, *m;
-    const float **taps; /* V at the first point, for each depth tap */
+    const float *
+        *lists; /* V at the first point, for each slice: of all of them, and of those at infinity in w, in h, in both */
     float *strip, *out_strip, *residual_strip;
     float *turned; /* a line of the out strip: [channel][pixel] */
 };
@@ -462,16 +510,16 @@ static void point_pixels(const struct job *job, const float *from, int64_t step,
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const bool whole = y >= 0 && y + (w->ah - 1) * w->cover.dh < p->in[1] && x >= 0 && x + (w->aw - 1) * w->cover.dw < p->in[2];
-    for (int h = 0; h < w->ah; h++, y += w->cover.dh) {
+    const bool whole = y >= 0 && y + (w->ah - 1) * w->apart_h < p->in[1] && x >= 0 && x + (w->aw - 1) * w->apart_w < p->in[2];
+    for (int h = 0; h < w->ah; h++, y += w->apart_h) {
         const int64_t line = falt_pixel(p, 1, y);
         if (whole) {
             const float *pixel = from + (y * p->in[2] + x) * step;
-            for (int v = 0; v < w->aw; v++, pixel += w->cover.dw * step)
+            for (int v = 0; v < w->aw; v++, pixel += w->apart_w * step)
                 *d++ = pixel;
         } else {
             for (int v = 0; v < w->aw; v++) {
-                const int64_t column = falt_pixel(p, 2, x + v * w->cover.dw);
+                const int64_t column = falt_pixel(p, 2, x + v * w->apart_w);
                 *d++ = line >= 0 && column >= 0 ? from + (line * p->in[2] + column) * step : zeros;
             }
         }
@@ -483,42 +531,59 @@ struct channels {
     int64_t first, count;
 };
 
-/* V of a segment for one depth tap, channels last. */
+struct slice {
+    int64_t index, depth, h, w; /* depth tap, and residue */
+};
+
+static struct slice slice_at(const struct winograd *w, int64_t index)
+{
+    const int64_t rest = index / w->residues_w.count;
+    return (struct slice){index, rest / w->residues_h.count, rest % w->residues_h.count, index % w->residues_w.count};
+}
+
+/* V of a segment for one slice, channels last. */
 static void transform_segment(const struct job *job, const struct thread_space *space, const struct segment *s,
-                              struct channels channels, int64_t tap, int64_t z)
+                              struct channels channels, const struct slice *slice, int64_t z)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     const float *d[WINOGRAD_MAX_POINTS],
         *plane = job->operands->x + s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + channels.first;
-    const int64_t y = s->y - p->pad[1], x = s->x - p->pad[2], step = w->cover.step * job->x.pixel;
-    float *v = space->v + tap * w->v_tap + s->first * w->v_row;
-    const bool lines = y >= 0 && y + (w->ah - 1) * w->cover.dh < p->in[1]; /* all of them */
-    struct winograd_input_args args = {
-        .d = d, .v_step = w->v_point, .channels = channels.count, .d_tile = step, .v_tile = w->v_row, .ahead = step};
+    const int64_t y = s->y * p->stride[1] - p->pad[1] + slice->h, x = s->x * p->stride[2] - p->pad[2] + slice->w;
+    const int64_t step = w->cover.step * p->stride[2], wide = (w->aw - 1) * w->apart_w + 1;
+    float *v = space->v + slice->index * w->v_slice + s->first * w->v_row;
+    const bool lines = y >= 0 && y + (w->ah - 1) * w->apart_h < p->in[1]; /* all of them */
+    struct winograd_input_args args = {.d = d,
+                                       .v_step = w->v_point,
+                                       .channels = channels.count,
+                                       .d_tile = step * job->x.pixel,
+                                       .v_tile = w->v_row,
+                                       .ahead = step * job->x.pixel};
     for (int64_t t = 0; t < s->count; t += args.tiles) {
-        args.tiles = lines ? winograd_alike(x, w->cover.step, (w->aw - 1) * w->cover.dw + 1, p->in[2], t, s->count) : 1;
-        point_pixels(job, plane, job->x.pixel, y, x + t * w->cover.step, space->zeros, d);
+        args.tiles = lines ? winograd_alike(x, step, wide, p->in[2], t, s->count) : 1;
+        point_pixels(job, plane, job->x.pixel, y, x + t * step, space->zeros, d);
         args.v = v + t * w->v_row;
         job->kernels->winograd[w->tile].input(&args);
     }
 }
 
-/* Channels first: what a segment sees of some channels, channels last, zeros for the padding: alpha_h lines of `pitch` pixels.
- * Line h of it is in place (h + turn) % alpha_h. The next segment below needs only its last m_h lines to be filled. */
+/* Channels first: what a segment sees of some channels, channels last, zeros for the padding: alpha_h lines of `pitch` pixels,
+ * of one residue in h and all in w. Line h of it is in place (h + turn) % alpha_h. The next segment below needs only its last
+ * m_h lines to be filled. */
 struct window {
     struct segment of;
     int64_t pitch, z;
     int turn;
 };
 
-static void move_window(const struct job *job, const struct segment *s, int64_t z, int64_t channel, int64_t count,
-                        struct window *window, float *strip)
+static void move_window(const struct job *job, const struct segment *s, int64_t z, int64_t residue, int64_t channel,
+                        int64_t count, struct window *window, float *strip)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
     const float *image = job->operands->x + s->n * job->x.n + channel * job->x.c;
-    const int64_t width = (s->count - 1) * w->cover.mw + w->aw;
+    const int64_t width = ((s->count - 1) * w->cover.mw + w->aw) * w->apart_w;
+    const int64_t top = s->y * p->stride[1] - p->pad[1] + residue, left = s->x * p->stride[2] - p->pad[2];
     const bool below = window->pitch > 0 && s->n == window->of.n && z == window->z && s->x == window->of.x &&
                        s->count <= window->of.count && s->y == window->of.y + w->cover.mh;
     window->of = *s;
@@ -526,9 +591,9 @@ static void move_window(const struct job *job, const struct segment *s, int64_t 
     window->pitch = below ? window->pitch : width;
     window->turn = below ? (window->turn + w->cover.mh) % w->ah : 0;
     for (int h = below ? w->ah - w->cover.mh : 0; h < w->ah; h++) {
-        const int64_t y = falt_pixel(p, 1, s->y - p->pad[1] + h);
+        const int64_t y = falt_pixel(p, 1, top + h * w->apart_h);
         const float *row = y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
-        falt_gather_row(job->kernels, row, p->in[2], job->x, count, p->circular, s->x - p->pad[2], width,
+        falt_gather_row(job->kernels, row, p->in[2], job->x, count, p->circular, left, width,
                         strip + (h + window->turn) % w->ah * window->pitch * count, count);
     }
 }
@@ -538,9 +603,9 @@ static int64_t depth_pixel(const struct problem *p, const struct segment *s, int
     return falt_pixel(p, 0, s->z * p->stride[0] - p->pad[0] + tap * p->dilation[0]);
 }
 
-/* V of a block for one depth tap, channels first, where it is inside. */
-static void transform_strips(const struct job *job, const struct thread_space *space, struct channels channels, int64_t tap,
-                             int64_t first, int64_t tiles)
+/* V of a block for the slices of a depth tap and a residue in h, channels first, where it is inside. */
+static void transform_strips(const struct job *job, const struct thread_space *space, struct channels channels,
+                             const struct slice *slice, int64_t first, int64_t tiles)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
@@ -551,22 +616,25 @@ static void transform_strips(const struct job *job, const struct thread_space *s
         struct segment s;
         for (int64_t done = 0; done < tiles; done += s.count) {
             s = segment_at(w, p, first + done, done, tiles - done);
-            const int64_t z = depth_pixel(p, &s, tap);
+            const int64_t z = depth_pixel(p, &s, slice->depth);
             if (z < 0)
                 continue;
-            move_window(job, &s, z, channels.first + channel, count, &window, space->strip);
-            for (int h = 0; h < w->ah; h++)
-                for (int k = 0; k < w->aw; k++)
-                    d[h * w->aw + k] = space->strip + ((h + window.turn) % w->ah * window.pitch + k) * count;
-            job->kernels->winograd[w->tile].input(&(struct winograd_input_args){
-                .d = d,
-                .v = space->v + tap * w->v_tap + s.first * w->v_row + channel,
-                .v_step = w->v_point,
-                .channels = count,
-                .tiles = s.count,
-                .d_tile = w->cover.mw * count,
-                .v_tile = w->v_row,
-            });
+            move_window(job, &s, z, slice->h, channels.first + channel, count, &window, space->strip);
+            for (int64_t residue = 0; residue < w->residues_w.count; residue++) {
+                for (int h = 0; h < w->ah; h++)
+                    for (int k = 0; k < w->aw; k++)
+                        d[h * w->aw + k] =
+                            space->strip + ((h + window.turn) % w->ah * window.pitch + k * w->apart_w + residue) * count;
+                job->kernels->winograd[w->tile].input(&(struct winograd_input_args){
+                    .d = d,
+                    .v = space->v + (slice->index + residue) * w->v_slice + s.first * w->v_row + channel,
+                    .v_step = w->v_point,
+                    .channels = count,
+                    .tiles = s.count,
+                    .d_tile = w->cover.mw * w->apart_w * count,
+                    .v_tile = w->v_row,
+                });
+            }
         }
     }
 }
@@ -577,18 +645,20 @@ static void transform_input(const struct job *job, const struct thread_space *sp
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const int64_t depth = p->kernel[0];
     struct segment s;
-    for (int64_t k = 0; k < depth && w->strip > 0; k++)
-        transform_strips(job, space, channels, k, first, count);
+    for (int64_t k = 0; k < w->slices && w->strip > 0; k += w->residues_w.count) {
+        const struct slice slice = slice_at(w, k);
+        transform_strips(job, space, channels, &slice, first, count);
+    }
     for (int64_t done = 0; done < count; done += s.count) {
         s = segment_at(w, p, first + done, done, count - done);
-        for (int64_t k = 0; k < depth; k++) {
-            const int64_t z = depth_pixel(p, &s, k);
+        for (int64_t k = 0; k < w->slices; k++) {
+            const struct slice slice = slice_at(w, k);
+            const int64_t z = depth_pixel(p, &s, slice.depth);
             if (z >= 0 && w->strip == 0)
-                transform_segment(job, space, &s, channels, k, z);
+                transform_segment(job, space, &s, channels, &slice, z);
             for (int point = 0; point < w->points && z < 0; point++)
-                memset(space->v + point * w->v_point + k * w->v_tap + s.first * w->v_row, 0,
+                memset(space->v + point * w->v_point + k * w->v_slice + s.first * w->v_row, 0,
                        (size_t)(s.count * w->v_row) * sizeof(float));
         }
     }
@@ -610,16 +680,33 @@ static struct channels outputs_of(const struct job *job, const struct run *run, 
     return (struct channels){first, smaller(falt_panel_first(all, run->panel + panels), p->y_group) - from};
 }
 
+/* Which of the lists of slices is that of a point. */
+static int list_at(const struct winograd *w, int point)
+{
+    return (point / w->aw == w->ah - 1) * 2 + (point % w->aw == w->aw - 1);
+}
+
+static void fill_lists(const struct winograd *w, const struct thread_space *space)
+{
+    for (int list = 0; list < LISTS; list++) {
+        const float **to = space->lists + list * w->slices;
+        for (int64_t k = 0; k < w->slices; k++) {
+            const struct slice slice = slice_at(w, k);
+            if (slice.h < (list / 2 ? w->residues_h.whole : w->residues_h.count) &&
+                slice.w < (list % 2 ? w->residues_w.whole : w->residues_w.count))
+                *to++ = space->v + k * w->v_slice;
+        }
+    }
+}
+
 /* M of panels: point by point. The lanes that a panel has for no channel are where the next one's columns go. */
 static void multiply(const struct job *job, const struct thread_space *space, const struct run *run, int64_t count)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const int64_t depth = p->kernel[0] * p->x_group;
     const int64_t turns = divide_up(count, w->panels.rows);     /* register tiles, even ones */
     const int64_t rows = count / turns, taller = count % turns; /* as many have one row more */
     struct gemm_args args = {
-        .taps = p->kernel[0],
         .depth = p->x_group,
         .step = 1,
         .a_row = w->v_row,
@@ -628,7 +715,7 @@ static void multiply(const struct job *job, const struct thread_space *space, co
         .epilogue = {.lo = -INFINITY, .hi = INFINITY},
     };
     const float *const packed = job->operands->packed;
-    const float *const end = packed + falt_panel_offset(&w->panels, w->points * depth, p->groups, 0);
+    const float *const end = packed + falt_panel_offset(&w->panels, panel_depth(p, w), p->groups, 0);
     struct {
         int64_t channel, width, column;
         const float *weights;
@@ -638,19 +725,21 @@ static void multiply(const struct job *job, const struct thread_space *space, co
         items[i].channel = group * p->x_group;
         items[i].width = falt_panel_width(&w->panels, panel);
         items[i].column = outputs_of(job, run, i).count;
-        items[i].weights = packed + falt_panel_offset(&w->panels, w->points * depth, run->group + group, panel);
+        items[i].weights = packed + falt_panel_offset(&w->panels, panel_depth(p, w), run->group + group, panel);
     }
-    for (int point = 0; point < w->points; point++)
+    for (int point = 0; point < w->points; point++) {
+        const int64_t before = slices_before(p, w, point);
+        args.taps = slices_before(p, w, point + 1) - before;
+        args.a = space->lists + list_at(w, point) * w->slices;
         for (int64_t i = 0; i < run->panels; i++) {
-            const int64_t width = items[i].width;
+            const int64_t width = items[i].width, floats = args.taps * p->x_group * width;
             gemm_kernel *const *kernels = job->kernels->even[width / w->panels.vec];
-            args.a = space->taps;
             args.a_offset = point * w->v_point + items[i].channel;
-            args.b = items[i].weights + point * depth * width;
+            args.b = items[i].weights + before * p->x_group * width;
             args.c = space->m + point * w->m_point + items[i].column;
             args.columns = width;
-            args.share = w->asks ? depth * width / turns : 0;
-            args.coming = args.b + depth * width < end ? args.b + depth * width : packed;
+            args.share = w->asks ? floats / turns : 0;
+            args.coming = args.b + floats < end ? args.b + floats : packed;
             for (int more = 1; more >= 0; more--) {
                 args.tiles = more ? taller : turns - taller;
                 args.next.a_offset = (rows + more) * w->v_row;
@@ -659,6 +748,7 @@ static void multiply(const struct job *job, const struct thread_space *space, co
                     kernels[rows + more](&args);
             }
         }
+    }
 }
 
 /* Pixels of a segment's lines that are there. */
@@ -788,7 +878,7 @@ static void run_member(const struct job *job, int member, int members)
 {
     const struct winograd *w = job->w;
     char *memory = (char *)job->operands->workspace + w->per_thread * (size_t)member;
-    const size_t sizes[] = {w->zeros, w->dump, w->v, w->m, w->taps, w->strip, w->out_strip, w->out_strip, w->turned};
+    const size_t sizes[] = {w->zeros, w->dump, w->v, w->m, w->lists, w->strip, w->out_strip, w->out_strip, w->turned};
     void *parts[sizeof sizes / sizeof *sizes];
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         parts[i] = memory;
@@ -797,8 +887,7 @@ static void run_member(const struct job *job, int member, int members)
     const struct thread_space space = {parts[0], parts[1], parts[2], parts[3], parts[4],
                                        parts[5], parts[6], parts[7], parts[8]};
     memset(space.zeros, 0, w->zeros);
-    for (int64_t k = 0; k < job->p->kernel[0]; k++)
-        space.taps[k] = space.v + k * w->v_tap;
+    fill_lists(w, &space);
 
     for (int64_t piece = member; piece < w->tile_ranges * w->panel_ranges; piece += members) {
         int64_t first, last, begin, end;

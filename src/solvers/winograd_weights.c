@@ -212,7 +212,7 @@ static bool choose_workspace(const struct problem *p, const struct kernels *kern
 
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
 {
-    const char *why = winograd_refusal(p);
+    const char *why = winograd_strided(p) ? "the stride is not 1" : winograd_refusal(p);
     if (why) {
         snprintf(reason, SOLVER_REASON, "%s", why);
         return false;
