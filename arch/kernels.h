@@ -195,8 +195,9 @@ struct winograd_output_args {
 struct winograd_weights_args {
     const float *m; /* M[point] is at m + point * m_step, readable up to whole vectors */
     ptrdiff_t m_step;
-    float *w; /* dw[tap] is at w + tap * w_step, r_h * r_w of them */
-    ptrdiff_t w_step;
+    float *w; /* dw[k][l], k < r_h, l < r_w, is at w + k * w_line + l * w_step; the first rows x columns of them are written, */
+    ptrdiff_t w_line, w_step;
+    int rows, columns; /* and without the last ones M need not be there at infinity */
     int64_t channels;
     int accumulate; /* add to what is in dw */
 };

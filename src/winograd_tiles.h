@@ -47,6 +47,24 @@ static inline struct winograd_residues winograd_residues(const struct problem *p
     return (struct winograd_residues){smaller(kernel, stride), kernel - (divide_up(kernel, stride) - 1) * stride};
 }
 
+/* A slice of V: a depth tap, and a residue in each dimension. */
+struct winograd_slice {
+    int64_t index, depth, h, w;
+};
+
+static inline struct winograd_slice winograd_slice(struct winograd_residues h, struct winograd_residues w, int64_t index)
+{
+    const int64_t rest = index / w.count;
+    return (struct winograd_slice){index, rest / h.count, rest % h.count, index % w.count};
+}
+
+/* Slices of one depth tap that have a part in the points of alpha_h x alpha_w, all together. */
+static inline int64_t winograd_products(struct winograd_residues h, struct winograd_residues w, int64_t alpha_h,
+                                        int64_t alpha_w)
+{
+    return ((alpha_h - 1) * h.count + h.whole) * ((alpha_w - 1) * w.count + w.whole);
+}
+
 static inline bool winograd_fits(const struct problem *p, enum winograd_tile tile)
 {
     return divide_up(p->kernel[1], p->stride[1]) == winograd_h(tile)->r &&

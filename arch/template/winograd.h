@@ -278,12 +278,14 @@ INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, con
         UNROLL for (int w = 0; w < rw; w++)
         {
             float *to = floats_behind(line, taps_apart[w]);
+            if (h >= args->rows || w >= args->columns)
+                continue;
             if (whole)
                 vec_store(to, args->accumulate ? vec_add(vec_load(to), g[w]) : g[w]);
             else
                 vec_store_n(to, args->accumulate ? vec_add(vec_load_n(to, n), g[w]) : g[w], n);
         }
-        line += rw * args->w_step;
+        line += args->w_line;
     }
 }
 

@@ -75,10 +75,8 @@ static int64_t columns_at(const struct winograd *w, int point)
 /* Slices that have a part in the points before one. */
 static int64_t slices_before(const struct problem *p, const struct winograd *w, int point)
 {
-    const int64_t columns = (w->aw - 1) * w->residues_w.count + w->residues_w.whole; /* of a row of points */
-    const int64_t rows = point / w->aw * w->residues_h.count;
-    const int64_t left = point < w->points ? point % w->aw * w->residues_w.count * rows_at(w, point) : 0;
-    return p->kernel[0] * ((point < w->points ? rows : rows - w->residues_h.count + w->residues_h.whole) * columns + left);
+    const int64_t above = point / w->aw * w->residues_h.count * ((w->aw - 1) * w->residues_w.count + w->residues_w.whole);
+    return p->kernel[0] * (above + point % w->aw * w->residues_w.count * rows_at(w, point));
 }
 
 static void set_tile(const struct problem *p, struct winograd *w, enum winograd_tile tile)
@@ -95,7 +93,7 @@ static void set_tile(const struct problem *p, struct winograd *w, enum winograd_
     w->apart_h = larger(w->cover.dh, p->stride[1]); /* one of them is 1 */
     w->apart_w = larger(w->cover.dw, p->stride[2]);
     w->slices = p->kernel[0] * w->residues_h.count * w->residues_w.count;
-    w->products = slices_before(p, w, w->points);
+    w->products = p->kernel[0] * winograd_products(w->residues_h, w->residues_w, w->ah, w->aw);
 }
 
 static double panel_step(const struct winograd *w, int64_t rows)
@@ -429,19 +427,18 @@ static void transform_kernel(const struct winograd *w, const struct problem *p, 
 
 /* A slice's weights at g (NULL: zeros) to all points that it has a part in, whose slices are `step` floats apart from `out` on.
  */
-static void pack_products(const struct packing *job, int64_t slice, const float *g, float *out, int64_t step)
+static void pack_products(const struct packing *job, int64_t index, const float *g, float *out, int64_t step)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    const int64_t v = slice % w->residues_w.count, h = slice / w->residues_w.count % w->residues_h.count;
-    const int64_t depth = slice / w->residues_w.count / w->residues_h.count;
+    const struct winograd_slice slice = winograd_slice(w->residues_h, w->residues_w, index);
     double u[WINOGRAD_MAX_POINTS] = {0.0};
     if (g)
-        transform_kernel(w, p, g + depth * p->w.tap[0], h, v, u);
+        transform_kernel(w, p, g + slice.depth * p->w.tap[0], slice.h, slice.w, u);
     for (int point = 0; point < w->points; point++) {
         const int64_t rows = rows_at(w, point), columns = columns_at(w, point);
-        if (h < rows && v < columns)
-            out[(slices_before(p, w, point) + (depth * rows + h) * columns + v) * step] = (float)u[point];
+        if (slice.h < rows && slice.w < columns)
+            out[(slices_before(p, w, point) + (slice.depth * rows + slice.h) * columns + slice.w) * step] = (float)u[point];
     }
 }
 
@@ -531,19 +528,9 @@ struct channels {
     int64_t first, count;
 };
 
-struct slice {
-    int64_t index, depth, h, w; /* depth tap, and residue */
-};
-
-static struct slice slice_at(const struct winograd *w, int64_t index)
-{
-    const int64_t rest = index / w->residues_w.count;
-    return (struct slice){index, rest / w->residues_h.count, rest % w->residues_h.count, index % w->residues_w.count};
-}
-
 /* V of a segment for one slice, channels last. */
 static void transform_segment(const struct job *job, const struct thread_space *space, const struct segment *s,
-                              struct channels channels, const struct slice *slice, int64_t z)
+                              struct channels channels, const struct winograd_slice *slice, int64_t z)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
@@ -605,7 +592,7 @@ static int64_t depth_pixel(const struct problem *p, const struct segment *s, int
 
 /* V of a block for the slices of a depth tap and a residue in h, channels first, where it is inside. */
 static void transform_strips(const struct job *job, const struct thread_space *space, struct channels channels,
-                             const struct slice *slice, int64_t first, int64_t tiles)
+                             const struct winograd_slice *slice, int64_t first, int64_t tiles)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
@@ -647,13 +634,13 @@ static void transform_input(const struct job *job, const struct thread_space *sp
     const struct winograd *w = job->w;
     struct segment s;
     for (int64_t k = 0; k < w->slices && w->strip > 0; k += w->residues_w.count) {
-        const struct slice slice = slice_at(w, k);
+        const struct winograd_slice slice = winograd_slice(w->residues_h, w->residues_w, k);
         transform_strips(job, space, channels, &slice, first, count);
     }
     for (int64_t done = 0; done < count; done += s.count) {
         s = segment_at(w, p, first + done, done, count - done);
         for (int64_t k = 0; k < w->slices; k++) {
-            const struct slice slice = slice_at(w, k);
+            const struct winograd_slice slice = winograd_slice(w->residues_h, w->residues_w, k);
             const int64_t z = depth_pixel(p, &s, slice.depth);
             if (z >= 0 && w->strip == 0)
                 transform_segment(job, space, &s, channels, &slice, z);
@@ -691,7 +678,7 @@ static void fill_lists(const struct winograd *w, const struct thread_space *spac
     for (int list = 0; list < LISTS; list++) {
         const float **to = space->lists + list * w->slices;
         for (int64_t k = 0; k < w->slices; k++) {
-            const struct slice slice = slice_at(w, k);
+            const struct winograd_slice slice = winograd_slice(w->residues_h, w->residues_w, k);
             if (slice.h < (list / 2 ? w->residues_h.whole : w->residues_h.count) &&
                 slice.w < (list % 2 ? w->residues_w.whole : w->residues_w.count))
                 *to++ = space->v + k * w->v_slice;
@@ -729,7 +716,7 @@ static void multiply(const struct job *job, const struct thread_space *space, co
     }
     for (int point = 0; point < w->points; point++) {
         const int64_t before = slices_before(p, w, point);
-        args.taps = slices_before(p, w, point + 1) - before;
+        args.taps = p->kernel[0] * rows_at(w, point) * columns_at(w, point);
         args.a = space->lists + list_at(w, point) * w->slices;
         for (int64_t i = 0; i < run->panels; i++) {
             const int64_t width = items[i].width, floats = args.taps * p->x_group * width;

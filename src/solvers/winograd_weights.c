@@ -1,9 +1,9 @@
 /*
- * winograd_weights.c - Winograd backward weights, stride 1: the adjoint of winograd.c, with its tiles and points.
+ * winograd_weights.c - Winograd backward weights: the adjoint of winograd.c, with its tiles, points and residues.
  *
  * For a chunk of tiles,
  *
- *     x   -- input transform -->     V[point][tile][x channel]               for each depth tap (3-D: 2-D for each of them)
+ *     x   -- input transform -->     V[point][tile][x channel]               for each depth tap and residue of a stride
  *     dy  -- gradient transform -->  V'[point][tile][y channel]
  *     sum over tiles of V * V' -->   M[point][x channel][y channel]          outer products, for each point and register tile
  *     M   -- weights transform -->   dw[tap][x channel][y channel]           added to what earlier chunks have made
@@ -45,14 +45,16 @@ enum {
 struct gradient {
     enum winograd_tile tile;
     struct winograd_cover cover;
-    int ah, aw, points, inner; /* inner: taps of one depth */
-    bool exchanged;            /* A is y, B is x */
-    int vectors, vec;          /* of a full register tile; floats in a vector */
-    int64_t nr;                /* its columns: vectors * vec */
-    int64_t rows, columns;     /* channels of a group that are broadcast, and in the lanes */
-    int64_t tiles;             /* of all planes and images */
-    bool fetch;                /* w comes from far */
-    int64_t parts, chunk;      /* chunk: tiles, at most */
+    struct winograd_residues residues_h, residues_w;
+    int ah, aw, points;
+    int64_t inner;         /* taps of one depth */
+    bool exchanged;        /* A is y, B is x */
+    int vectors, vec;      /* of a full register tile; floats in a vector */
+    int64_t nr;            /* its columns: vectors * vec */
+    int64_t rows, columns; /* channels of a group that are broadcast, and in the lanes */
+    int64_t tiles;         /* of all planes and images */
+    bool fetch;            /* w comes from far */
+    int64_t parts, chunk;  /* chunk: tiles, at most */
     int64_t row_ranges, column_ranges, items;
     int64_t a_pitch, b_pitch, a_point, b_point, m_point; /* floats from one tile or point to the next */
     int64_t block, blocks;                               /* floats of a scratch block, and how many of them are kept */
@@ -74,7 +76,9 @@ static void set_tile(const struct problem *p, const struct kernels *kernels, enu
     g->ah = h->m + h->r - 1;
     g->aw = w->m + w->r - 1;
     g->points = g->ah * g->aw;
-    g->inner = h->r * w->r;
+    g->inner = p->kernel[1] * p->kernel[2];
+    g->residues_h = winograd_residues(p, 1);
+    g->residues_w = winograd_residues(p, 2);
     g->tiles = p->batch * p->out[0] * g->cover.tiles_h * g->cover.tiles_w;
     g->exchanged = falt_weight_strides(p).i == 1;
     g->rows = g->exchanged ? p->y_group : p->x_group;
@@ -110,24 +114,31 @@ static int64_t range_columns(const struct gradient *g)
     return smaller(g->columns, divide_up(divide_up(g->columns, g->vec), g->column_ranges) * g->vec);
 }
 
+/* Lines of x from the first that a tile sees to the last. */
+static int64_t lines_of(const struct problem *p, const struct gradient *g)
+{
+    return (g->ah - 1) * p->stride[1] + 1;
+}
+
 static double item_cycles(const struct problem *p, const struct resources *r, const struct gradient *g)
 {
     const int64_t most = r->kernels->gemm_rows[g->vectors], rows = range_rows(g), columns = range_columns(g);
-    const double depth = (double)p->kernel[0], points = g->points;
+    const double slices = (double)(p->kernel[0] * g->residues_h.count * g->residues_w.count), points = g->points;
+    const double products = (double)(p->kernel[0] * winograd_products(g->residues_h, g->residues_w, g->ah, g->aw));
     const double tiles = (double)divide_up(g->tiles, g->parts), chunks = ceil(tiles / (double)g->chunk);
-    const double x = ceil((double)(g->exchanged ? columns : rows) / g->vec) * depth;
+    const double x = ceil((double)(g->exchanged ? columns : rows) / g->vec) * slices;
     const double y = ceil((double)(g->exchanged ? rows : columns) / g->vec);
     const double turn = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(g->vec) / g->vec : 0.0;
     /* What is transformed goes to L2 and comes back for the sums. */
     const double moved = cost_l2_byte * g->vec * sizeof(float);
     const double transforms =
-        tiles * (x * ((cost_winograd_input + moved) * points + turn * (double)(g->ah * g->cover.mw)) +
+        tiles * (x * ((cost_winograd_input + moved) * points + turn * (double)(lines_of(p, g) * g->cover.mw * p->stride[2])) +
                  y * ((cost_winograd_gradient + moved) * points + turn * (double)(g->cover.mh * g->cover.mw)));
     /* Lines that no neighbour follows; and pixels, which come while nothing is summed, and behind half of it from memory. */
     const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float);
-    const double x_lines = depth * (double)(g->ah * g->aw * divide_up(g->exchanged ? columns : rows, line));
+    const double x_lines = slices * (double)(g->ah * g->aw * divide_up(g->exchanged ? columns : rows, line));
     const double y_lines = (double)(g->cover.mh * g->cover.mw * divide_up(g->exchanged ? rows : columns, line));
-    const double singles = g->cover.dw > 1 ? tiles * (x_lines + y_lines) * cost_single_line : 0.0;
+    const double singles = g->cover.dw > 1 || p->stride[2] > 1 ? tiles * (x_lines + y_lines) * cost_single_line : 0.0;
     const double x_share = (double)(g->exchanged ? columns : rows) / (double)(p->x_channels * g->parts);
     const double y_share = (double)(g->exchanged ? rows : columns) / (double)(p->y_channels * g->parts);
     const double pixels = ((double)p->x_count * x_share + (double)p->y_count * y_share) * sizeof(float);
@@ -135,17 +146,17 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     const double come = far ? pixels / cost_memory_bytes : pixels > (double)r->cpu->l2 / 2.0 ? pixels / cost_stream_bytes : 0.0;
     const double brought = fmax(transforms, come) + (far ? 0.5 * fmin(transforms, come) : 0.0) + singles;
     const struct panels cut = falt_panels_of(r->kernels, columns, g->vectors);
-    const double gemm = depth * points * tiles * falt_full_panels_step(&cut, columns, rows);
+    const double gemm = products * tiles * falt_full_panels_step(&cut, columns, rows);
     const double panels = (double)divide_up(columns, g->nr), vectors = (double)divide_up(columns, g->vec);
-    const double calls = depth * points * chunks * panels * cost_rows_calls(rows, most);
-    const double last = depth * points * chunks * (double)rows * vectors * cost_winograd_weights;
+    const double calls = products * chunks * panels * cost_rows_calls(rows, most);
+    const double last = slices * points * chunks * (double)rows * vectors * cost_winograd_weights;
     const double w = (double)rows * (double)columns * (double)p->taps;
     const double turned = g->exchanged ? 0.0 : 9.0 / g->vec * w + 100.0 * (double)columns; /* each o's begins with misses */
     const double again = w * sizeof(float) * (2.0 * chunks - 1.0) / cost_l3_bytes;
     /* A travels for each panel of columns; streams from L3 mostly hide. */
     const double a = (double)(g->chunk * rows) * points * sizeof(float);
     const double both = a + (double)(g->chunk * columns) * points * sizeof(float);
-    const double stream = both > 0.75 * (double)r->cpu->l2 ? depth * chunks * panels * a / cost_l3_bytes : 0.0;
+    const double stream = both > 0.75 * (double)r->cpu->l2 ? slices * chunks * panels * a / cost_l3_bytes : 0.0;
     const double sums = gemm + calls + last + 0.1 * stream;
     const bool split = (g->exchanged ? g->column_ranges : g->row_ranges) > 1;
     const double seams = split ? cost_seam_row * (double)(g->exchanged ? rows : columns) : 0.0;
@@ -193,7 +204,8 @@ static bool choose_workspace(const struct problem *p, const struct kernels *kern
     g->b_point = g->chunk * g->b_pitch + g->vec;
     g->m_point = most * g->nr + g->vec;
     g->block = most * g->inner * g->nr;
-    g->blocks = chunks > 1 ? p->kernel[0] * divide_up(rows, kernels->gemm_rows[g->vectors]) * divide_up(columns, g->nr) : 1;
+    const bool kept = chunks > 1 || g->residues_h.count * g->residues_w.count > 1;
+    g->blocks = kept ? p->kernel[0] * divide_up(rows, kernels->gemm_rows[g->vectors]) * divide_up(columns, g->nr) : 1;
     g->segment = smaller(g->chunk, g->cover.tiles_w);
     const double scratch = g->exchanged ? 0.0 : (double)g->block * (double)g->blocks;
     if (scratch > 1e15 || (double)p->w_count * (double)g->parts > 1e15 ||
@@ -205,14 +217,15 @@ static bool choose_workspace(const struct problem *p, const struct kernels *kern
     g->m = round_to_lines((size_t)(g->points * g->m_point) * sizeof(float));
     g->scratch = round_to_lines((size_t)scratch * sizeof(float));
     if (p->layout == FALT_CHANNELS_FIRST)
-        g->strip = round_to_lines((size_t)(g->ah * (g->segment * g->cover.mw + g->aw) * STRIP_CHANNELS) * sizeof(float));
+        g->strip = round_to_lines(
+            (size_t)(lines_of(p, g) * (g->segment * g->cover.mw + g->aw) * p->stride[2] * STRIP_CHANNELS) * sizeof(float));
     g->per_thread = g->zeros + g->a + g->b + g->m + g->scratch + g->strip;
     return true;
 }
 
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
 {
-    const char *why = winograd_strided(p) ? "the stride is not 1" : winograd_refusal(p);
+    const char *why = winograd_refusal(p);
     if (why) {
         snprintf(reason, SOLVER_REASON, "%s", why);
         return false;
@@ -274,13 +287,13 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 
 /* ---------------------------------------------------------------------------------------------------------------- running */
 
-/* An operand as its tiles see it: the first pixel of the one whose output begins at (z, y, x) is (z * z_step + first[0],
- * y + first[1], x + first[2]), the others are d_h and d_w apart. */
+/* An operand as its tiles see it: the first pixel of the one whose output begins at (z, y, x) is first + (z, y, x) * step, the
+ * others are `step` or, of a dilated kernel, d_h and d_w apart. */
 struct view {
     const float *data;
     struct tensor_strides stride;
     const int64_t *size;
-    int64_t z_step, first[3];
+    int64_t step[3], first[3];
     int height, width; /* of a tile */
     void (*transform)(const struct winograd_input_args *args);
 };
@@ -337,31 +350,32 @@ static void transform_segment(const struct item *item, const struct view *view, 
     const struct gradient *g = job->g;
     const int64_t height = plane ? view->size[1] : 0, width = view->size[2];
     const struct winograd_cover *c = &g->cover;
-    const int64_t top = s->y + view->first[1], left = s->x + view->first[2];
-    const int64_t high = (view->height - 1) * c->dh + 1, wide = (view->width - 1) * c->dw + 1; /* with what is between */
+    const int64_t top = s->y * view->step[1] + view->first[1], left = s->x * view->step[2] + view->first[2];
+    const int64_t apart_h = c->dh * view->step[1], apart = c->dw * view->step[2], next = c->step * view->step[2];
+    const int64_t high = (view->height - 1) * apart_h + 1, wide = (view->width - 1) * apart + 1; /* with what is between */
     const int64_t most = g->strip ? STRIP_CHANNELS : channels;
     struct range lines = {0, height}, columns = {0, width}; /* of the pixels at `from`, which are pixel_step floats apart */
     const float *from = plane, *d[WINOGRAD_MAX_POINTS];
     int64_t pixel_step = view->stride.pixel;
     struct winograd_input_args args = {
-        .d = d, .v_step = point, .v_tile = pitch, .ahead = g->strip ? 0 : c->step * view->stride.pixel};
+        .d = d, .v_step = point, .v_tile = pitch, .ahead = g->strip ? 0 : next * view->stride.pixel};
     const bool all = top >= 0 && top + high <= height; /* lines */
     for (int64_t first = 0; first < channels; first += most) {
         args.channels = smaller(most, channels - first);
         if (g->strip) {
             lines = seen(top, high, height);
-            columns = seen(left, (s->count - 1) * c->step + wide, width);
+            columns = seen(left, (s->count - 1) * next + wide, width);
             from = item->strip;
             pixel_step = args.channels;
             if (length(lines) > 0)
                 gather(job->kernels, plane, view, lines, columns, first, args.channels, item->strip);
         }
-        args.d_tile = c->step * pixel_step;
+        args.d_tile = next * pixel_step;
         for (int64_t t = 0; t < s->count; t += args.tiles) {
-            args.tiles = all ? winograd_alike(left, c->step, wide, width, t, s->count) : 1;
+            args.tiles = all ? winograd_alike(left, next, wide, width, t, s->count) : 1;
             const float **to = d;
-            for (int64_t h = top; h < top + high; h += c->dh)
-                for (int64_t k = left + t * c->step; k < left + t * c->step + wide; k += c->dw)
+            for (int64_t h = top; h < top + high; h += apart_h)
+                for (int64_t k = left + t * next; k < left + t * next + wide; k += apart)
                     *to++ = inside(h, height) && inside(k, width)
                                 ? from + ((h - lines.begin) * length(columns) + k - columns.begin) * pixel_step
                                 : item->zeros;
@@ -378,7 +392,7 @@ static void transform(const struct item *item, const struct view *view, struct r
     const struct problem *p = item->job->p;
     for (int64_t tile = tiles.begin; tile < tiles.end;) {
         const struct winograd_segment s = winograd_segment(&g->cover, tile, tiles.end - tile);
-        const int64_t z = s.plane % p->out[0] * view->z_step + view->first[0], n = s.plane / p->out[0];
+        const int64_t z = s.plane % p->out[0] * view->step[0] + view->first[0], n = s.plane / p->out[0];
         const float *plane = inside(z, view->size[0]) ? view->data + n * view->stride.n + channels.begin * view->stride.c +
                                                             z * view->size[1] * view->size[2] * view->stride.pixel
                                                       : NULL;
@@ -428,9 +442,9 @@ static void fetch_block(const struct item *item, struct range rows, struct range
             prefetch(w + (columns.begin + o) * job->w.o + rows.begin * job->w.i, length(rows) * job->w.i);
 }
 
-/* One register tile: M of all points, then its gradient. */
-static void run_block(const struct item *item, int64_t tiles, struct range rows, struct range columns, int64_t depth,
-                      float *block, bool first, bool last)
+/* One register tile: M of the points that a slice has a part in, then the gradient of its taps. */
+static void run_block(const struct item *item, int64_t tiles, struct range rows, struct range columns,
+                      const struct winograd_slice *slice, float *block, bool first, bool last)
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
@@ -448,31 +462,37 @@ static void run_block(const struct item *item, int64_t tiles, struct range rows,
         .c_row = g->nr,
         .columns = length(columns),
     };
+    const int fewer_h = slice->h >= g->residues_h.whole, fewer_w = slice->w >= g->residues_w.whole; /* taps */
+    const bool first_slice = slice->h == 0 && slice->w == 0;
+    const bool last_slice = slice->h == g->residues_h.count - 1 && slice->w == g->residues_w.count - 1;
     for (int point = 0; point < g->points; point++, args.a += g->a_point, args.b += g->b_point, args.c += g->m_point) {
+        if ((fewer_h && point / g->aw == g->ah - 1) || (fewer_w && point % g->aw == g->aw - 1))
+            continue;
         outer(&args);
-        if (last && g->fetch)
-            fetch_block(item, rows, columns, depth, point);
+        if (last && last_slice && g->fetch)
+            fetch_block(item, rows, columns, slice->depth, point);
     }
+    const int64_t tap = g->exchanged ? job->w.t : g->nr, step = g->exchanged ? job->w.o : g->inner * g->nr;
+    float *w = block;
+    if (g->exchanged)
+        w = item->w + (item->group * p->y_group + rows.begin) * job->w.o + columns.begin + slice->depth * g->inner * job->w.t;
+    else if (item->add && first && first_slice)
+        transpose_block(item, block, rows, columns, slice->depth, false);
     struct winograd_weights_args weights = {
         .m = item->m,
         .m_step = g->m_point,
-        .w = block,
-        .w_step = g->nr,
+        .w = w + (slice->h * p->kernel[2] + slice->w) * tap,
+        .w_line = p->stride[1] * p->kernel[2] * tap,
+        .w_step = p->stride[2] * tap,
+        .rows = winograd_h(g->tile)->r - fewer_h,
+        .columns = winograd_w(g->tile)->r - fewer_w,
         .channels = length(columns),
         .accumulate = item->add || !first,
     };
-    int64_t step = g->inner * g->nr;
-    if (g->exchanged) {
-        weights.w = item->w + (item->group * p->y_group + rows.begin) * job->w.o + columns.begin + depth * g->inner * job->w.t;
-        weights.w_step = job->w.t;
-        step = job->w.o;
-    } else if (item->add && first) {
-        transpose_block(item, block, rows, columns, depth, false);
-    }
     for (int64_t row = 0; row < length(rows); row++, weights.m += g->nr, weights.w += step)
         job->kernels->winograd[g->tile].weights(&weights);
-    if (!g->exchanged && last)
-        transpose_block(item, block, rows, columns, depth, true);
+    if (!g->exchanged && last && last_slice)
+        transpose_block(item, block, rows, columns, slice->depth, true);
 }
 
 /* Pixels of all images before a row of tiles, these counted through all planes and images. */
@@ -499,7 +519,6 @@ static void run_item(const struct item *item)
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         struct range tiles = share(length(item->tiles), chunk, chunks);
         tiles = (struct range){item->tiles.begin + tiles.begin, item->tiles.begin + tiles.end};
-        float *block = item->scratch;
         transform(item, &job->y, tiles, y_channels, g->exchanged ? item->a : item->b, g->exchanged ? g->a_pitch : g->b_pitch,
                   g->exchanged ? g->a_point : g->b_point);
         if (bias) /* of the rows of tiles that end in this chunk */
@@ -507,9 +526,14 @@ static void run_item(const struct item *item)
                                  (struct range){pixels_before(p, g, tiles.begin / g->cover.tiles_w),
                                                 pixels_before(p, g, tiles.end / g->cover.tiles_w)},
                                  bias);
-        for (int64_t depth = 0; depth < p->kernel[0]; depth++) {
+        const int64_t slices = p->kernel[0] * g->residues_h.count * g->residues_w.count;
+        for (int64_t index = 0; index < slices; index++) {
+            const struct winograd_slice slice = winograd_slice(g->residues_h, g->residues_w, index);
+            float *block = item->scratch + (g->blocks > 1 ? slice.depth * g->blocks / p->kernel[0] * g->block : 0);
             struct view view = job->x;
-            view.first[0] += depth * p->dilation[0];
+            view.first[0] += slice.depth * p->dilation[0];
+            view.first[1] += slice.h;
+            view.first[2] += slice.w;
             transform(item, &view, tiles, x_channels, g->exchanged ? item->b : item->a, g->exchanged ? g->b_pitch : g->a_pitch,
                       g->exchanged ? g->b_point : g->a_point);
             for (int64_t column = item->columns.begin; column < item->columns.end; column += g->nr)
@@ -517,7 +541,7 @@ static void run_item(const struct item *item)
                     struct range rows = share(length(item->rows), i, row_tiles);
                     rows = (struct range){item->rows.begin + rows.begin, item->rows.begin + rows.end};
                     run_block(item, length(tiles), rows, (struct range){column, smaller(column + g->nr, item->columns.end)},
-                              depth, block, chunk == 0, chunk == chunks - 1);
+                              &slice, block, chunk == 0, chunk == chunks - 1);
                     block += g->blocks > 1 ? g->block : 0;
                 }
         }
@@ -572,7 +596,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .x = {operands->x,
               falt_tensor_strides(p, p->x_channels, p->in_pixels),
               p->in,
-              p->stride[0],
+              {p->stride[0], p->stride[1], p->stride[2]},
               {-p->pad[0], -p->pad[1], -p->pad[2]},
               g->ah,
               g->aw,
@@ -580,7 +604,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .y = {operands->y,
               falt_tensor_strides(p, p->y_channels, p->out_pixels),
               p->out,
-              1,
+              {1, 1, 1},
               {0, 0, 0},
               g->cover.mh,
               g->cover.mw,
