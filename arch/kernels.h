@@ -159,7 +159,10 @@ enum { WINOGRAD_MAX_POINTS = 64, WINOGRAD_MAX_OUTPUTS = 36 };
     X(F1x3_1x2, 1, 1, 3, 4)                                                                                                    \
     X(F3x1_2x1, 3, 4, 1, 1)                                                                                                    \
     X(F1x4_1x2, 1, 1, 4, 5)                                                                                                    \
-    X(F4x1_2x1, 4, 5, 1, 1)
+    X(F4x1_2x1, 4, 5, 1, 1)                                                                                                    \
+    X(F3x3_4x4, 3, 6, 3, 6)                                                                                                    \
+    X(F1x3_1x4, 1, 1, 3, 6)                                                                                                    \
+    X(F3x1_4x1, 3, 6, 1, 1)
 
 enum winograd_tile {
 #define WINOGRAD_NAME(name, mh, ah, mw, aw) WINOGRAD_##name,

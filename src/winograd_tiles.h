@@ -23,6 +23,7 @@ static const struct winograd_kind winograd_kinds[WINOGRAD_COUNT] = {
     [WINOGRAD_F4x1_5x1] = {5, 0, 3.0, 5.0}, [WINOGRAD_F1x2_1x7] = {0, 6, 3.0, 7.0},  [WINOGRAD_F2x1_7x1] = {6, 0, 3.0, 7.0},
     [WINOGRAD_F3x3_2x2] = {7, 7, 1.4, 1.6}, [WINOGRAD_F4x4_2x2] = {8, 8, 2.2, 2.2},  [WINOGRAD_F1x3_1x2] = {0, 7, 1.4, 1.4},
     [WINOGRAD_F3x1_2x1] = {7, 0, 1.4, 1.4}, [WINOGRAD_F1x4_1x2] = {0, 8, 1.8, 2.2},  [WINOGRAD_F4x1_2x1] = {8, 0, 1.8, 2.2},
+    [WINOGRAD_F3x3_4x4] = {9, 9, 1.8, 5.0}, [WINOGRAD_F1x3_1x4] = {0, 9, 1.6, 2.5},  [WINOGRAD_F3x1_4x1] = {9, 0, 1.6, 2.5},
 };
 
 static inline const struct winograd_transform *winograd_h(enum winograd_tile tile)

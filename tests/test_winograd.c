@@ -303,8 +303,8 @@ static double distance(const float *a, const float *b, int64_t n)
 /* Kernels that there are transforms for. */
 static const struct window {
     int h, w, stride;
-} windows[] = {{3, 3, 1}, {5, 5, 1}, {2, 2, 1}, {1, 3, 1}, {3, 1, 1}, {1, 5, 1}, {5, 1, 1}, {1, 7, 1},
-               {7, 1, 1}, {1, 2, 1}, {2, 1, 1}, {3, 3, 2}, {4, 4, 2}, {5, 5, 2}, {1, 3, 2}, {6, 1, 2}};
+} windows[] = {{3, 3, 1}, {5, 5, 1}, {2, 2, 1}, {1, 3, 1}, {3, 1, 1}, {1, 5, 1}, {5, 1, 1}, {1, 7, 1}, {7, 1, 1}, {1, 2, 1},
+               {2, 1, 1}, {3, 3, 2}, {4, 4, 2}, {5, 5, 2}, {1, 3, 2}, {6, 1, 2}, {4, 4, 1}, {1, 4, 1}, {4, 1, 1}, {7, 7, 2}};
 enum { WINDOWS = sizeof windows / sizeof *windows };
 
 /* Every tile that some accuracy allows keeps to what it says, and what is as accurate as direct summation is so. */

@@ -45,6 +45,9 @@ INLINE void winograd_input_line(int pixels, int alpha, const vec *d, vec *v)
     case 62:
         winograd_gradient_2_6(d, v);
         break;
+    case 63:
+        winograd_gradient_3_6(d, v);
+        break;
     case 64:
         winograd_gradient_4_6(d, v);
         break;
@@ -78,6 +81,9 @@ INLINE void winograd_output_line(int m, int alpha, const vec *v, vec *y)
     case 62:
         winograd_output_2_6(v, y);
         break;
+    case 63:
+        winograd_output_3_6(v, y);
+        break;
     case 64:
         winograd_output_4_6(v, y);
         break;
@@ -110,6 +116,9 @@ INLINE void winograd_weights_line(int m, int alpha, const vec *v, vec *g)
         break;
     case 62:
         winograd_weights_2_6(v, g);
+        break;
+    case 63:
+        winograd_weights_3_6(v, g);
         break;
     case 64:
         winograd_weights_4_6(v, g);

@@ -33,7 +33,7 @@ POINTS = {  # alpha: the positive one of each pair; the small fractions with the
     8: [Q(1, 2), Q(1), Q(7, 4)],
 }
 # (m, r) of every tile, in both dimensions or one
-TILES = [(2, 3), (4, 3), (6, 3), (2, 5), (4, 5), (2, 7), (3, 2), (4, 2)]
+TILES = [(2, 3), (4, 3), (6, 3), (2, 5), (4, 5), (2, 7), (3, 2), (4, 2), (3, 4)]
 
 
 def zeros(alpha):

@@ -172,9 +172,10 @@ static double single_lines(const struct problem *p, const struct winograd *w)
 {
     const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float);
     const bool few = p->groups > 1 && p->layout == FALT_CHANNELS_LAST && falt_pixels_meet(p);
-    const int64_t x = w->points * w->slices * divide_up(p->x_group, line);
-    const int64_t y = (int64_t)w->cover.mh * w->cover.mw * divide_up(p->y_group, line);
-    return w->apart_w > 1 || few ? (double)(x + y) : 0.0;
+    /* Or less than a line, which several pixels share. */
+    const double x = fmin((double)divide_up(p->x_group, line), (double)(p->x_channels * w->apart_w) / (double)line);
+    const double y = fmin((double)divide_up(p->y_group, line), (double)(p->y_channels * w->cover.dw) / (double)line);
+    return w->apart_w > 1 || few ? (double)(w->points * w->slices) * x + (double)(w->cover.mh * w->cover.mw) * y : 0.0;
 }
 
 /* Cycles of one piece of the grid: transforms, GEMMs, and the bytes it fetches meanwhile, which mostly hide behind the other.
