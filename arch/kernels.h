@@ -200,7 +200,7 @@ struct winograd_weights_args {
     ptrdiff_t m_step;
     float *w; /* dw[k][l], k < r_h, l < r_w, is at w + k * w_line + l * w_step; the first rows x columns of them are written, */
     ptrdiff_t w_line, w_step;
-    int rows, columns; /* and without the last ones M need not be there at infinity */
+    int rows, columns; /* and without the last ones M may be anything at infinity */
     int64_t channels;
     int accumulate; /* add to what is in dw */
 };

@@ -77,8 +77,8 @@ static inline bool winograd_fits(const struct problem *p, enum winograd_tile til
  * other, with tiles of their own. Rows of tiles go down all of them together; along a row go a few of one image, then of the
  * next, or, where there are many images, one of each, whose pixels are neighbours:
  *
- *     d_w 2:   image 0, tiles 0 ... 7 | image 1, tiles 0 ... 7 | image 0, tiles 8 ... 15 | ...      2 m_w pixels from one to
- * the next d_w 16:  tile 0 of images 0 ... 15 | tile 1 of images 0 ... 15 | ...                          1 pixel
+ *     d_w 2:   tiles 0 ... 7 of image 0, of image 1 | tiles 8 ... 15 of image 0, ...     2 m_w pixels to the next
+ *     d_w 16:  tile 0 of images 0 ... 15 | tile 1 of images 0 ... 15 | ...              1 pixel
  */
 struct winograd_cover {
     int mh, mw;                 /* of a tile */
@@ -129,9 +129,9 @@ static inline int64_t winograd_alike(int64_t left, int64_t step, int64_t pixels,
     return first < 0 || first + pixels > size ? 1 : smaller((size - pixels - left) / step + 1, count) - t;
 }
 
-static inline bool winograd_dilated(const struct winograd_cover *c)
+static inline bool winograd_dilated(const struct problem *p)
 {
-    return c->dh > 1 || c->dw > 1;
+    return (p->kernel[1] > 1 && p->dilation[1] > 1) || (p->kernel[2] > 1 && p->dilation[2] > 1);
 }
 
 static inline bool winograd_strided(const struct problem *p)
@@ -148,12 +148,18 @@ static inline double winograd_accuracy(const struct problem *p, enum winograd_ti
 /* What keeps both of them from a problem, or NULL. */
 static inline const char *winograd_refusal(const struct problem *p)
 {
-    const struct winograd_cover cover = winograd_cover(p, 0); /* of any tile */
-    const bool dilated = winograd_dilated(&cover);
-    return p->batch == 0                                 ? "there is nothing to compute"
-           : dilated && winograd_strided(p)              ? "the kernel is strided and dilated"
-           : dilated && p->layout == FALT_CHANNELS_FIRST ? "the kernel is dilated, and channels come first"
-                                                         : NULL;
+    enum { MOST_SLICES = 1 << 20, MARGIN = 2 * WINOGRAD_ALPHA, MOST_WIDTH = 1 << 16 };
+    const bool dilated = winograd_dilated(p), strided = winograd_strided(p);
+    const double slices = (double)p->kernel[0] * (double)winograd_residues(p, 1).count * (double)winograd_residues(p, 2).count;
+    const double width = (double)(p->out[2] + MARGIN) * (double)p->stride[2]; /* of channels-first strips */
+    return p->batch == 0                     ? "there is nothing to compute"
+           : dilated && strided              ? "the kernel is strided and dilated"
+           : strided && slices > MOST_SLICES ? "the stride makes too many kernels of one"
+           : p->layout == FALT_CHANNELS_LAST ? NULL
+           : dilated                         ? "the kernel is dilated, and channels come first"
+           : strided && width > 8.0 * (double)p->in[2] + MOST_WIDTH
+               ? "a row of the input with its padding is out of all proportion to the image"
+               : NULL;
 }
 
 #endif

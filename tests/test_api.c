@@ -633,6 +633,49 @@ static void test_forced_algorithm(void **state)
     assert_refused(&odd, FALT_FORWARD, &options, FALT_UNSUPPORTED, "winograd on a strided dilated layer");
 }
 
+/* A stride and a padding far beyond the image: no memory for what lies between, and the right result. */
+static void test_out_of_proportion(void **state)
+{
+    (void)state;
+    static const int64_t strides[] = {INT64_C(1) << 20, INT64_C(1) << 30, INT64_C(1) << 56};
+    static const falt_algorithm algorithms[] = {FALT_ALGO_AUTO, FALT_ALGO_DIRECT, FALT_ALGO_WINOGRAD};
+    for (int i = 0; i < 3 * 2 * 3 * 3; i++) {
+        const falt_pass pass = (falt_pass)(i / 18);
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = i % 2 ? FALT_NHWC : FALT_NCHW;
+        conv.in_channels = 16;
+        conv.out_channels = 8;
+        conv.in[0] = 5;
+        conv.in[1] = 1;
+        conv.kernel[0] = 3;
+        conv.pad_begin[0] = conv.pad_end[0] = 1;
+        conv.stride[1] = conv.pad_begin[1] = strides[i / 2 % 3];
+        falt_options options = FALT_OPTIONS_INIT;
+        options.algorithm = algorithms[i / 6 % 3];
+        falt_plan *plan;
+        if (falt_plan_create(&plan, &conv, pass, &options) != FALT_OK) {
+            assert_true(options.algorithm != FALT_ALGO_AUTO);
+            continue;
+        }
+        assert_true(falt_plan_workspace_size(plan, 0) < 1 << 20);
+        struct data got = data_of(&conv), expected = data_of(&conv);
+        const falt_tensors tensors = tensors_of(&got, pass), others = tensors_of(&expected, pass);
+        assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+        falt_plan_destroy(plan);
+        options.algorithm = FALT_ALGO_REFERENCE;
+        assert_int_equal(falt_plan_create(&plan, &conv, pass, &options), FALT_OK);
+        assert_int_equal(falt_execute(plan, &others), FALT_OK);
+        falt_plan_destroy(plan);
+        const float *a = pass == FALT_FORWARD ? got.dst : got.diff, *b = pass == FALT_FORWARD ? expected.dst : expected.diff;
+        const falt_sizes *sizes = &got.sizes;
+        const int64_t count = pass == FALT_FORWARD ? sizes->dst : pass == FALT_BACKWARD_DATA ? sizes->src : sizes->weights;
+        for (int64_t k = 0; k < count; k++)
+            assert_float_equal(a[k], b[k], 1e-3);
+        data_free(&got);
+        data_free(&expected);
+    }
+}
+
 /* A limit is obeyed by another algorithm or by fewer threads, never by failing; and which algorithm it is, the threads do not
  * say. */
 static void check_limit(const falt_conv *conv, falt_pass pass, falt_algorithm algorithm, int64_t limit)
@@ -1518,6 +1561,7 @@ int main(void)
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_forced_isa),
         cmocka_unit_test(test_forced_algorithm),
+        cmocka_unit_test(test_out_of_proportion),
         cmocka_unit_test(test_workspace_limit),
         cmocka_unit_test(test_threads_apart),
         cmocka_unit_test(test_missing_tensors),

@@ -241,6 +241,35 @@ static void test_winograd(void **state)
         }
 }
 
+/* (10'') in 1-D. */
+static void test_residues(void **state)
+{
+    (void)state;
+    enum { LONG = 29, TAPS = 7, PAD = 2 };
+    struct random random = random_stream(4);
+    float line[LONG], taps[TAPS], result[LONG];
+    fill_integer(&random, line, LONG);
+    fill_integer(&random, taps, TAPS);
+    falt_conv conv = FALT_CONV_INIT;
+    conv.spatial_dims = 1;
+    conv.in[0] = LONG;
+    conv.kernel[0] = TAPS;
+    conv.pad_begin[0] = conv.pad_end[0] = PAD;
+    for (int s = 2; s <= TAPS; s++) {
+        conv.stride[0] = s;
+        run(FALT_FORWARD, &conv, &(falt_tensors){.src = line, .weights = taps, .dst = result});
+        for (int q = 0; q <= (LONG + 2 * PAD - TAPS) / s; q++) {
+            double sum = 0.0;
+            for (int rho = 0; rho < s; rho++)
+                for (int k = 0; rho + s * k < TAPS; k++) {
+                    const int at = s * (q + k) + rho - PAD;
+                    sum += at >= 0 && at < LONG ? (double)line[at] * (double)taps[rho + s * k] : 0.0;
+                }
+            assert_true((double)result[q] == sum);
+        }
+    }
+}
+
 /* (11): one channel, where a frequency's matrix is a number. */
 static void test_fourier(void **state)
 {
@@ -275,7 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward),  cmocka_unit_test(test_gradients), cmocka_unit_test(test_transposed),
-        cmocka_unit_test(test_winograd), cmocka_unit_test(test_fourier),
+        cmocka_unit_test(test_winograd), cmocka_unit_test(test_residues),  cmocka_unit_test(test_fourier),
     };
     return cmocka_run_group_tests_name("mathematics", tests, NULL, NULL);
 }

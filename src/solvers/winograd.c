@@ -13,8 +13,9 @@
  * once for all of them. Threads take a grid of (tile range x panel range) pieces; where panels are split, each transforms the
  * input for itself: cheaper than to share what another core has just written.
  *
- * A strided kernel is the sum of s_h x s_w others, each of every s-th tap and pixel: as many slices. Those of fewer taps have
- * no part in points at infinity: 3x3 with stride 2 multiplies 81 times for 4x4 outputs instead of 144, 4x4 100 instead of 256.
+ * A strided kernel is the sum of others, each of every s-th tap and pixel: as many slices, s_h x s_w, or no more than taps.
+ * Those of fewer taps have no part in points at infinity: 3x3 with stride 2 multiplies 81 times for 4x4 outputs instead of 144,
+ * 4x4 100 instead of 256.
  *
  * Along a dimension of kernel size 1 nothing is transformed (m = alpha = 1), which makes 1x3, 3x1 and 1-D kernels no special
  * case. Channels first: pieces of a tile row pass through channels-last strips in L1, on the way in and on the way out.
@@ -171,11 +172,13 @@ static int64_t all_runs(const struct problem *p, const struct winograd *w)
 static double single_lines(const struct problem *p, const struct winograd *w)
 {
     const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float);
-    const bool few = p->groups > 1 && p->layout == FALT_CHANNELS_LAST && falt_pixels_meet(p);
+    const bool few = p->groups > 1 && falt_pixels_meet(p);
     /* Or less than a line, which several pixels share. */
-    const double x = fmin((double)divide_up(p->x_group, line), (double)(p->x_channels * w->apart_w) / (double)line);
-    const double y = fmin((double)divide_up(p->y_group, line), (double)(p->y_channels * w->cover.dw) / (double)line);
-    return w->apart_w > 1 || few ? (double)(w->points * w->slices) * x + (double)(w->cover.mh * w->cover.mw) * y : 0.0;
+    const double x = fmin((double)divide_up(p->x_group, line), (double)p->x_channels * (double)w->apart_w / (double)line);
+    const double y = fmin((double)divide_up(p->y_group, line), (double)p->y_channels * (double)w->cover.dw / (double)line);
+    return p->layout == FALT_CHANNELS_LAST && (w->apart_w > 1 || few)
+               ? (double)(w->points * w->slices) * x + (double)(w->cover.mh * w->cover.mw) * y
+               : 0.0;
 }
 
 /* Cycles of one piece of the grid: transforms, GEMMs, and the bytes it fetches meanwhile, which mostly hide behind the other.
@@ -188,7 +191,7 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double groups = ceil(panels / (double)w->panels.count), products = (double)(w->products * p->x_group);
     const int64_t vec = w->panels.vec;
     const double bundles = groups / (double)w->bundle;
-    const double chunks_in = (double)(w->slices * divide_up(w->bundle * p->x_group, vec)) * bundles;
+    const double chunks_in = (double)divide_up(w->bundle * p->x_group, vec) * bundles;
     const double chunks_out = w->bundle > 1 && p->layout == FALT_CHANNELS_LAST
                                   ? (double)divide_up(w->bundle * p->y_group, vec) * bundles
                                   : panels * w->panels.vectors;
@@ -196,7 +199,8 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double turn = p->layout == FALT_CHANNELS_FIRST ? cost_transpose(w->panels.vec) / w->panels.vec : 0.0;
     const double lost =
         turn > 0.0 ? cost_lost(p->y.c, (double)w->panels.nr) * (double)(w->cover.mh * w->cover.mw) * sizeof(float) / 64.0 : 0.0;
-    const double input = tiles * chunks_in * (cost_winograd_input * w->points + turn * (double)(w->ah * w->cover.mw));
+    const double turns = (double)(p->kernel[0] * w->residues_h.count) * w->ah * w->cover.mw * (double)w->apart_w; /* pixels */
+    const double input = tiles * chunks_in * (cost_winograd_input * w->points * (double)w->slices + turn * turns);
     const double output =
         tiles * (chunks_out * (cost_winograd_output * w->points + turn * (double)(w->cover.mh * w->cover.mw)) + panels * lost);
     const double gemm = panels * products * blocks * panel_step(w, (int64_t)ceil(tiles / blocks));
@@ -338,7 +342,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         struct winograd w = {0};
         set_tile(p, &w, (enum winograd_tile)tile);
         choose_panels(p, r->kernels, &w);
-        if ((double)p->groups * (double)w.panels.padded * (double)(w.products * p->x_group) > 1e15)
+        if ((double)p->groups * (double)w.panels.padded * (double)w.products * (double)p->x_group > 1e15)
             continue;
         /* Tiles differ in their rounding, so the choice must not depend on the threads. */
         const double cycles = choose_grid(p, r, cost_nominal_threads, &w);
@@ -546,7 +550,7 @@ static void transform_segment(const struct job *job, const struct thread_space *
                                        .channels = channels.count,
                                        .d_tile = step * job->x.pixel,
                                        .v_tile = w->v_row,
-                                       .ahead = step * job->x.pixel};
+                                       .ahead = step <= p->in[2] ? step * job->x.pixel : 0};
     for (int64_t t = 0; t < s->count; t += args.tiles) {
         args.tiles = lines ? winograd_alike(x, step, wide, p->in[2], t, s->count) : 1;
         point_pixels(job, plane, job->x.pixel, y, x + t * step, space->zeros, d);

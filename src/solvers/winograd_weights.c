@@ -114,12 +114,6 @@ static int64_t range_columns(const struct gradient *g)
     return smaller(g->columns, divide_up(divide_up(g->columns, g->vec), g->column_ranges) * g->vec);
 }
 
-/* Lines of x from the first that a tile sees to the last. */
-static int64_t lines_of(const struct problem *p, const struct gradient *g)
-{
-    return (g->ah - 1) * p->stride[1] + 1;
-}
-
 static double item_cycles(const struct problem *p, const struct resources *r, const struct gradient *g)
 {
     const int64_t most = r->kernels->gemm_rows[g->vectors], rows = range_rows(g), columns = range_columns(g);
@@ -132,13 +126,14 @@ static double item_cycles(const struct problem *p, const struct resources *r, co
     /* What is transformed goes to L2 and comes back for the sums. */
     const double moved = cost_l2_byte * g->vec * sizeof(float);
     const double transforms =
-        tiles * (x * ((cost_winograd_input + moved) * points + turn * (double)(lines_of(p, g) * g->cover.mw * p->stride[2])) +
+        tiles * (x * ((cost_winograd_input + moved) * points + turn * g->ah * g->cover.mw * (double)p->stride[2]) +
                  y * ((cost_winograd_gradient + moved) * points + turn * (double)(g->cover.mh * g->cover.mw)));
     /* Lines that no neighbour follows; and pixels, which come while nothing is summed, and behind half of it from memory. */
     const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float);
     const double x_lines = slices * (double)(g->ah * g->aw * divide_up(g->exchanged ? columns : rows, line));
     const double y_lines = (double)(g->cover.mh * g->cover.mw * divide_up(g->exchanged ? rows : columns, line));
-    const double singles = g->cover.dw > 1 || p->stride[2] > 1 ? tiles * (x_lines + y_lines) * cost_single_line : 0.0;
+    const bool apart = p->layout == FALT_CHANNELS_LAST && (g->cover.dw > 1 || p->stride[2] > 1);
+    const double singles = apart ? tiles * (x_lines + y_lines) * cost_single_line : 0.0;
     const double x_share = (double)(g->exchanged ? columns : rows) / (double)(p->x_channels * g->parts);
     const double y_share = (double)(g->exchanged ? rows : columns) / (double)(p->y_channels * g->parts);
     const double pixels = ((double)p->x_count * x_share + (double)p->y_count * y_share) * sizeof(float);
@@ -217,8 +212,8 @@ static bool choose_workspace(const struct problem *p, const struct kernels *kern
     g->m = round_to_lines((size_t)(g->points * g->m_point) * sizeof(float));
     g->scratch = round_to_lines((size_t)scratch * sizeof(float));
     if (p->layout == FALT_CHANNELS_FIRST)
-        g->strip = round_to_lines(
-            (size_t)(lines_of(p, g) * (g->segment * g->cover.mw + g->aw) * p->stride[2] * STRIP_CHANNELS) * sizeof(float));
+        g->strip = round_to_lines((size_t)(g->ah * (g->segment * g->cover.mw + g->aw) * p->stride[2] * STRIP_CHANNELS) *
+                                  sizeof(float));
     g->per_thread = g->zeros + g->a + g->b + g->m + g->scratch + g->strip;
     return true;
 }
@@ -267,7 +262,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const struct winograd_transform *h = winograd_h(g->tile), *w = winograd_w(g->tile);
     const int64_t chunks = divide_up(divide_up(g->tiles, g->parts), g->chunk);
     c->threads = (int)smaller(r->threads, g->items);
-    g->bias = winograd_dilated(&g->cover) ? 0 : falt_bias_size(p, g->parts); /* rows of pixels end with rows of tiles */
+    g->bias = winograd_dilated(p) ? 0 : falt_bias_size(p, g->parts); /* rows of pixels end with rows of tiles */
     c->sums_bias = g->bias > 0;
     g->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = g->per_thread * (size_t)c->threads + falt_parts_size(p, g->parts) + g->bias;
@@ -328,17 +323,22 @@ static struct range seen(int64_t begin, int64_t count, int64_t size)
     return (struct range){first, larger(first, smaller(begin + count, size))};
 }
 
-/* Copies pixels into a strip, channels last. Whole rows are one. */
-static void gather(const struct kernels *kernels, const float *plane, const struct view *view, struct range lines,
+/* Copies lines top + i * apart of a plane, those inside, to places i of a strip, channels last. Whole neighbours are one. */
+static void gather(const struct kernels *kernels, const float *plane, const struct view *view, int64_t top, int64_t apart,
                    struct range columns, int64_t channel, int64_t channels, float *strip)
 {
     const int64_t width = view->size[2], pixels = length(columns);
-    const float *from = plane + channel * view->stride.c + (lines.begin * width + columns.begin) * view->stride.pixel;
-    if (pixels == width)
-        falt_gather(kernels, from, view->stride, channels, length(lines) * width, strip, channels);
-    else
-        for (int64_t h = 0; h < length(lines); h++)
-            falt_gather(kernels, from + h * width * view->stride.pixel, view->stride, channels, pixels,
+    const float *from = plane + channel * view->stride.c + columns.begin * view->stride.pixel;
+    if (apart == 1 && pixels == width) {
+        const struct range lines = seen(top, view->height, view->size[1]);
+        if (length(lines) > 0)
+            falt_gather(kernels, from + lines.begin * width * view->stride.pixel, view->stride, channels, length(lines) * width,
+                        strip + (lines.begin - top) * width * channels, channels);
+        return;
+    }
+    for (int h = 0; h < view->height; h++, top += apart)
+        if (inside(top, view->size[1]))
+            falt_gather(kernels, from + top * width * view->stride.pixel, view->stride, channels, pixels,
                         strip + h * pixels * channels, channels);
 }
 
@@ -354,31 +354,32 @@ static void transform_segment(const struct item *item, const struct view *view, 
     const int64_t apart_h = c->dh * view->step[1], apart = c->dw * view->step[2], next = c->step * view->step[2];
     const int64_t high = (view->height - 1) * apart_h + 1, wide = (view->width - 1) * apart + 1; /* with what is between */
     const int64_t most = g->strip ? STRIP_CHANNELS : channels;
-    struct range lines = {0, height}, columns = {0, width}; /* of the pixels at `from`, which are pixel_step floats apart */
+    struct range columns = {0, width}; /* of the pixels at `from`, which are pixel_step floats apart */
     const float *from = plane, *d[WINOGRAD_MAX_POINTS];
     int64_t pixel_step = view->stride.pixel;
     struct winograd_input_args args = {
-        .d = d, .v_step = point, .v_tile = pitch, .ahead = g->strip ? 0 : next * view->stride.pixel};
+        .d = d, .v_step = point, .v_tile = pitch, .ahead = g->strip || next > width ? 0 : next * view->stride.pixel};
     const bool all = top >= 0 && top + high <= height; /* lines */
     for (int64_t first = 0; first < channels; first += most) {
         args.channels = smaller(most, channels - first);
         if (g->strip) {
-            lines = seen(top, high, height);
             columns = seen(left, (s->count - 1) * next + wide, width);
             from = item->strip;
             pixel_step = args.channels;
-            if (length(lines) > 0)
-                gather(job->kernels, plane, view, lines, columns, first, args.channels, item->strip);
+            if (plane)
+                gather(job->kernels, plane, view, top, apart_h, columns, first, args.channels, item->strip);
         }
         args.d_tile = next * pixel_step;
         for (int64_t t = 0; t < s->count; t += args.tiles) {
             args.tiles = all ? winograd_alike(left, next, wide, width, t, s->count) : 1;
             const float **to = d;
-            for (int64_t h = top; h < top + high; h += apart_h)
+            for (int h = 0; h < view->height; h++) {
+                const int64_t line = top + h * apart_h, place = g->strip ? h : line;
                 for (int64_t k = left + t * next; k < left + t * next + wide; k += apart)
-                    *to++ = inside(h, height) && inside(k, width)
-                                ? from + ((h - lines.begin) * length(columns) + k - columns.begin) * pixel_step
+                    *to++ = inside(line, height) && inside(k, width)
+                                ? from + (place * length(columns) + k - columns.begin) * pixel_step
                                 : item->zeros;
+            }
             args.v = v + t * pitch + first;
             view->transform(&args);
         }
@@ -463,6 +464,7 @@ static void run_block(const struct item *item, int64_t tiles, struct range rows,
         .columns = length(columns),
     };
     const int fewer_h = slice->h >= g->residues_h.whole, fewer_w = slice->w >= g->residues_w.whole; /* taps */
+    const int rows_of_taps = winograd_h(g->tile)->r - fewer_h, columns_of_taps = winograd_w(g->tile)->r - fewer_w;
     const bool first_slice = slice->h == 0 && slice->w == 0;
     const bool last_slice = slice->h == g->residues_h.count - 1 && slice->w == g->residues_w.count - 1;
     for (int point = 0; point < g->points; point++, args.a += g->a_point, args.b += g->b_point, args.c += g->m_point) {
@@ -482,10 +484,10 @@ static void run_block(const struct item *item, int64_t tiles, struct range rows,
         .m = item->m,
         .m_step = g->m_point,
         .w = w + (slice->h * p->kernel[2] + slice->w) * tap,
-        .w_line = p->stride[1] * p->kernel[2] * tap,
-        .w_step = p->stride[2] * tap,
-        .rows = winograd_h(g->tile)->r - fewer_h,
-        .columns = winograd_w(g->tile)->r - fewer_w,
+        .w_line = rows_of_taps > 1 ? p->stride[1] * p->kernel[2] * tap : 0,
+        .w_step = columns_of_taps > 1 ? p->stride[2] * tap : 0,
+        .rows = rows_of_taps,
+        .columns = columns_of_taps,
         .channels = length(columns),
         .accumulate = item->add || !first,
     };
