@@ -188,7 +188,7 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
 {
     const double tiles = (double)divide_up(w->tiles, tile_ranges),
                  panels = (double)(divide_up(all_runs(p, w), panel_ranges) * w->bundle);
-    const double groups = ceil(panels / (double)w->panels.count), products = (double)(w->products * p->x_group);
+    const double groups = ceil(panels / (double)w->panels.count), products = (double)w->products * (double)p->x_group;
     const int64_t vec = w->panels.vec;
     const double bundles = groups / (double)w->bundle;
     const double chunks_in = (double)divide_up(w->bundle * p->x_group, vec) * bundles;
