@@ -260,8 +260,9 @@ INLINE void winograd_output(const struct winograd_output_args *given, int mh, in
     }
 }
 
+/* all: taps; or the first args->rows x args->columns. */
 INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, const ptrdiff_t *apart,
-                                   const ptrdiff_t *taps_apart, int64_t c, int whole, int mh, int ah, int mw, int aw)
+                                   const ptrdiff_t *taps_apart, int64_t c, int whole, int all, int mh, int ah, int mw, int aw)
 {
     const int64_t n = args->channels - c;
     const int rh = ah - mh + 1, rw = aw - mw + 1;
@@ -287,7 +288,7 @@ INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, con
         UNROLL for (int w = 0; w < rw; w++)
         {
             float *to = floats_behind(line, taps_apart[w]);
-            if (h >= args->rows || w >= args->columns)
+            if (!all && (h >= args->rows || w >= args->columns))
                 continue;
             if (whole)
                 vec_store(to, args->accumulate ? vec_add(vec_load(to), g[w]) : g[w]);
@@ -298,7 +299,7 @@ INLINE void winograd_weights_chunk(const struct winograd_weights_args *args, con
     }
 }
 
-INLINE void winograd_weights(const struct winograd_weights_args *given, int mh, int ah, int mw, int aw)
+INLINE void winograd_weights(const struct winograd_weights_args *given, int all, int mh, int ah, int mw, int aw)
 {
     const struct winograd_weights_args known = *given, *args = &known;
     ptrdiff_t apart[ALPHA], taps_apart[ALPHA];
@@ -306,9 +307,9 @@ INLINE void winograd_weights(const struct winograd_weights_args *given, int mh, 
     distances(aw * args->m_step, ah, apart);
     int64_t c = 0;
     for (; c <= args->channels - VEC; c += VEC)
-        winograd_weights_chunk(args, apart, taps_apart, c, 1, mh, ah, mw, aw);
+        winograd_weights_chunk(args, apart, taps_apart, c, 1, all, mh, ah, mw, aw);
     if (c < args->channels)
-        winograd_weights_chunk(args, apart, taps_apart, c, 0, mh, ah, mw, aw);
+        winograd_weights_chunk(args, apart, taps_apart, c, 0, all, mh, ah, mw, aw);
 }
 
 #define WINOGRAD_KERNELS(name, mh, ah, mw, aw)                                                                                 \
@@ -324,12 +325,23 @@ INLINE void winograd_weights(const struct winograd_weights_args *given, int mh, 
     {                                                                                                                          \
         winograd_input(args, mh, ah, mw, aw);                                                                                  \
     }                                                                                                                          \
-    static void winograd_weights_##name(const struct winograd_weights_args *args)                                              \
+    NOINLINE void fewer_taps_##name(const struct winograd_weights_args *args)                                                  \
     {                                                                                                                          \
-        winograd_weights(args, mh, ah, mw, aw);                                                                                \
+        winograd_weights(args, 0, mh, ah, mw, aw);                                                                             \
+    }                                                                                                                          \
+    NOINLINE void winograd_weights_##name(const struct winograd_weights_args *args)                                            \
+    {                                                                                                                          \
+        winograd_weights(args, 1, mh, ah, mw, aw);                                                                             \
+    }                                                                                                                          \
+    static void some_or_all_taps_##name(const struct winograd_weights_args *args)                                              \
+    {                                                                                                                          \
+        if (args->rows == ah - mh + 1 && args->columns == aw - mw + 1)                                                         \
+            winograd_weights_##name(args);                                                                                     \
+        else                                                                                                                   \
+            fewer_taps_##name(args);                                                                                           \
     }
 
 WINOGRAD_TILES(WINOGRAD_KERNELS)
 
 #define WINOGRAD_ENTRY(name, mh, ah, mw, aw)                                                                                   \
-    [WINOGRAD_##name] = {winograd_input_##name, winograd_output_##name, winograd_gradient_##name, winograd_weights_##name},
+    [WINOGRAD_##name] = {winograd_input_##name, winograd_output_##name, winograd_gradient_##name, some_or_all_taps_##name},
