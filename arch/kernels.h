@@ -283,11 +283,18 @@ typedef void depthwise_kernel(const struct depthwise_args *args);
  *     Y[l][j]        at y + l * y_line + j * y_step
  *     C[r][k]        at c + r * c_row + k * vec, a whole vector
  *
- * X are one image's pixels: addresses that are equal are inside both or outside both. Up to WINDOW_MAX_LINES lines are one
+ * X are one image's pixels: addresses that are equal are inside both or outside both. Up to `down` lines are one
  * chain of multiply-adds that starts from zero; how many and in which order is the kernel's choice, and follows from these
  * sizes only.
  */
-enum { WINDOW_MAX_ROWS = 3, WINDOW_MAX_WIDTH = 7, WINDOW_MAX_LINES = 3, WINDOW_ASKED = 2, WINDOW_ROLLED = 28 };
+enum {
+    WINDOW_MAX_ROWS = 3,
+    WINDOW_MAX_WIDTH = 7,
+    WINDOW_MAX_LINES = 7,
+    WINDOW_FEW_LINES = 3,
+    WINDOW_ASKED = 2,
+    WINDOW_ROLLED = 28
+};
 
 struct window_range {
     int64_t begin, end; /* 0 <= begin <= end */
@@ -296,6 +303,7 @@ struct window_range {
 struct window_args {
     const float *x, *y;
     int64_t lines, columns; /* columns of y: taps[k].end <= columns */
+    int64_t down;           /* 1 <= down <= WINDOW_MAX_LINES: lines of a chain, at most */
     struct window_range rows[WINDOW_MAX_ROWS], taps[WINDOW_MAX_WIDTH];
     ptrdiff_t x_line, y_line, x_step, y_step, row_step, tap_step;
     const int32_t *index; /* [vec], lane n of permute(x) is lane index[n] of x; NULL: x as it is, and all lanes are there */

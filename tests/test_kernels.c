@@ -957,7 +957,7 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
     const int x_lanes = whole ? vec : (int)random_between(random, 1, vec),
               y_lanes = whole ? vec : (int)random_between(random, 1, vec);
     const bool wide = random_between(random, 0, rows == 3 && whole ? 1 : 7) == 0; /* rows and paddings */
-    const int64_t lines = random_between(random, 0, 8), length = random_between(random, 1, wide ? 100 : 12);
+    const int64_t lines = random_between(random, 0, 16), length = random_between(random, 1, wide ? 100 : 12);
     const int64_t units = random_between(random, 1, random_between(random, 0, 3) ? 3 : UNITS);
     const int64_t stride = random_between(random, 1, 3), line_stride = random_between(random, 0, 3) ? stride : 2;
     const int64_t dilation = random_between(random, 0, 3) ? 1 : 2;
@@ -1000,6 +1000,7 @@ static void window_run(const struct kernels *kernels, int rows, int width, bool 
         .c_row = c_row,
         .steps = random_between(random, 0, 1) ? random_between(random, 1, 12) : 0,
         .units = units,
+        .down = random_between(random, 1, WINDOW_MAX_LINES),
         .unit_x = x_lanes,
         .unit_y = y_lanes,
         .unit_c = c_unit,

@@ -54,7 +54,7 @@ INLINE void window_block(const struct window_args *args, const struct window_spa
     const ptrdiff_t y_step = args->y_step, y_line = args->y_line;
     const int kept = (width - 1) / apart;
     /* y stays in registers from the edges on; else, where they are few, edges load all of it. */
-    const int through = WINDOW_REGISTERS > 16 && beside * (rows * width + down * (kept + 1)) <= WINDOW_REGISTERS - 4;
+    const int through = WINDOW_REGISTERS > 16 && beside * (rows * width + down * (kept + 1) + 1) < WINDOW_REGISTERS;
     const int news = beside * down * (apart <= 2 ? 1 + apart * apart : 2); /* vectors that a step is the first to see, */
     const int asks = (news * (int)VEC + LINE - 1) / LINE;                  /* in cache lines */
     const float *ask = asking->from, *const ask_end = asking->end;
@@ -167,13 +167,13 @@ INLINE struct window_span window_span_of(const struct window_args *args, const i
     return span;
 }
 
-/* Lines that go together where that is worth its code: as many as leave a register for x. */
+/* Lines that go together where that is worth its code: as many as leave a register for x. With stride 2, where they share one
+ * row of three only, or where the next unit would find its half of a cache line gone: few. */
 INLINE int window_down(const int beside, const int rows, const int width, const int apart, const int whole)
 {
     const int left = WINDOW_REGISTERS - beside * rows * width - 1, down = left / (beside * ((width - 1) / apart + 1));
-    return rows < 3 || width % 2 == 0 || width == 1 || apart > 2 || !whole || down < 1 ? 1
-           : down < WINDOW_MAX_LINES                                                   ? down
-                                                                                       : WINDOW_MAX_LINES;
+    const int most = apart > 1 || WINDOW_LINE > 1 ? WINDOW_FEW_LINES : WINDOW_MAX_LINES;
+    return rows < 3 || width % 2 == 0 || width == 1 || apart > 2 || !whole || down < 1 ? 1 : down < most ? down : most;
 }
 
 /* The chain that begins with a step: `steps` of them, or all. */
@@ -191,7 +191,7 @@ INLINE struct window_span window_chain(const struct window_span *all, const int6
 
 INLINE void window_lines(const struct window_args *args, const struct window_span *span, struct window_asking *asking,
                          const float *x, const float *y, const int64_t unit, const unsigned inside, const int beside,
-                         const int down, const int most, const int rows, const int width, const int apart, const int whole,
+                         const int down, const int limit, const int rows, const int width, const int apart, const int whole,
                          const int totals)
 {
     float *c = args->c + unit * args->unit_c;
@@ -203,12 +203,8 @@ INLINE void window_lines(const struct window_args *args, const struct window_spa
         asking->from = args->ask[asking->region];
         asking->end = asking->from + args->ask_lines[asking->region] * LINE;
     }
-    if (down == 1)
-        window_block(args, span, asking, x, y, c, bias, inside, beside, 1, rows, width, apart, whole, totals);
-    else if (most > 1 && down == 2)
-        window_block(args, span, asking, x, y, c, bias, inside, beside, 2, rows, width, apart, whole, totals);
-    else if (most > 2)
-        window_block(args, span, asking, x, y, c, bias, inside, beside, 3, rows, width, apart, whole, totals);
+    UNROLL for (int d = 1; d <= WINDOW_MAX_LINES; d++) if (d <= limit && d == down)
+        window_block(args, span, asking, x, y, c, bias, inside, beside, d, rows, width, apart, whole, totals);
 }
 
 /* pairs: units go by twos. */
@@ -217,7 +213,8 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
 {
     const struct window_span span = window_span_of(args, width, apart, totals ? args->columns : 0);
     /* Lines go together as pairs do, whether a unit has a partner or not: which have one depends on the threads. */
-    const int most = window_down(pairs ? WINDOW_PAIR : 1, rows, width, apart, whole);
+    const int limit = window_down(pairs ? WINDOW_PAIR : 1, rows, width, apart, whole);
+    const int most = args->down < limit ? (int)args->down : limit;
     struct window_asking asking = {NULL, NULL, -1};
     for (int64_t line = 0; line < args->lines;) {
         const int64_t left = args->lines - line, blocks = (left + most - 1) / most;
@@ -237,10 +234,10 @@ INLINE void window_sum(const struct window_args *args, const int rows, const int
                 chain = window_chain(&span, chain.end, args->steps);
                 int64_t next = unit;
                 for (; pairs && next + WINDOW_PAIR <= last; next += WINDOW_PAIR)
-                    window_lines(args, &chain, &asking, x, y, next, inside, WINDOW_PAIR, down, most, rows, width, apart, whole,
+                    window_lines(args, &chain, &asking, x, y, next, inside, WINDOW_PAIR, down, limit, rows, width, apart, whole,
                                  totals);
                 for (; next < last; next++)
-                    window_lines(args, &chain, &asking, x, y, next, inside, 1, down, most, rows, width, apart, whole, totals);
+                    window_lines(args, &chain, &asking, x, y, next, inside, 1, down, limit, rows, width, apart, whole, totals);
             }
         }
         line += down;

@@ -61,6 +61,7 @@ struct slices {
     int64_t others;   /* channels of a group on the side that is not in the lanes: each has sums of its own */
     int64_t channels; /* of these go together, at most, where x is in the lanes */
     bool pairs;       /* of units go together */
+    int64_t down;     /* lines of a chain, at most, without x in the lanes */
     bool rolls;       /* line by line of x, many units next to each other */
     bool asks;        /* bands ask for what comes next */
     bool strip;
@@ -142,7 +143,7 @@ static double longest_sum(const struct problem *p, const struct slices *s)
 {
     const int64_t piece = divide_up(p->out[2], s->pieces) + s->width - 1; /* a tap's pixels begin so many steps later */
     const int64_t steps = s->steps ? smaller(s->steps, piece) : piece;
-    const int64_t together = s->x_in_lanes ? s->band : WINDOW_MAX_LINES; /* lines */
+    const int64_t together = s->x_in_lanes ? s->band : s->down; /* lines */
     const int64_t chain = together * steps, chains = divide_up(s->lines, s->parts) * divide_up(piece, steps);
     const double terms = (double)chain + (double)chains + (double)s->parts, all = (double)(p->batch * p->out_pixels);
     return terms < all ? terms : all;
@@ -191,6 +192,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     s->together = !s->strip ? s->units : p->layout == FALT_CHANNELS_FIRST ? 1 : divide_up(STRIP_PITCH, s->vec);
     s->pitch = s->together * divide_up(s->groups * widest, s->vec) * s->vec;
     s->pairs = s->plain && !s->strip && falt_pixels_meet(p);
+    /* Of more lines, L1 has none left for the next unit; with strides they have less in common. */
+    const bool few = s->vec < LINE_FLOATS || p->stride[1] > 1 || (!s->strip && falt_pixels_meet(p));
+    s->down = few ? WINDOW_FEW_LINES : WINDOW_MAX_LINES;
 
     const int64_t registers = r->kernels->window_registers, widths = smaller(p->kernel[2], WINDOW_MAX_WIDTH);
     for (s->rows = smaller(p->kernel[1], WINDOW_MAX_ROWS); s->rows > 1 && (s->rows + 1) * widths >= registers;)
@@ -234,13 +238,13 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     else if (s->strip)
         s->band = smaller(s->band, divide_up(STRIP_FLOATS, smaller(p->out[2], MOST_COLUMNS) * s->pitch));
     else if (s->asks) {
-        const bool few = r->kernels->window_registers < 32 || s->pairs; /* then but two lines of stride 1 go together */
-        const int64_t down = few && p->stride[1] == 1 ? 2 : 3, rows = (int64_t)(BAND_BYTES / row), whole = rows / down * down;
+        const bool two = r->kernels->window_registers < 32 || s->pairs; /* lines of stride 1 go together */
+        const int64_t down = two && p->stride[1] == 1 ? 2 : s->down, rows = (int64_t)(BAND_BYTES / row),
+                      whole = rows / down * down;
         s->band = smaller(s->band, whole > 0 ? whole : larger(1, rows));
     } else if (s->bias > 0 && !s->totals) /* whole chains */
         s->band =
-            smaller(s->band, divide_up(BAND_BYTES / (int64_t)sizeof(float), WINDOW_MAX_LINES * p->out[2] * p->y_channels) *
-                                 WINDOW_MAX_LINES);
+            smaller(s->band, divide_up(BAND_BYTES / (int64_t)sizeof(float), s->down * p->out[2] * p->y_channels) * s->down);
     if (!choose_workspace(p, r, s)) {
         snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
         return false;
@@ -387,6 +391,7 @@ static void sum_band(struct item *item, int64_t channel, float *sums)
              (item->columns.begin - item->y_first[1]) * item->y_stride.pixel,
         .lines = length(item->rows),
         .columns = length(item->columns),
+        .down = s->down,
         .x_line = p->stride[1] * item->x_row,
         .y_line = item->y_row,
         .x_step = p->stride[2] * item->x_stride.pixel,
