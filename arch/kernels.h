@@ -69,8 +69,9 @@ struct gemm_args {
         ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
     } next;
     ptrdiff_t ahead;     /* floats from each row of A to where another comes from memory soon, which is asked for; 0: nowhere */
-    const float *coming; /* what will be needed later: each tile asks for `share` floats of it, one after the other */
-    int64_t share;       /* 0: each asks for B itself */
+    const float *coming; /* what will be needed later: each tile asks for `share` cache lines of it, one after the other; */
+    ptrdiff_t coming_step; /* bytes from each line to the next */
+    int64_t share;         /* 0, or too many for the steps of k: each asks for B itself */
     struct epilogue epilogue;
 };
 

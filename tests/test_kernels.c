@@ -441,7 +441,8 @@ static void gemm_run(const struct gemm_case *at, struct random *random)
                                                              .columns = columns,
                                                              .accumulate = at->accumulate,
                                                              .stream = stream,
-                                                             .share = random_between(random, 0, 1) * taps * depth * nr / TURNS,
+                                                             .share = random_between(random, 0, 1) * taps * depth / TURNS,
+                                                             .coming_step = random_between(random, -1, 1) * 64,
                                                              .coming = a,
                                                              .ahead = random_between(random, -1, 1) * 100000,
                                                              .epilogue = *at->epilogue});
@@ -599,7 +600,8 @@ static void test_gemm_same_bits(void **state)
                                                                       .step = step,
                                                                       .columns = columns,
                                                                       .coming = &a[0][0][0],
-                                                                      .share = choice % 2 * TAPS * DEPTH * nr / TURNS,
+                                                                      .coming_step = 64,
+                                                                      .share = choice % 2 * TAPS * DEPTH / TURNS,
                                                                       .ahead = choice / 2 % 2 * 100000,
                                                                       .epilogue = epilogues[e]});
                     for (int m = 0; m < rows; m++) {
@@ -666,7 +668,8 @@ static void test_gemm_run(void **state)
                         .tiles = TILES,
                         .next = {.a = shifted ? 0 : TAPS * rows, .a_offset = shifted ? TAPS * rows * DEPTH : 0, .c = size},
                         .coming = a,
-                        .share = TAPS * DEPTH * nr / (choice & 4 ? TURNS : TILES),
+                        .coming_step = choice & 1 ? 64 : 1000,
+                        .share = TAPS * DEPTH / (choice & 4 ? TURNS : TILES),
                         .ahead = choice & 2 ? 100000 : 0,
                         .epilogue = epilogues[0]};
                     struct gemm_args single = args;
@@ -681,7 +684,7 @@ static void test_gemm_run(void **state)
                     }
                     check_same(run, one, TILES * size, "%s %dx%d, choice %d", (*table)->name, rows, vectors, choice);
                     assert_true(args.a == pointers + (shifted ? 0 : TILES * TAPS * rows) &&
-                                args.coming == a + TILES * args.share);
+                                (const char *)args.coming == (const char *)a + TILES * args.share * args.coming_step);
                     assert_true(args.a_offset == (shifted ? TILES * TAPS * rows * DEPTH : 0) && args.c == run + TILES * size);
                     assert_true(args.residual == (added ? residual + TILES * size : NULL));
                 }
@@ -740,7 +743,8 @@ static void test_gemm_even(void **state)
                         .c_row = c_row,
                         .tiles = TILES,
                         .next = {.a = !shifted, .a_offset = shifted ? rows * a_row : 0, .c = rows * c_row},
-                        .share = random_between(&random, 0, 1) * tapped * depth * nr / TURNS,
+                        .coming_step = 64,
+                        .share = random_between(&random, 0, 1) * tapped * depth / TURNS,
                         .coming = a,
                         .epilogue = epilogues[random_between(&random, 0, 2)],
                     };
@@ -773,7 +777,8 @@ static void test_gemm_even(void **state)
                         check_canary(even + i * c_row + nr, c_row - nr, "%s %dx%d, choice %d, behind row %d", (*table)->name,
                                      rows, vectors, choice, (int)i);
                     assert_true(args.a == before.a + TILES * before.next.a && args.c == even + TILES * rows * c_row);
-                    assert_true(args.a_offset == TILES * before.next.a_offset && args.coming == a + TILES * args.share);
+                    assert_true(args.a_offset == TILES * before.next.a_offset &&
+                                (const char *)args.coming == (const char *)a + TILES * args.share * args.coming_step);
                     guarded_free(a);
                     guarded_free(b);
                     guarded_free(even);

@@ -30,7 +30,7 @@ INLINE void even_tile(const struct gemm_args *args, const int shared, const int 
     const ptrdiff_t offset = args->a_offset;
 #ifdef GEMM_STEPS
     const float *coming = args->coming;
-    int64_t lines = args->share / LINE; /* still to be asked for */
+    int64_t lines = args->share; /* still to be asked for */
 #endif
     vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
     EACH_ROW EACH_VECTOR sum[m][v] = vec_zero();
@@ -56,7 +56,7 @@ INLINE void even_tile(const struct gemm_args *args, const int shared, const int 
 #ifdef GEMM_STEPS
         const int64_t rest = lines * GEMM_STEPS < k ? k - lines * GEMM_STEPS : 0;
         lines -= (k - rest) / GEMM_STEPS;
-        for (; shared && k >= rest + GEMM_STEPS; k -= GEMM_STEPS, coming += LINE) {
+        for (; shared && k >= rest + GEMM_STEPS; k -= GEMM_STEPS, coming = floats_behind(coming, args->coming_step)) {
             __builtin_prefetch(coming, 0, 2);
             UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += vectors * VEC)
             {
@@ -116,7 +116,7 @@ INLINE void even_tiles(struct gemm_args *args, const int shared, const int rows,
 
 INLINE void even(struct gemm_args *args, const int rows, const int vectors)
 {
-    if (gemm_shares(args, vectors))
+    if (gemm_shares(args))
         even_tiles(args, 1, rows, vectors);
     else
         even_tiles(args, 0, rows, vectors);

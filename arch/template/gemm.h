@@ -186,14 +186,12 @@ INLINE void gemm_step(const struct gemm_rows *row, int64_t k, const float *b, ve
 /* Whether tiles ask for what is coming, a line with each GEMM_STEPS rows of B until they have their share: in order, as the
  * hardware's own prefetcher likes it, and all the time, not only while one waits for it. With more than that to ask for, which
  * few tiles have, each asks for its own B. */
-INLINE int gemm_shares(const struct gemm_args *args, const int vectors)
+INLINE int gemm_shares(const struct gemm_args *args)
 {
 #ifdef GEMM_STEPS
-    enum { LINES = GEMM_STEPS * VEC / LINE };
-    return args->share > 0 && args->share * LINES * vectors <= args->taps * args->depth * vectors * VEC;
+    return args->share > 0 && args->share * GEMM_STEPS <= args->taps * args->depth;
 #else
     (void)args;
-    (void)vectors;
     return 0;
 #endif
 }
@@ -223,8 +221,8 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
     const ptrdiff_t offset = args->a_offset, apart = args->b_step * (ptrdiff_t)sizeof(float);
 #ifdef GEMM_STEPS
     const float *coming = args->coming;
-    const int shared = gemm_shares(args, vectors);
-    int64_t lines = args->share / LINE; /* still to be asked for */
+    const int shared = gemm_shares(args);
+    int64_t lines = args->share; /* still to be asked for */
 #else
     const int shared = 0;
 #endif
@@ -244,6 +242,14 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
             EACH_ROW FORGET_VALUE(row.near[m]);
             for (; k <= depth - GEMM_LANES; k += GEMM_LANES)
                 b = gemm_lanes(row.near, k, b, apart, sum, rows, vectors);
+#endif
+#ifdef GEMM_STEPS
+            for (; lines > 0 && k < depth; k++, lines--, b = floats_behind(b, apart)) {
+                __builtin_prefetch(coming, 0, 2);
+                coming = floats_behind(coming, kept->coming_step);
+                fetch_apart(b, apart, vectors);
+                gemm_step(&row, k, b, sum, rows, vectors);
+            }
 #endif
             for (; k < depth; k++, b = floats_behind(b, apart)) {
                 if (!kept->gaps) /* short runs: not worth it (measured: 0.85 to 1.0 times as fast) */
@@ -266,7 +272,7 @@ INLINE void gemm_tile(const struct gemm_args *args, const int rows, const int ve
 #ifdef GEMM_STEPS
             for (; shared && lines > 0 && k <= end - GEMM_STEPS; k += GEMM_STEPS, lines--) {
                 __builtin_prefetch(coming, 0, 2);
-                coming += LINE;
+                coming = floats_behind(coming, kept->coming_step);
                 UNROLL for (int j = 0; j < GEMM_STEPS; j++, b += nr) gemm_step(&row, k + j, b, sum, rows, vectors);
             }
             for (; k <= end - GEMM_STEPS; k += GEMM_STEPS) {
@@ -343,7 +349,7 @@ INLINE void gemm_next(struct gemm_args *args)
     if (args->residual)
         args->residual += args->next.c;
     if (args->share > 0)
-        args->coming += args->share;
+        args->coming = floats_behind(args->coming, args->share * args->coming_step);
 }
 
 INLINE void gemm_tiles(struct gemm_args *args, const int rows, const int vectors, const int asks)

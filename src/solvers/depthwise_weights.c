@@ -31,7 +31,6 @@
 
 enum {
     MOST_COLUMNS = 512,   /* of a chain of sums, along a row */
-    LINE_FLOATS = 16,     /* of a cache line */
     LEAST_LANES = 4,      /* of one of several groups: fewer x channels make too few sums at once (0.9 times as fast) */
     WANTED_ITEMS = 64,    /* parts are made for at least as many */
     LEAST_PIXELS = 2048,  /* but not smaller than this, */

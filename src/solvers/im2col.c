@@ -43,6 +43,7 @@ struct im2col {
     int64_t depth, row;      /* of a sum; floats from one output channel's packed weights to the next */
     bool in_place;           /* the image is the strip */
     bool one_row;            /* and its pixels one row, as those of the output: windows of one pixel */
+    bool asks;               /* for the next panel, which comes from beyond L2 */
     bool stream;             /* the output outgrows the caches, and its pixels are neighbours */
     bool apart;              /* few tiles: pieces of lines are multiplied where they lie, not collected */
     int64_t out[3];          /* the output, or that row */
@@ -157,7 +158,9 @@ static double piece_cycles(const struct problem *p, const struct resources *r, c
     const double collect = bytes * (cost_collect + (patches > (double)r->cpu->l1d ? cost_l2_byte : 0.0));
     const double result = pixels / (double)(p->batch * p->out_pixels) * (double)p->y_count * sizeof(float);
     const double output = result > (double)r->cpu->l2 ? result / cost_l3_bytes : 0.0;
-    const double input = groups / (double)p->groups * pixels / (double)(p->batch * p->out_pixels) * (double)p->x_count;
+    /* What is asked for comes while others are multiplied. */
+    const double input =
+        d->asks ? 0.0 : groups / (double)p->groups * pixels / (double)(p->batch * p->out_pixels) * (double)p->x_count;
     const double weights = tiles / all * (double)p->w_count * sizeof(float);
     const double region = pixel_ranges * row_ranges > 1 ? r->region * cost_hertz : 0.0;
     const double calls = panels * (groups * cost_panel + tiles * (cost_tile + (double)rows * cost_row));
@@ -231,6 +234,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->row = d->depth % 256 ? d->depth : d->depth + 16; /* rows a multiple of 1 KiB apart share few cache sets */
     d->in_place = is_in_place(p);
     d->one_row = d->in_place && is_row(p);
+    d->asks = d->one_row && (double)(p->batch * p->x_channels * p->in_pixels) * sizeof(float) > (double)r->cpu->l2;
     for (int i = 0; i < 3; i++)
         d->out[i] = !d->one_row ? p->out[i] : i == 2 ? p->out_pixels : 1;
     choose_panels(p, r->kernels, d);
@@ -428,16 +432,22 @@ static void fill_strip(const struct job *job, const struct block *b, int64_t gro
         }
 }
 
+/* In the image that is the strip: where the first tap of a block's first output pixel is. */
+static const float *in_image(const struct job *job, const struct block *b, int64_t group)
+{
+    const struct problem *p = job->p;
+    return job->operands->x + b->n * job->x.n + group * p->x_group * job->x.c +
+           (b->z * p->stride[0] * p->in[1] + b->y * p->stride[1]) * p->in[2] + b->x;
+}
+
 /* What the block sees of a group: where its first output pixel's first tap is. */
 static const float *look(const struct job *job, const struct block *b, int64_t group, const struct thread_space *space)
 {
-    const struct problem *p = job->p;
     if (!job->d->in_place) {
         fill_strip(job, b, group, space);
         return space->strip;
     }
-    return job->operands->x + b->n * job->x.n + group * p->x_group * job->x.c +
-           (b->z * p->stride[0] * p->in[1] + b->y * p->stride[1]) * p->in[2] + b->x;
+    return in_image(job, b, group);
 }
 
 /* What `length` pixels of the block from pixel (y, x) on, over the ends of rows, see of a patch: all other taps before and
@@ -472,9 +482,11 @@ static void collect_panel(const struct job *job, const struct thread_space *spac
 }
 
 /* Output channels [channel, channel + channels) of the panel at b, collected or, where `apart`, as its lines lie; its first
- * output of channel 0 is or would be `offset` floats from c. */
+ * output of channel 0 is or would be `offset` floats from c. next: where the next panel begins, of which tiles ask for their
+ * share, a cache line of each plane; or NULL. */
 static void multiply_panel(const struct job *job, const struct thread_space *space, const float *b, bool apart, float *c,
-                           int64_t offset, int64_t length, struct range depth, int64_t channel, int64_t channels)
+                           int64_t offset, int64_t length, struct range depth, int64_t channel, int64_t channels,
+                           const float *next)
 {
     const struct problem *p = job->p;
     const struct im2col *d = job->d;
@@ -498,7 +510,10 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         .a_row = d->row,
         .c_row = job->staged ? d->stage_pixels : p->y.c,
         .tiles = 1,
+        .coming_step = d->plane * (ptrdiff_t)sizeof(float),
     };
+    const int64_t lines = divide_up(d->nr, LINE_FLOATS) + 1;    /* of each plane: they begin anywhere */
+    const int64_t askers = next ? larger(1, tiles / lines) : 0; /* tiles for each */
     const bool even =
         !apart && p->y.pixel[2] == 1 && length % d->vec == 0 && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
     for (int64_t tile = 0; tile < tiles; tile++) {
@@ -507,6 +522,14 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         args.row = space->outputs + channel;
         args.c = c + offset + (even ? *args.row : 0);
         args.row_bias = o->bias ? o->bias + channel : NULL;
+        if (next && tile < askers * lines) {
+            int64_t from, to;
+            falt_share(d->depth, (int)(tile % askers), (int)askers, &from, &to);
+            args.share = to - from;
+            args.coming = next + tile / askers * LINE_FLOATS + from * d->plane;
+        } else {
+            args.share = 0;
+        }
         (even ? job->kernels->even : job->kernels->gemm)[vectors][rows](&args);
         channel += rows;
     }
@@ -524,9 +547,10 @@ static int64_t panel_end(const struct job *job, int64_t length, int64_t i, int64
     return smaller(end * d->vec, length);
 }
 
-/* Panels are cut from lines of evenly spaced output pixels, each used while it is in the nearest cache. */
+/* Panels are cut from lines of evenly spaced output pixels, each used while it is in the nearest cache. after: where what comes
+ * then lies, or NULL. */
 static void run_panels(const struct job *job, const struct thread_space *space, const struct block *b, const float *seen,
-                       int64_t channel, int64_t channels)
+                       const float *after, int64_t channel, int64_t channels)
 {
     const struct problem *p = job->p;
     const bool one = flat(p, job->d);
@@ -542,12 +566,13 @@ static void run_panels(const struct job *job, const struct thread_space *space, 
             const int64_t offset = job->staged ? done - count - space->outputs[channel] : output;
             const int64_t y = line + first / b->length, x = first % b->length;
             const struct range depth = seen_depth(job, b, y, x, count);
+            const float *const next = !job->d->asks ? NULL : i < panels - 1 ? seen + first + count : after;
             if (job->d->apart && (!job->d->in_place || count % job->d->vec == 0)) {
                 const float *const there = seen + y * p->stride[1] * job->d->line + x;
-                multiply_panel(job, space, there, true, c, offset, count, depth, channel, channels);
+                multiply_panel(job, space, there, true, c, offset, count, depth, channel, channels, next);
             } else {
                 collect_panel(job, space, b, seen, y, x, count, depth);
-                multiply_panel(job, space, space->patches, false, c, offset, count, depth, channel, channels);
+                multiply_panel(job, space, space->patches, false, c, offset, count, depth, channel, channels, next);
             }
             for (int64_t o = 0; job->staged && o < channels && (done == most || first + count == length); o++)
                 job->kernels->copy_past(space->stage + o * most, done,
@@ -564,9 +589,9 @@ static void point_weights(const struct job *job, const struct thread_space *spac
                 (const float *)job->operands->packed + (group * p->y_group + o) * job->d->row + t * p->x_group;
 }
 
-/* Tiles [begin, end) of all groups' output channels. */
-static void run_block(const struct job *job, const struct thread_space *space, const struct block *b, int64_t begin,
-                      int64_t end)
+/* Tiles [begin, end) of all groups' output channels. next: the block after this one, or NULL. */
+static void run_block(const struct job *job, const struct thread_space *space, const struct block *b, const struct block *next,
+                      int64_t begin, int64_t end)
 {
     const int64_t tiles = job->d->tiles;
     for (int64_t group = begin / tiles; group * tiles < end; group++) {
@@ -574,7 +599,12 @@ static void run_block(const struct job *job, const struct thread_space *space, c
         falt_share(job->p->y_group, (int)larger(begin - group * tiles, 0), (int)tiles, &from, &unused);
         falt_share(job->p->y_group, (int)smaller(end - group * tiles, tiles) - 1, (int)tiles, &unused, &to);
         point_weights(job, space, group);
-        run_panels(job, space, b, look(job, b, group, space), group * job->p->y_group + from, to - from);
+        const float *after = NULL;
+        if (job->d->in_place && (group + 1) * tiles < end)
+            after = in_image(job, b, group + 1);
+        else if (job->d->in_place && next)
+            after = in_image(job, next, begin / tiles);
+        run_panels(job, space, b, look(job, b, group, space), after, group * job->p->y_group + from, to - from);
     }
 }
 
@@ -608,8 +638,9 @@ static void run_member(const struct job *job, int member, int members)
         falt_share(job->p->groups * d->tiles, (int)(piece / d->pixel_ranges), (int)d->row_ranges, &begin, &end);
         while (first < last) {
             const struct block b = block_at(job, first, smaller(d->block, last - first));
-            run_block(job, &space, &b, begin, end);
             first += b.rows;
+            const struct block next = block_at(job, smaller(first, last - 1), smaller(d->block, last - first));
+            run_block(job, &space, &b, first < last ? &next : NULL, begin, end);
         }
     }
     if (job->stream || job->staged)
