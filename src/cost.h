@@ -92,7 +92,8 @@ static inline double cost_lost(int64_t step, double lines)
 static inline double cost_scatter(int64_t rows, double columns, int vec, int64_t step, bool neighbours)
 {
     const double blocks = (double)((rows + vec - 1) / vec) * ceil(columns / vec);
-    return neighbours ? blocks * (cost_transpose(vec) + vec) + columns * cost_store_line + cost_lost(step, columns)
+    const double lines = columns * (step < 16 ? (double)step / 16.0 : 1.0); /* several columns in each */
+    return neighbours ? blocks * (cost_transpose(vec) + vec) + lines * cost_store_line + cost_lost(step, columns)
                       : (double)rows * columns * cost_float;
 }
 

@@ -13,6 +13,7 @@
 #include "bias.h"
 #include "cost.h"
 #include "error.h"
+#include "fold.h"
 #include "layout.h"
 #include "parallel.h"
 #include "planner.h"
@@ -31,8 +32,10 @@ struct step {
 };
 
 struct falt_plan {
-    struct problem asked; /* as the caller sees it */
-    struct problem problem;
+    struct problem asked;   /* as the caller sees it */
+    struct problem whole;   /* in normal form */
+    struct problem problem; /* what is computed: the same, or folded (fold.h) */
+    int64_t fold;           /* pixels that are one then; or 1 */
     struct resources resources;
     struct verdict verdicts[PLANNER_SOLVERS]; /* on all steps */
     falt_allocator allocator;
@@ -191,7 +194,9 @@ static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm force
         add_verdicts(plan->verdicts, verdicts, first);
         first = zeros;
     }
-    /* A caller with packed weights need not have plain ones, whichever of the steps read them. */
+    /* A caller with packed weights need not have plain ones, whichever of the steps read them. Nobody has folded ones. */
+    if (plan->fold > 1)
+        plan->plain = plan->packed = plan->packed ? plan->packed : SOLVER_ALIGN;
     for (int64_t i = 0; i < plan->steps && plan->packed && !plan->plain; i++)
         if (!plan->step[i].chosen.packed && plan->step[i].problem.taps > 0)
             plan->plain = plan->packed;
@@ -228,12 +233,50 @@ static uint64_t packed_key(const falt_plan *plan)
     h = hash(h, p->pad, sizeof p->pad);
     for (int i = 0; i < 3 && p->pass == FALT_BACKWARD_DATA; i++) /* other phases, see adjoint.c */
         h = hash(h, p->out[i] == 1 ? "1" : "n", 1);
+    if (plan->fold > 1)
+        h = hash(h, "folded", 6);
     for (int64_t i = 0; i < plan->steps; i++) {
         const struct candidate *c = &plan->step[i].chosen;
         h = hash(h, c->solver->name, strlen(c->solver->name));
         h = hash(h, c->kernel, strlen(c->kernel));
     }
     return h;
+}
+
+/* For a nominal number of threads. */
+static double nominal(const falt_plan *plan)
+{
+    double seconds = 0.0;
+    for (int64_t i = 0; i < plan->steps; i++)
+        seconds += plan->step[i].chosen.nominal;
+    return seconds * (double)plan->turns;
+}
+
+/* start: all that the plan is made of but for its steps. */
+static falt_status make(falt_plan **plan, const falt_plan *start, const falt_options *options)
+{
+    const falt_allocator allocator = start->allocator;
+    const int64_t phases = options->algorithm == FALT_ALGO_REFERENCE ? 0 : falt_phases(&start->problem);
+    const int64_t steps = phases ? phases : 1;
+    const size_t size = sizeof(falt_plan) + (size_t)steps * sizeof(struct step);
+    falt_plan *made = allocator.allocate(allocator.context, size, _Alignof(falt_plan));
+    if (!made)
+        return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a plan of %zu bytes", size);
+    memset(made, 0, size);
+    *made = *start;
+    made->resources.region = steps > 1 ? cost_barrier_seconds : cost_region_seconds;
+    made->steps = steps;
+    made->turns = steps > 1 && made->problem.batch > 1 ? choose_turns(&made->problem, &made->resources) : 1;
+    if (steps > 1)
+        choose_copies(made, options->workspace_limit);
+    const falt_status status = plan_steps(made, phases > 0, options->algorithm);
+    if (status != FALT_OK) {
+        allocator.release(allocator.context, made);
+        return status;
+    }
+    made->key = packed_key(made);
+    *plan = made;
+    return FALT_OK;
 }
 
 static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular, falt_pass pass, const falt_options *options)
@@ -247,53 +290,46 @@ static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular
     falt_status status = check_options(options);
     if (status != FALT_OK)
         return status;
-    struct problem problem;
-    status = falt_problem_init(&problem, conv, pass, options);
+    falt_plan start = {
+        .resources = {.kernels = falt_kernels(options->isa),
+                      .cpu = falt_detect(),
+                      .threads = options->threads ? options->threads : falt_default_threads(),
+                      .accuracy = options->accuracy == FALT_ACCURACY_DEFAULT ? 3.0 : (double)options->accuracy,
+                      .workspace_limit = options->workspace_limit,
+                      .warm_weights = options->warm_weights},
+        .allocator = falt_allocator_of(options),
+        .forced = options->algorithm != FALT_ALGO_AUTO,
+        .fold = 1,
+    };
+    status = falt_problem_init(&start.asked, conv, pass, options);
     if (status != FALT_OK)
         return status;
-    problem.circular = circular;
-    const struct problem asked = problem;
-    if (options->algorithm != FALT_ALGO_REFERENCE)
-        falt_problem_squeeze(&problem);
-
-    struct resources resources = {
-        .kernels = falt_kernels(options->isa),
-        .cpu = falt_detect(),
-        .threads = options->threads ? options->threads : falt_default_threads(),
-        .accuracy = options->accuracy == FALT_ACCURACY_DEFAULT ? 3.0 : (double)options->accuracy,
-        .workspace_limit = options->workspace_limit,
-        .warm_weights = options->warm_weights,
-    };
-    if (resources.threads > MOST_THREADS)
-        resources.threads = MOST_THREADS;
-    if (!resources.kernels)
+    start.asked.circular = circular;
+    if (start.resources.threads > MOST_THREADS)
+        start.resources.threads = MOST_THREADS;
+    if (!start.resources.kernels)
         return falt_fail(FALT_UNSUPPORTED, "this CPU or this build lacks %s", falt_isa_name(options->isa));
-
-    const falt_allocator allocator = falt_allocator_of(options);
-    const int64_t phases = options->algorithm == FALT_ALGO_REFERENCE ? 0 : falt_phases(&problem);
-    const int64_t steps = phases ? phases : 1;
-    const size_t size = sizeof(falt_plan) + (size_t)steps * sizeof(struct step);
-    falt_plan *made = allocator.allocate(allocator.context, size, _Alignof(falt_plan));
-    if (!made)
-        return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a plan of %zu bytes", size);
-    memset(made, 0, size);
-    made->asked = asked;
-    made->problem = problem;
-    made->resources = resources;
-    made->resources.region = steps > 1 ? cost_barrier_seconds : cost_region_seconds;
-    made->allocator = allocator;
-    made->forced = options->algorithm != FALT_ALGO_AUTO;
-    made->steps = steps;
-    made->turns = steps > 1 && problem.batch > 1 ? choose_turns(&problem, &resources) : 1;
-    if (steps > 1)
-        choose_copies(made, options->workspace_limit);
-    status = plan_steps(made, phases > 0, options->algorithm);
-    if (status != FALT_OK) {
-        allocator.release(allocator.context, made);
+    start.whole = start.asked;
+    if (options->algorithm != FALT_ALGO_REFERENCE)
+        falt_problem_squeeze(&start.whole);
+    start.problem = start.whole;
+    status = make(plan, &start, options);
+    const int64_t fold = falt_fold_factor(&start.whole);
+    /* Zeros times what is not finite are nothing that plain sums would have. */
+    if (status != FALT_OK || start.forced || fold == 1 || start.resources.accuracy == 1.0)
+        return status;
+    falt_plan *folded = NULL;
+    start.fold = fold;
+    falt_fold(&start.whole, &start.problem);
+    status = make(&folded, &start, options);
+    if (status == FALT_OUT_OF_MEMORY) {
+        falt_plan_destroy(*plan);
+        *plan = NULL;
         return status;
     }
-    made->key = packed_key(made);
-    *plan = made;
+    const bool better = status == FALT_OK && nominal(folded) < nominal(*plan);
+    falt_plan_destroy(better ? *plan : folded);
+    *plan = better ? folded : *plan;
     return FALT_OK;
 }
 
@@ -329,13 +365,18 @@ static const uint64_t packed_magic = UINT64_C(0x31304b50544c4146); /* "FALTPK01"
 
 static void pack_steps(const falt_plan *plan, const float *weights, char *payload)
 {
+    if (plan->fold > 1) {
+        float *const folded = (float *)(void *)(payload + plan->plain);
+        falt_fold_weights(&plan->whole, &plan->problem, weights, folded);
+        weights = folded;
+    } else if (plan->plain) {
+        memcpy(payload + plan->plain, weights, (size_t)plan->problem.w_count * sizeof(float));
+    }
     for (int64_t i = 0; i < plan->steps; i++) {
         const struct step *step = &plan->step[i];
         if (step->chosen.packed)
             step->chosen.solver->pack(&step->problem, &step->chosen, weights, payload + step->packed);
     }
-    if (plan->plain)
-        memcpy(payload + plan->plain, weights, (size_t)plan->problem.w_count * sizeof(float));
 }
 
 size_t falt_plan_packed_weights_size(const falt_plan *plan)
@@ -544,6 +585,13 @@ static falt_status run(const falt_plan *plan, const falt_tensors *t, struct oper
     if (plan->plain)
         operands->w = (float *)(uintptr_t)(packed + plan->plain);
     operands->workspace = free_space;
+    float bias[FOLD_MOST_CHANNELS];
+    const int64_t channels = plan->whole.x_channels;
+    if (plan->fold > 1 && plan->problem.pass == FALT_BACKWARD_DATA && operands->bias) { /* of as many pixels */
+        for (int64_t c = 0; c < plan->problem.x_channels; c++)
+            bias[c] = operands->bias[c % channels];
+        operands->bias = bias;
+    }
     struct execution execution = {plan, operands, packed, t->diff_dst, NULL};
     if (plan->problem.pass == FALT_BACKWARD_WEIGHTS)
         execution.diff_bias = t->diff_bias;
@@ -660,7 +708,7 @@ falt_status falt_plan_error_bound(const falt_plan *plan, const falt_tensors *ten
 {
     if (!plan || !tensors || !bound)
         return missing(!plan ? "plan" : !tensors ? "tensors" : "bound");
-    const struct problem *p = &plan->problem;
+    const struct problem *p = &plan->whole;
     struct operands operands;
     falt_tensors all = *tensors;
     float nothing; /* the outputs are not read, so they may be missing */
@@ -748,6 +796,9 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
     if (plan->steps > 1)
         falt_text_append(text, "phases     %lld, one for each residue class of the stride; this is the longest\n",
                          (long long)plan->steps);
+    if (plan->fold > 1)
+        falt_text_append(text, "folded     %lld pixels of a row are one, of %lld channels\n", (long long)plan->fold,
+                         (long long)plan->problem.x_channels);
     if (plan->turned)
         falt_text_append(text, "layout     channels last, in copies\n");
     if (plan->turns > 1)
@@ -777,8 +828,8 @@ static void describe_json(const falt_plan *plan, const char *problem, struct tex
                      problem, c->solver->name, plan->forced ? "true" : "false", c->kernel, c->schedule);
     falt_text_append(text, ",\"isa\":\"%s\",\"threads\":%d,\"predicted_ms\":%.6g,\"accuracy\":%.6g",
                      plan->resources.kernels->name, c->threads, predicted(plan) * 1e3, accuracy(plan));
-    falt_text_append(text, ",\"phases\":%lld,\"turns\":%lld,\"copies\":%s", (long long)plan->steps, (long long)plan->turns,
-                     plan->turned ? "true" : "false");
+    falt_text_append(text, ",\"fold\":%lld,\"phases\":%lld,\"turns\":%lld,\"copies\":%s", (long long)plan->fold,
+                     (long long)plan->steps, (long long)plan->turns, plan->turned ? "true" : "false");
     falt_text_append(text, ",\"workspace_bytes\":%zu,\"packed_weights_bytes\":%zu,\"others\":[",
                      falt_plan_workspace_size(plan, 1), falt_plan_packed_weights_size(plan));
     const char *separator = "";

@@ -96,5 +96,6 @@ falt_status falt_choose(const struct problem *problem, const struct resources *r
         char reason[SOLVER_REASON];
         consider(fastest, problem, resources, threads, chosen, reason);
     }
+    chosen->nominal = least;
     return FALT_OK;
 }

@@ -1343,6 +1343,63 @@ static void test_copies(void **state)
     assert_true(copied > 0 && limited > 0);
 }
 
+/* Strided rows of few channels as rows of more, in all passes that read the weights; but neither where the caller chooses the
+ * algorithm, nor where he wants plain sums. */
+static void test_folded(void **state)
+{
+    (void)state;
+    struct random random = random_stream(21);
+    int folded[2][2] = {{0}}; /* [transposed][pass] */
+    for (int done = 0; more(done, 15, 100, folded[0][0] > 2 && folded[0][1] > 2 && folded[1][0] > 2 && folded[1][1] > 0);) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = FALT_NHWC;
+        conv.weights_layout = random_between(&random, 0, 1) ? FALT_OHWI : FALT_OIHW;
+        conv.spatial_dims = (int32_t)random_between(&random, 1, 3);
+        conv.transposed = (int32_t)random_between(&random, 0, 1);
+        conv.batch = random_between(&random, 1, 3);
+        conv.in_channels = random_between(&random, 1, 8);
+        conv.out_channels = random_between(&random, 1, random_between(&random, 0, 1) ? 8 : 40);
+        if (conv.transposed && random_between(&random, 0, 1))
+            conv.in_channels = random_between(&random, 8, 40);
+        set_activation(&conv, (falt_activation)random_between(&random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+        for (int d = 0; d < conv.spatial_dims; d++) {
+            conv.kernel[d] = random_between(&random, 1, conv.spatial_dims == 3 ? 4 : 8);
+            conv.stride[d] = random_between(&random, 1, 5);
+            conv.in[d] = random_between(&random, 1, conv.spatial_dims == 1 ? 90 : 12) * (conv.transposed ? 1 : conv.stride[d]);
+            conv.pad_begin[d] = random_between(&random, 0, conv.kernel[d] - 1);
+            conv.pad_end[d] = random_between(&random, 0, conv.kernel[d] - 1);
+            conv.output_padding[d] = conv.transposed ? random_between(&random, 0, conv.stride[d] - 1) : 0;
+        }
+        if (!try_some(&random, &conv, 3e5))
+            continue;
+        done++;
+        for (falt_pass pass = FALT_FORWARD; pass <= FALT_BACKWARD_DATA; pass++) {
+            falt_options options = FALT_OPTIONS_INIT;
+            char text[4096];
+            falt_plan *plan = NULL;
+            if (pass == FALT_BACKWARD_DATA)
+                set_activation(&conv, FALT_ACT_NONE);
+            assert_int_equal(falt_plan_create(&plan, &conv, pass, &options), FALT_OK);
+            falt_plan_describe(plan, FALT_TEXT, text, sizeof text);
+            const bool folds = strstr(text, "\nfolded ") != NULL;
+            folded[conv.transposed][pass] += folds;
+            falt_plan_destroy(plan);
+            if (!folds)
+                continue;
+            for (int i = 0; i < 2; i++) {
+                options = (falt_options)FALT_OPTIONS_INIT;
+                options.algorithm = i ? FALT_ALGO_DIRECT : FALT_ALGO_AUTO;
+                options.accuracy = i ? FALT_ACCURACY_DEFAULT : 1.0f;
+                assert_int_equal(falt_plan_create(&plan, &conv, pass, &options), FALT_OK);
+                falt_plan_describe(plan, FALT_TEXT, text, sizeof text);
+                assert_null(strstr(text, "\nfolded "));
+                falt_plan_destroy(plan);
+            }
+        }
+    }
+    assert_true(folded[0][0] > 2 && folded[0][1] > 2 && folded[1][0] > 2 && folded[1][1] > 0);
+}
+
 /* Phases that outgrow the caches go through a few images at a time, and so do copies in channels last: the same bits as through
  * each image by itself. */
 static void test_turns(void **state)
@@ -1480,8 +1537,8 @@ int main(void)
         cmocka_unit_test(test_lines),      cmocka_unit_test(test_mixed),           cmocka_unit_test(test_channels),
         cmocka_unit_test(test_epilogues),  cmocka_unit_test(test_random),          cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_streaming),  cmocka_unit_test(test_streamed_phases), cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_copies),     cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
-        cmocka_unit_test(test_rolling),
+        cmocka_unit_test(test_folded),     cmocka_unit_test(test_copies),          cmocka_unit_test(test_phases_of_zeros),
+        cmocka_unit_test(test_staging),    cmocka_unit_test(test_rolling),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

@@ -104,7 +104,7 @@ static falt_conv square(int dims, int64_t in_channels, int64_t out_channels, int
     return conv;
 }
 
-enum { CASES = 8 };
+enum { CASES = 10 };
 
 static falt_conv case_of(int number)
 {
@@ -118,6 +118,10 @@ static falt_conv case_of(int number)
         break;
     case 2: /* few channels, 3-D, groups */
         conv = square(3, 4, 6, 2, 4, 3);
+        break;
+    case 3: /* few channels, strided: planned twice, channels last */
+        conv = square(2, 3, 32, 1, 29, 3);
+        conv.stride[0] = conv.stride[1] = 2;
         break;
     default: /* transposed, 1-D */
         conv = square(1, 9, 17, 1, 21, 5);

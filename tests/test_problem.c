@@ -12,6 +12,7 @@
 
 #include "adjoint.h"
 #include "error.h"
+#include "fold.h"
 #include "padding.h"
 #include "problem.h"
 #include "range.h"
@@ -765,6 +766,66 @@ static void test_shares(void **state)
         }
 }
 
+/* Each pair of a pixel of x and a tap meets one pixel of y, and the same weight, folded or not; and there are no other weights.
+ */
+static void test_fold(void **state)
+{
+    (void)state;
+    int folds = 0;
+    for (int i = 0; i < 3000; i++) {
+        falt_conv conv = FALT_CONV_INIT;
+        falt_options options = FALT_OPTIONS_INIT;
+        struct problem p, folded;
+        conv.layout = i % 7 ? FALT_NHWC : FALT_NCHW;
+        conv.weights_layout = i % 2 ? FALT_OHWI : FALT_OIHW;
+        conv.in_channels = 1 + i / 2 % 4;
+        conv.out_channels = 1 + i / 3 % 3;
+        conv.in[0] = 2;
+        conv.kernel[0] = 1 + i / 5 % 2;
+        conv.stride[1] = 1 + i / 7 % 5;
+        conv.in[1] = 1 + i / 11 % 24;
+        conv.kernel[1] = 1 + i / 13 % 9;
+        conv.pad_begin[1] = i / 17 % 8;
+        conv.pad_end[1] = i / 19 % 4;
+        conv.dilation[1] = 1 + (i % 23 == 0);
+        const falt_pass pass = (falt_pass)(i % 3);
+        if (falt_problem_init(&p, &conv, pass, &options) != FALT_OK)
+            continue;
+        const int64_t s = falt_fold_factor(&p);
+        if (s == 1)
+            continue;
+        assert_true(s == conv.stride[1] && pass != FALT_BACKWARD_WEIGHTS && conv.layout == FALT_NHWC && conv.dilation[1] == 1);
+        falt_fold(&p, &folded);
+        float w[4 * 3 * 2 * 9], w_folded[4 * 5 * 3 * 2 * 18];
+        assert_true((size_t)folded.w_count <= sizeof w_folded / sizeof *w_folded);
+        int64_t filled = 0;
+        for (int64_t k = 0; k < p.w_count; k++)
+            w[k] = (float)(k + 1);
+        falt_fold_weights(&p, &folded, w, w_folded);
+        for (int64_t k = 0; k < folded.w_count; k++)
+            filled += w_folded[k] != 0.0f;
+        assert_int_equal(filled, p.w_count);
+        const struct weight_strides from = falt_weight_strides(&p), at = falt_weight_strides(&folded);
+        for (int64_t q = 0; q < p.out[2]; q++)
+            for (int64_t r = 0; r < p.kernel[2]; r++) {
+                const int64_t pixel = q * s + r - p.pad[2], tap = pixel / s - q + folded.pad[2];
+                if (pixel < 0 || pixel >= p.in[2])
+                    continue;
+                assert_true(tap >= 0 && tap < folded.kernel[2]);
+                for (int64_t o = 0; o < p.y_channels; o++)
+                    for (int64_t c = 0; c < p.x_channels; c++)
+                        for (int64_t line = 0; line < p.kernel[1]; line++)
+                            assert_true(w[o * from.o + c * from.i + (line * p.kernel[2] + r) * from.t] ==
+                                        w_folded[o * at.o + (pixel % s * p.x_channels + c) * at.i +
+                                                 (line * folded.kernel[2] + tap) * at.t]);
+            }
+        assert_true(folded.in[2] * s == p.in[2] && folded.out[2] == p.out[2] && folded.stride[2] == 1);
+        assert_true(folded.x_channels * folded.in_pixels == p.x_channels * p.in_pixels);
+        folds++;
+    }
+    assert_true(folds > 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -789,6 +850,7 @@ int main(void)
         cmocka_unit_test(test_empty_batch),
         cmocka_unit_test(test_strides),
         cmocka_unit_test(test_phases),
+        cmocka_unit_test(test_fold),
         cmocka_unit_test(test_epilogue),
         cmocka_unit_test(test_print),
         cmocka_unit_test(test_names),
