@@ -34,6 +34,9 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .name = TEXT(KERNELS_ISA),
     .needs = KERNELS_NEEDS,
     .vec = VEC,
+#ifdef GEMM_STEPS
+    .gemm_asks = GEMM_STEPS,
+#endif
     .gemm_rows = {0, GEMM_ROWS_1, GEMM_ROWS_2, GEMM_ROWS_3, GEMM_ROWS_4},
     .gemm = {GEMM_TILES(GEMM_ENTRY)},
     .even = {GEMM_TILES(EVEN_ENTRY)},

@@ -71,7 +71,7 @@ struct gemm_args {
     ptrdiff_t ahead;     /* floats from each row of A to where another comes from memory soon, which is asked for; 0: nowhere */
     const float *coming; /* what will be needed later: each tile asks for `share` cache lines of it, one after the other; */
     ptrdiff_t coming_step; /* bytes from each line to the next */
-    int64_t share;         /* 0, or too many for the steps of k: each asks for B itself */
+    int64_t share;         /* 0, or with a packed B more than one in `gemm_asks` steps of k: each asks for B itself */
     struct epilogue epilogue;
 };
 
@@ -376,6 +376,7 @@ struct kernels {
      * table run at the same efficiency but for the smallest, so that callers cut work evenly instead of leaving remainders.
      * gemm_rows falls with v: what is cut for a panel can be done with a narrower one, too. */
     int gemm_rows[GEMM_MAX_VECTORS + 1];
+    int gemm_asks; /* tiles with a packed B ask for a line of what is coming in so many steps of k; 0: no tile does */
     gemm_kernel *gemm[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1];
     gemm_kernel *even[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1]; /* as many */
     outer_kernel *outer[GEMM_MAX_VECTORS + 1][GEMM_MAX_ROWS + 1];

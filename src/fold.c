@@ -1,9 +1,11 @@
 #include "fold.h"
 
+#include <math.h>
+
 #include "arithmetic.h"
 
-/* Of the folded problem: channels of x, if they are read only; weights of all, and for each float of x and y, or they take
- * longer than what they are for. */
+/* Channels of the folded problem's x, if they are only read; weights, also for each float of x and y: they would take longer
+ * than what they are for. */
 enum { MOST_READ = 16, MOST_WEIGHTS = 1 << 20, WEIGHTS_SHARE = 2 };
 
 int64_t falt_fold_factor(const struct problem *p)
@@ -15,7 +17,8 @@ int64_t falt_fold_factor(const struct problem *p)
         return 1;
     struct problem folded;
     falt_fold(p, &folded);
-    return folded.w_count / WEIGHTS_SHARE <= p->x_count + p->y_count ? s : 1;
+    const int64_t weights = folded.w_count;
+    return weights <= MOST_WEIGHTS && weights / WEIGHTS_SHARE <= p->x_count + p->y_count ? s : 1;
 }
 
 void falt_fold(const struct problem *p, struct problem *folded)
@@ -33,6 +36,11 @@ void falt_fold(const struct problem *p, struct problem *folded)
     folded->weight_floats = (double)folded->w_count;
     folded->multiply_adds = (double)folded->w_count * (double)(p->batch * p->out_pixels);
     falt_dense_views(folded, folded);
+}
+
+double falt_fold_thinned(const struct problem *p, const struct problem *folded)
+{
+    return sqrt((double)folded->w_count / (double)p->w_count);
 }
 
 void falt_fold_weights(const struct problem *p, const struct problem *folded, const float *weights, float *to)

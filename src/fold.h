@@ -23,6 +23,10 @@ int64_t falt_fold_factor(const struct problem *problem);
 /* The problem that is left, of the same tensors but the weights. */
 void falt_fold(const struct problem *problem, struct problem *folded);
 
+/* Zeros make a sum no less accurate, but leave transforms their error, which is that of as many terms: by how much it then
+ * counts more beside the error of the terms that there are. */
+double falt_fold_thinned(const struct problem *problem, const struct problem *folded);
+
 /* folded->w_count weights of the folded problem, in its dense layout. */
 void falt_fold_weights(const struct problem *problem, const struct problem *folded, const float *weights, float *to);
 

@@ -36,6 +36,7 @@ struct falt_plan {
     struct problem whole;   /* in normal form */
     struct problem problem; /* what is computed: the same, or folded (fold.h) */
     int64_t fold;           /* pixels that are one then; or 1 */
+    double thinned;         /* and by how much the error of what is not a plain sum counts more */
     struct resources resources;
     struct verdict verdicts[PLANNER_SOLVERS]; /* on all steps */
     falt_allocator allocator;
@@ -235,6 +236,8 @@ static uint64_t packed_key(const falt_plan *plan)
         h = hash(h, p->out[i] == 1 ? "1" : "n", 1);
     if (plan->fold > 1)
         h = hash(h, "folded", 6);
+    if (plan->plain)
+        h = hash(h, p->weights_layout == FALT_OIHW ? "oihw" : "ohwi", 4);
     for (int64_t i = 0; i < plan->steps; i++) {
         const struct candidate *c = &plan->step[i].chosen;
         h = hash(h, c->solver->name, strlen(c->solver->name));
@@ -300,6 +303,7 @@ static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular
         .allocator = falt_allocator_of(options),
         .forced = options->algorithm != FALT_ALGO_AUTO,
         .fold = 1,
+        .thinned = 1.0,
     };
     status = falt_problem_init(&start.asked, conv, pass, options);
     if (status != FALT_OK)
@@ -321,6 +325,8 @@ static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular
     falt_plan *folded = NULL;
     start.fold = fold;
     falt_fold(&start.whole, &start.problem);
+    start.thinned = falt_fold_thinned(&start.whole, &start.problem);
+    start.resources.accuracy = fmax(1.0, start.resources.accuracy / start.thinned);
     status = make(&folded, &start, options);
     if (status == FALT_OUT_OF_MEMORY) {
         falt_plan_destroy(*plan);
@@ -766,7 +772,7 @@ static double accuracy(const falt_plan *plan)
     double most = 0.0;
     for (int64_t i = 0; i < plan->steps; i++)
         most = fmax(most, plan->step[i].chosen.accuracy);
-    return most;
+    return most > 1.0 ? most * plan->thinned : most;
 }
 
 falt_status falt_plan_get_info(const falt_plan *plan, falt_plan_info *info)

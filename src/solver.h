@@ -114,6 +114,13 @@ static inline size_t falt_with_slack(size_t size)
     return size ? size + SOLVER_ALIGN : 0;
 }
 
+/* Each tile asks for as many floats of what is coming, in order. */
+static inline void falt_ask_in_order(struct gemm_args *args, int64_t floats)
+{
+    args->share = (floats + LINE_FLOATS - 1) / LINE_FLOATS;
+    args->coming_step = args->share ? floats * (ptrdiff_t)sizeof(float) / args->share : 0;
+}
+
 /* The epilogue of a problem's output as kernels take it. */
 struct epilogue falt_epilogue(const struct problem *problem);
 

@@ -1305,6 +1305,30 @@ static void test_plan_of_huge_image(void **state)
                 }
 }
 
+/* Nothing that is counted for each of many groups comes around. */
+static void test_plan_of_many_groups(void **state)
+{
+    (void)state;
+    static const int64_t groups[] = {INT64_C(1) << 39, INT64_C(1000000000000000), INT64_C(4000000000000001)};
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        for (falt_layout layout = FALT_NCHW; layout <= FALT_NHWC; layout++)
+            for (falt_algorithm algorithm = FALT_ALGO_AUTO; algorithm < FALT_ALGO_COUNT; algorithm++)
+                for (falt_pass pass = FALT_FORWARD; pass <= FALT_BACKWARD_WEIGHTS; pass++) {
+                    falt_conv conv = FALT_CONV_INIT;
+                    falt_options options = FALT_OPTIONS_INIT;
+                    conv.spatial_dims = 1;
+                    conv.groups = conv.in_channels = conv.out_channels = groups[i];
+                    conv.in[0] = 501;
+                    conv.kernel[0] = i < 2 ? 2 : 8;
+                    conv.layout = layout;
+                    options.algorithm = algorithm;
+                    falt_plan *plan = NULL;
+                    const falt_status status = falt_plan_create(&plan, &conv, pass, &options);
+                    assert_true(status == FALT_OK || status == FALT_UNSUPPORTED || sizeof(size_t) < 8);
+                    falt_plan_destroy(plan);
+                }
+}
+
 /* A plan for data that no machine holds can be made, and asked, but not executed. */
 static void test_plan_beyond_memory(void **state)
 {
@@ -1577,6 +1601,7 @@ int main(void)
         cmocka_unit_test(test_batch_zero),
         cmocka_unit_test(test_huge_but_valid),
         cmocka_unit_test(test_plan_of_huge_image),
+        cmocka_unit_test(test_plan_of_many_groups),
         cmocka_unit_test(test_plan_beyond_memory),
         cmocka_unit_test(test_last_error_per_thread),
         cmocka_unit_test(test_denormals),

@@ -191,14 +191,16 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     s->together = !s->strip ? s->units : p->layout == FALT_CHANNELS_FIRST ? 1 : divide_up(STRIP_PITCH, s->vec);
     s->pitch = s->together * divide_up(s->groups * widest, s->vec) * s->vec;
     s->pairs = s->plain && !s->strip && falt_pixels_meet(p);
-    /* Of more lines, L1 has none left for the next unit; with strides they have less in common. */
-    const bool few = s->vec < LINE_FLOATS || p->stride[1] > 1 || (!s->strip && falt_pixels_meet(p));
-    s->down = few ? WINDOW_FEW_LINES : WINDOW_MAX_LINES;
 
     const int64_t registers = r->kernels->window_registers, widths = smaller(p->kernel[2], WINDOW_MAX_WIDTH);
     for (s->rows = smaller(p->kernel[1], WINDOW_MAX_ROWS); s->rows > 1 && (s->rows + 1) * widths >= registers;)
         s->rows--;
     s->width = divide_up(p->kernel[2], divide_up(p->kernel[2], smaller(WINDOW_MAX_WIDTH, (registers - 1) / (s->rows + 1))));
+    /* Of more lines, L1 has none left for the next unit; with strides they have less in common; and larger windows leave no
+     * registers for them. */
+    const bool few =
+        s->vec < LINE_FLOATS || p->stride[1] > 1 || s->rows != 3 || s->width != 3 || (!s->strip && falt_pixels_meet(p));
+    s->down = few ? WINDOW_FEW_LINES : WINDOW_MAX_LINES;
 
     if (s->x_in_lanes) {
         s->rows = 1;
@@ -242,8 +244,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
                       whole = rows / down * down;
         s->band = smaller(s->band, whole > 0 ? whole : larger(1, rows));
     } else if (s->bias > 0 && !s->totals) /* whole chains */
-        s->band =
-            smaller(s->band, divide_up(BAND_BYTES / (int64_t)sizeof(float), s->down * p->out[2] * p->y_channels) * s->down);
+        s->band = smaller(
+            s->band, divide_up(divide_up(BAND_BYTES / (int64_t)sizeof(float), s->down), p->out[2] * p->y_channels) * s->down);
     if (!choose_workspace(p, r, s)) {
         snprintf(reason, SOLVER_REASON, "it needs more workspace than can be addressed");
         return false;

@@ -671,7 +671,6 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
         .bias = o->bias ? o->bias + channel : NULL,
         .columns = smaller(width, p->y_group - from),
         .stream = job->stream && falt_in_lines(o->y, channel | width),
-        .coming_step = SOLVER_ALIGN,
         .epilogue = job->epilogue,
     };
     /* Where vectors are whole lines, each of so many tiles would ask for far more than its share (measured with AVX-512: 0.91
@@ -679,7 +678,7 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     const bool lines = (size_t)job->kernels->vec * sizeof(float) >= SOLVER_ALIGN, asks = first && job->d->asks;
     const bool beyond = first && lines && job->d->beyond;
     if (!lines)
-        args.share = p->taps * p->x_group * width / count / LINE_FLOATS;
+        falt_ask_in_order(&args, p->taps * p->x_group * width / count);
     const float *const b = args.b;
     const bool last = group == p->groups - 1 && panel == panels->count - 1; /* what is behind it may be another thread's */
     args.coming = last ? (const float *)o->packed : b + p->taps * p->x_group * width;
@@ -694,7 +693,7 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
         if (in_order)
             args.coming = tile->table[0] + args.a_offset + next;
         if (lines)
-            args.share = in_order ? next / LINE_FLOATS : 0;
+            falt_ask_in_order(&args, in_order ? next : 0);
         const bool even = plain && tile->even && args.ahead == 0;
         if (flat) { /* what the call before advanced goes on */
             args.tiles = t < tall ? tall : count - tall;

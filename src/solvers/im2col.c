@@ -112,6 +112,17 @@ static void choose_panels(const struct problem *p, const struct kernels *kernels
     d->apart = d->one_row ? d->tiles <= MOST_APART : d->tiles <= FEW_APART && lines;
 }
 
+/* Cache lines of a panel in each plane, where they begin anywhere, and tiles that ask for each of the next panel's. */
+static int64_t panel_lines(const struct im2col *d)
+{
+    return divide_up(d->nr, LINE_FLOATS) + 1;
+}
+
+static int64_t askers(const struct im2col *d)
+{
+    return d->tiles / panel_lines(d);
+}
+
 /* Cuts the output into units, and these into blocks whose strips, if any, fill half of L2. */
 static void choose_block(const struct problem *p, const struct resources *r, struct im2col *d)
 {
@@ -234,10 +245,11 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->row = d->depth % 256 ? d->depth : d->depth + 16; /* rows a multiple of 1 KiB apart share few cache sets */
     d->in_place = is_in_place(p);
     d->one_row = d->in_place && is_row(p);
-    d->asks = d->one_row && (double)(p->batch * p->x_channels * p->in_pixels) * sizeof(float) > (double)r->cpu->l2;
     for (int i = 0; i < 3; i++)
         d->out[i] = !d->one_row ? p->out[i] : i == 2 ? p->out_pixels : 1;
     choose_panels(p, r->kernels, d);
+    d->asks = d->one_row && r->kernels->gemm_asks > 0 && (d->apart || askers(d) >= r->kernels->gemm_asks) &&
+              (double)p->x_count * sizeof(float) > (double)r->cpu->l2;
     choose_block(p, r, d);
     d->strip_width = (d->length - 1) * p->stride[2] + (p->kernel[2] - 1) * p->dilation[2] + 1;
     d->strip_height = (d->block - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
@@ -512,8 +524,7 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         .tiles = 1,
         .coming_step = d->plane * (ptrdiff_t)sizeof(float),
     };
-    const int64_t lines = divide_up(d->nr, LINE_FLOATS) + 1;    /* of each plane: they begin anywhere */
-    const int64_t askers = next ? larger(1, tiles / lines) : 0; /* tiles for each */
+    const int64_t asking = next ? larger(1, askers(d)) : 0;
     const bool even =
         !apart && p->y.pixel[2] == 1 && length % d->vec == 0 && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
     for (int64_t tile = 0; tile < tiles; tile++) {
@@ -522,11 +533,11 @@ static void multiply_panel(const struct job *job, const struct thread_space *spa
         args.row = space->outputs + channel;
         args.c = c + offset + (even ? *args.row : 0);
         args.row_bias = o->bias ? o->bias + channel : NULL;
-        if (next && tile < askers * lines) {
+        if (tile < asking * panel_lines(d)) {
             int64_t from, to;
-            falt_share(d->depth, (int)(tile % askers), (int)askers, &from, &to);
+            falt_share(d->depth, (int)(tile % asking), (int)asking, &from, &to);
             args.share = to - from;
-            args.coming = next + tile / askers * LINE_FLOATS + from * d->plane;
+            args.coming = next + tile / asking * LINE_FLOATS + from * d->plane;
         } else {
             args.share = 0;
         }

@@ -704,7 +704,6 @@ static void multiply(const struct job *job, const struct thread_space *space, co
         .a_row = w->v_row,
         .a_tap = 1,
         .c_row = w->m_row,
-        .coming_step = SOLVER_ALIGN,
         .epilogue = {.lo = -INFINITY, .hi = INFINITY},
     };
     const float *const packed = job->operands->packed;
@@ -731,7 +730,7 @@ static void multiply(const struct job *job, const struct thread_space *space, co
             args.b = items[i].weights + before * p->x_group * width;
             args.c = space->m + point * w->m_point + items[i].column;
             args.columns = width;
-            args.share = w->asks ? floats / turns / LINE_FLOATS : 0;
+            falt_ask_in_order(&args, w->asks ? floats / turns : 0);
             args.coming = args.b + floats < end ? args.b + floats : packed;
             for (int more = 1; more >= 0; more--) {
                 args.tiles = more ? taller : turns - taller;

@@ -42,6 +42,8 @@ enum {
     STRIP_CHANNELS = 64
 };
 
+static const int64_t MOST_GROUPS = INT64_C(1) << 40; /* times parts and ranges, items of them are counted */
+
 struct gradient {
     enum winograd_tile tile;
     struct winograd_cover cover;
@@ -223,6 +225,10 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const char *why = winograd_refusal(p);
     if (why) {
         snprintf(reason, SOLVER_REASON, "%s", why);
+        return false;
+    }
+    if (p->groups > MOST_GROUPS) {
+        snprintf(reason, SOLVER_REASON, "it has more groups than can be counted with all that each of them is cut into");
         return false;
     }
     struct gradient *g = (struct gradient *)(void *)c->state;
