@@ -16,6 +16,6 @@ struct comparison compare(const float *result, const float *oracle, int64_t coun
     }
     if (isnan(errors))
         c.max_error = NAN;
-    c.l2_error = errors == 0 ? 0 : sqrt(errors / values);
+    c.l2_error = errors == 0 || values == 0 ? 0 : sqrt(errors / values); /* there is no error relative to nothing */
     return c;
 }

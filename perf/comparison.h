@@ -6,7 +6,7 @@
 
 struct comparison {
     double max_error, largest; /* absolute; the largest value there should be */
-    double l2_error;           /* relative: |result - oracle| / |oracle| */
+    double l2_error;           /* relative: |result - oracle| / |oracle|, or 0 for an oracle of zeros */
 };
 
 /* A NaN anywhere makes both errors NaN. */

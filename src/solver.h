@@ -17,6 +17,7 @@ enum { SOLVER_STATE = 512, SOLVER_REASON = 160, SOLVER_NOTE = 96, SOLVER_ALIGN =
 
 /* Of a cache line. */
 enum { LINE_FLOATS = SOLVER_ALIGN / (int)sizeof(float) };
+
 /* Bytes behind packed weights: kernels ask for what lies a page ahead, and there might be what another thread writes (first
  * layers on cores that share no L3: 0.75 times as fast). */
 enum { SOLVER_BEHIND = 4096 + SOLVER_ALIGN };

@@ -273,7 +273,7 @@ static void compare(const float *result, const float *reference, int64_t count, 
         /* A transform's error follows the size of its tile, most of which may be padding. */
         const double slack = info.accuracy > 1.0 ? 10.0 : 4.0;
         const double limit = slack * fmax(1.0, info.accuracy) * unit * sqrt(terms) + 1e-6;
-        if (sqrt(error) > limit * sqrt(norm))
+        if (norm > 0.0 && sqrt(error) > limit * sqrt(norm)) /* it is 0 where all that is seen is padding */
             fail_msg("%s: relative L2 error %.3g, limit %.3g (FALTUNG_SEED=%llu)", title, sqrt(error / norm), limit,
                      (unsigned long long)random_seed());
     }

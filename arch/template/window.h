@@ -203,8 +203,21 @@ INLINE void window_lines(const struct window_args *args, const struct window_spa
         asking->from = args->ask[asking->region];
         asking->end = asking->from + args->ask_lines[asking->region] * LINE;
     }
-    UNROLL for (int d = 1; d <= WINDOW_MAX_LINES; d++) if (d <= limit && d == down)
-        window_block(args, span, asking, x, y, c, bias, inside, beside, d, rows, width, apart, whole, totals);
+#define WINDOW_LINES(d)                                                                                                        \
+    case d:                                                                                                                    \
+        if (d <= limit)                                                                                                        \
+            window_block(args, span, asking, x, y, c, bias, inside, beside, d, rows, width, apart, whole, totals);             \
+        break;
+    switch (down) { /* clang unrolls no loop of as much */
+        WINDOW_LINES(1)
+        WINDOW_LINES(2)
+        WINDOW_LINES(3)
+        WINDOW_LINES(4)
+        WINDOW_LINES(5)
+        WINDOW_LINES(6)
+        WINDOW_LINES(7)
+    }
+#undef WINDOW_LINES
 }
 
 /* pairs: units go by twos. */
