@@ -17,6 +17,7 @@
 #include "template/even.h"
 #include "template/outer.h"
 #include "template/winograd.h"
+#include "template/winograd_fused.h"
 #include "template/depthwise.h"
 #include "template/window.h"
 #include "template/groups.h"

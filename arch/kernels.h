@@ -206,9 +206,34 @@ struct winograd_weights_args {
     int accumulate; /* add to what is in dw */
 };
 
+/*
+ * One-dimensional tiles all at once: a few are transformed, multiplied and transformed back before the next ones. V of these
+ * stays in L1, M in registers. The same bits as those of input, a GEMM for each point, and output.
+ *
+ *     d -- input --> V[tile][point][channel] * U[panel][point][channel][width] -- output --> y
+ */
+struct winograd_fused_args {
+    const float *const *d;            /* [alpha]: a pixel's channels, or zeros outside of the image */
+    float *const *y;                  /* [m]: where a pixel's outputs go, all distinct, or where nobody reads them */
+    const float *const *residual;     /* likewise, or NULL */
+    const ptrdiff_t *d_tile, *y_tile; /* [alpha], [m]: floats to those of the next tile */
+    int64_t tiles;
+    const float *u;       /* of the first panel, those of the others behind it */
+    const int64_t *first; /* [panels + 1]: of each the first output, and their end; each is up to fused_vectors vectors wide */
+    int64_t panels;
+    const float *bias; /* [outputs], or NULL */
+    int64_t channels, outputs;
+    int64_t ahead; /* tiles from those that are transformed to those whose pixels are asked for; 0: none */
+    float *v;      /* room for 2 * fused_tiles tiles of as many channels, rounded up to whole vectors */
+    int stream;    /* as above */
+    struct epilogue epilogue;
+};
+
 struct winograd_kernels {
     void (*input)(const struct winograd_input_args *args);
     void (*output)(const struct winograd_output_args *args);
+    void (*fused)(const struct winograd_fused_args *args); /* or NULL */
+    int fused_tiles, fused_vectors;                        /* that are multiplied at once */
     void (*gradient)(const struct winograd_input_args *args);
     void (*weights)(const struct winograd_weights_args *args);
 };

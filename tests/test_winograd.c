@@ -240,6 +240,133 @@ static void check_output(const struct kernels *kernels, int tile, int64_t channe
     free(tolerance);
 }
 
+/* All at once, for some tiles of which one pixel is outside of the image: the bits of input, one chain of multiply-adds for
+ * each sum, and output. panels: vectors of each. */
+static void check_fused(const struct kernels *kernels, int tile, int64_t channels, const int64_t *panels, int64_t missing,
+                        int tiles, enum guard_side side, const struct ending *ending, struct random *random)
+{
+    enum { PANELS = 2 };
+    const struct shape *s = &shapes[tile];
+    const struct winograd_kernels *winograd = &kernels->winograd[tile];
+    const int points = s->ah * s->aw, outputs = s->mh * s->mw, vec = kernels->vec;
+    const int64_t first[PANELS + 1] = {0, panels[0] * vec, (panels[0] + panels[1]) * vec};
+    const int64_t padded = first[PANELS], count = padded - missing, row = divide_up(channels, vec) * vec, apart = padded + vec;
+    float *u = guarded(points * channels * padded, side), *bias = guarded(count, side);
+    float *v = guarded(2 * winograd->fused_tiles * points * row, AT_BEGIN), *v_one = guarded(points * row, AT_BEGIN);
+    float *m = guarded(points * padded, AT_BEGIN);
+    float *d[WINOGRAD_MAX_POINTS], *y[WINOGRAD_MAX_OUTPUTS], *expected[WINOGRAD_MAX_OUTPUTS], *residual[WINOGRAD_MAX_OUTPUTS];
+    ptrdiff_t d_tile[WINOGRAD_MAX_POINTS], y_tile[WINOGRAD_MAX_OUTPUTS];
+    fill_uniform(random, u, points * channels * padded);
+    fill_uniform(random, bias, count);
+    for (int i = 0; i < points; i++) {
+        d_tile[i] = i == 1 ? 0 : channels + 3;
+        d[i] = guarded((tiles - 1) * d_tile[i] + channels, side);
+        fill_uniform(random, d[i], (tiles - 1) * d_tile[i] + channels);
+    }
+    for (int i = 0; i < outputs; i++) {
+        const bool dump = i == 1 && !ending->stream;
+        y_tile[i] = dump ? 0 : apart;
+        y[i] = guarded((tiles - 1) * y_tile[i] + count, side);
+        expected[i] = guarded((tiles - 1) * y_tile[i] + count, AT_BEGIN);
+        residual[i] = guarded((tiles - 1) * y_tile[i] + count, side);
+        fill_uniform(random, residual[i], (tiles - 1) * y_tile[i] + count);
+        for (int64_t k = 0; k < (tiles - 1) * y_tile[i] + count; k++)
+            y[i][k] = expected[i][k] = 77.0f;
+    }
+    winograd->fused(&(struct winograd_fused_args){.d = (const float *const *)d,
+                                                  .y = y,
+                                                  .residual = ending->residual ? (const float *const *)residual : NULL,
+                                                  .d_tile = d_tile,
+                                                  .y_tile = y_tile,
+                                                  .tiles = tiles,
+                                                  .u = u,
+                                                  .first = first,
+                                                  .panels = PANELS,
+                                                  .bias = ending->bias ? bias : NULL,
+                                                  .channels = channels,
+                                                  .outputs = count,
+                                                  .ahead = ending->stream ? 9 : 0,
+                                                  .v = v,
+                                                  .stream = ending->stream,
+                                                  .epilogue = ending->epilogue});
+    if (ending->stream)
+        kernels->fence();
+    for (int t = 0; t < tiles; t++) {
+        const float *at[WINOGRAD_MAX_POINTS], *residual_at[WINOGRAD_MAX_OUTPUTS];
+        float *to[WINOGRAD_MAX_OUTPUTS];
+        for (int i = 0; i < points; i++)
+            at[i] = d[i] + t * d_tile[i];
+        for (int i = 0; i < outputs; i++) {
+            to[i] = expected[i] + t * y_tile[i];
+            residual_at[i] = residual[i] + t * y_tile[i];
+        }
+        winograd->input(&(struct winograd_input_args){.d = at, .v = v_one, .v_step = row, .channels = channels, .tiles = 1});
+        for (int panel = 0; panel < PANELS; panel++)
+            for (int i = 0; i < points; i++)
+                for (int64_t c = first[panel]; c < first[panel + 1]; c++) {
+                    const int64_t width = first[panel + 1] - first[panel];
+                    const float *column = u + (first[panel] * points + i * width) * channels + c - first[panel];
+                    m[i * padded + c] = 0.0f;
+                    for (int64_t k = 0; k < channels; k++)
+                        m[i * padded + c] = fmaf(v_one[i * row + k], column[k * width], m[i * padded + c]);
+                }
+        winograd->output(&(struct winograd_output_args){.m = m,
+                                                        .m_step = padded,
+                                                        .y = to,
+                                                        .residual = ending->residual ? residual_at : NULL,
+                                                        .bias = ending->bias ? bias : NULL,
+                                                        .channels = count,
+                                                        .tiles = 1,
+                                                        .epilogue = ending->epilogue});
+    }
+    for (int i = 0; i < outputs; i++)
+        if (y_tile[i] > 0)
+            assert_memory_equal(y[i], expected[i], (size_t)((tiles - 1) * apart + count) * sizeof(float));
+    for (int i = 0; i < points; i++)
+        guarded_free(d[i]);
+    for (int i = 0; i < outputs; i++) {
+        guarded_free(y[i]);
+        guarded_free(expected[i]);
+        guarded_free(residual[i]);
+    }
+    guarded_free(u);
+    guarded_free(bias);
+    guarded_free(v);
+    guarded_free(v_one);
+    guarded_free(m);
+}
+
+static void test_fused(void **state)
+{
+    (void)state;
+    static const struct ending endings[] = {
+        {false, false, false, {-INFINITY, INFINITY, ACTIVATE_NONE, 0.0f}},
+        {true, false, false, {-0.5f, 0.75f, ACTIVATE_NONE, 0.0f}},
+        {true, true, false, {0.0f, INFINITY, ACTIVATE_NONE, 0.0f}},
+        {false, true, false, {-INFINITY, INFINITY, ACTIVATE_LEAKY, 0.25f}},
+        {true, false, true, {0.0f, 6.0f, ACTIVATE_NONE, 0.0f}},
+        {false, true, true, {-INFINITY, INFINITY, ACTIVATE_NONE, 0.0f}},
+    };
+    static const int64_t panels[][2] = {{2, 2}, {1, 2}, {2, 1}, {1, 1}};
+    struct random random = random_stream(7);
+    for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
+        const int64_t vec = (*table)->vec, channels[] = {1, vec, 2 * vec + 3};
+        for (int tile = 0; tile < WINOGRAD_COUNT; tile++) {
+            if (!(*table)->winograd[tile].fused)
+                continue;
+            for (int tiles = 1; tiles <= 7; tiles += quick() ? 2 : 1)
+                for (size_t e = 0; e < sizeof endings / sizeof *endings; e++)
+                    for (size_t p = 0; p < sizeof panels / sizeof *panels; p++)
+                        for (size_t c = 0; c < sizeof channels / sizeof *channels; c++)
+                            for (int side = AT_BEGIN; side < GUARD_SIDES; side++)
+                                for (int64_t missing = 0; missing<vec; missing += vec> 3 ? vec - 3 : 1)
+                                    if (!endings[e].stream || (side == AT_BEGIN && missing == 0))
+                                        check_fused(*table, tile, channels[c], panels[p], missing, tiles, (enum guard_side)side,
+                                                    &endings[e], &random);
+        }
+    }
+}
+
 static void test_transforms(void **state)
 {
     (void)state;
@@ -566,8 +693,8 @@ static void test_not_finite(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_transforms), cmocka_unit_test(test_accuracy),
-                                       cmocka_unit_test(test_accuracy_of_weights), cmocka_unit_test(test_bounds),
-                                       cmocka_unit_test(test_not_finite)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_transforms), cmocka_unit_test(test_fused),
+                                       cmocka_unit_test(test_accuracy),   cmocka_unit_test(test_accuracy_of_weights),
+                                       cmocka_unit_test(test_bounds),     cmocka_unit_test(test_not_finite)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,8 +7,9 @@
  *     V[point] * U[point]  -->       M[point][tile][channel of the panel]    a GEMM for each point and panel
  *     M  -- output transform -->     y, with the epilogue
  *
- * so that V and M of a block stay in the core's L2. Groups of few channels, each of one panel, go side by side: their channels
- * are neighbours in V and M, as they are in x and y. U, the transformed weights, is packed ahead: [panel][point][slice][x
+ * so that V and M of a block stay in the core's L2. Where all points of a few tiles fit into registers and U into L1, one
+ * kernel does all three of them ("fused"). Groups of few channels, each of one panel, go side by side: their channels are
+ * neighbours in V and M, as they are in x and y. U, the transformed weights, is packed ahead: [panel][point][slice][x
  * channel][nr]. Where a panel of it would push V out, some panels together go through one point after the other: V is read
  * once for all of them. Threads take a grid of (tile range x panel range) pieces; where panels are split, each transforms the
  * input for itself: cheaper than to share what another core has just written.
@@ -33,6 +34,7 @@
 #include "../winograd_tiles.h"
 
 enum { MOST_TOGETHER = 4, BUNDLE = 48, LISTS = 4 }; /* panels; channels of several groups, about; see thread_space */
+enum { FUSED_AHEAD = 9 };                           /* tiles from what is transformed to what is asked for, from memory */
 
 struct winograd {
     enum winograd_tile tile;
@@ -47,7 +49,9 @@ struct winograd {
     int64_t block;                                   /* tiles in a block, at most */
     int64_t together; /* panels that go through the points side by side, of one group or of ... */
     int64_t bundle;   /* ... so many groups that are transformed together, if each is one panel; else 1 */
-    bool stream;      /* the output does not stay in the caches anyway */
+    bool outgrows;    /* x and y do not stay in the caches */
+    bool fused;       /* from x to y a few tiles at a time */
+    bool stream;      /* the output goes past the caches */
     bool asks;        /* tiles ask for the weights of the next point or panel */
     int64_t tile_ranges, panel_ranges;
     int64_t v_row, v_slice, v_point; /* floats from one tile, slice or point of V to the next */
@@ -260,6 +264,66 @@ static double choose_block(const struct problem *p, const struct resources *r, s
     return least;
 }
 
+/* Whether tiles can be fused: if the weights of all panels stay in L1 beside V, in so much of it. (With more panels they would
+ * come for each x again: 2 KiB from pixel to pixel of y that was 0.4 to 1.0 times as fast, as no lines were asked for.) */
+static bool fuses(const struct problem *p, const struct resources *r, const struct winograd *w)
+{
+    const double most = 0.75 * (double)r->cpu->l1d;
+    return r->kernels->winograd[w->tile].fused && p->layout == FALT_CHANNELS_LAST && w->slices == 1 &&
+           w->panels.count <= MOST_TOGETHER && (double)w->panels.count * u_bytes(p, w) <= most;
+}
+
+/* Groups go one by one. Tiles of a dilated kernel go along one of its images, more of them than usual, or where there are many
+ * images from one to the next: there is no V to be left in L1, and calls take long. (Along one of 16 images 6 KiB from pixel to
+ * pixel, from memory 1.4 times as fast as from one to the next, from L3 0.95; of 32 images 1.1, 0.75.) */
+static void fuse(struct winograd *w)
+{
+    enum { ALONG = 96, NEAR = 8, NEAR_IN_MEMORY = 32 };
+    w->fused = true;
+    w->bundle = 1;
+    if (w->cover.dw > 1) {
+        const bool along = w->cover.dw <= (w->outgrows ? NEAR_IN_MEMORY : NEAR);
+        w->cover.run = along ? ALONG : 1;
+        w->cover.step = along ? w->cover.dw * w->cover.mw : 1;
+    }
+}
+
+/* Calls for all tiles and a group: for each run of neighbours, and for those at the edges. */
+static double fused_calls(const struct winograd *w)
+{
+    const struct winograd_cover *c = &w->cover;
+    const int64_t lines = w->tiles / c->tiles_w, each = c->tiles_w / c->images_w; /* tiles of an image */
+    const int64_t runs = c->dw == 1 ? 1 : c->step == 1 ? each : c->images_w * divide_up(each, c->run);
+    return (double)lines * (double)(runs + (w->aw == 1 ? 0 : c->step == 1 ? 2 : 2 * c->images_w));
+}
+
+/* As piece_cycles, of all panels of a group side by side. */
+static double fused_cycles(const struct problem *p, const struct resources *r, struct winograd *w, int64_t tile_ranges,
+                           int64_t panel_ranges)
+{
+    const int64_t tiles = divide_up(w->tiles, tile_ranges), panels = divide_up(all_runs(p, w), panel_ranges);
+    const int most = r->kernels->winograd[w->tile].fused_tiles;
+    w->together = smaller(w->panels.count, panels);
+    w->block = tiles;
+
+    double steps = 0.0; /* cycles of a step of k of all tiles */
+    for (int n = 1; n <= most; n++) {
+        const double products = (double)(w->points * w->panels.vectors * n),
+                     loads = (double)(w->points * (w->panels.vectors + n));
+        const int64_t times = n == most ? tiles / most : n == tiles % most;
+        steps += (double)times * fmax(fmax(products / cost_fma_per_cycle, cost_fused_load * loads), cost_fma_latency);
+    }
+    /* Channels of y that are no whole vectors take a detour. */
+    const double outputs = (double)w->panels.vectors * (p->y_group % w->panels.vec ? 2.5 : 1.0);
+    const double transforms = (double)divide_up(p->x_group, w->panels.vec) / (double)w->together + outputs;
+    const double all = (double)(tiles * w->points) * cost_fused * transforms;
+    const double calls = fused_calls(w) / (double)tile_ranges * ceil((double)panels / (double)w->together) * cost_fused_call;
+    const double bytes = falt_tensor_bytes(p);
+    struct fetch fetch = {0.0, 0.0};
+    add_fetch(&fetch, r, bytes / (double)(tile_ranges * panel_ranges), bytes / (double)tile_ranges, bytes, false);
+    return fmax((double)panels * ((double)p->x_group * steps + all) + calls + fetch.exposed, fetch.all);
+}
+
 static double choose_grid(const struct problem *p, const struct resources *r, int most, struct winograd *w)
 {
     double least = -1.0;
@@ -268,7 +332,9 @@ static double choose_grid(const struct problem *p, const struct resources *r, in
         const int64_t panel_ranges = smaller(most / threads, all_runs(p, w));
         struct winograd tried = *w;
         const double region = tile_ranges * panel_ranges > 1 ? r->region * cost_hertz : 0.0;
-        const double cycles = choose_block(p, r, &tried, tile_ranges, panel_ranges) + region;
+        const double cycles = (w->fused ? fused_cycles(p, r, &tried, tile_ranges, panel_ranges)
+                                        : choose_block(p, r, &tried, tile_ranges, panel_ranges)) +
+                              region;
         if (least < 0.0 || cycles < least) {
             least = cycles;
             tried.tile_ranges = tile_ranges;
@@ -291,12 +357,13 @@ static void choose_panels(const struct problem *p, const struct kernels *kernels
         w->v_row += kernels->vec;
 }
 
-static void choose_workspace(const struct problem *p, int64_t l1, struct winograd *w)
+static void choose_workspace(const struct problem *p, const struct resources *r, struct winograd *w)
 {
-    w->v_slice = w->block * w->v_row + w->panels.vec;
+    const int64_t l1 = r->cpu->l1d, tiles = w->fused ? 2 * r->kernels->winograd[w->tile].fused_tiles : w->block;
+    w->v_slice = tiles * w->v_row + w->panels.vec;
     w->v_point = w->slices * w->v_slice;
     w->m_row = m_columns(p, w, w->together);
-    w->m_point = w->block * w->m_row + w->panels.vec;
+    w->m_point = w->fused ? 0 : w->block * w->m_row + w->panels.vec;
     w->zeros = round_to_lines((size_t)larger(w->v_row, w->m_row) * sizeof(float));
     w->dump = round_to_lines((size_t)w->m_row * sizeof(float));
     w->v = round_to_lines((size_t)(w->points * w->v_point) * sizeof(float));
@@ -339,16 +406,20 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         if (winograd_accuracy(p, (enum winograd_tile)tile) > r->accuracy)
             continue;
         accurate++;
-        struct winograd w = {0};
+        struct winograd w = {.outgrows = falt_outgrows(p, r->cpu)};
         set_tile(p, &w, (enum winograd_tile)tile);
         choose_panels(p, r->kernels, &w);
         if ((double)p->groups * (double)w.panels.padded * (double)w.products * (double)p->x_group > 1e15)
             continue;
-        /* Tiles differ in their rounding, so the choice must not depend on the threads. */
-        const double cycles = choose_grid(p, r, cost_nominal_threads, &w);
-        if (least < 0.0 || cycles < least) {
-            least = cycles;
-            best = w;
+        for (int fused = 0; fused <= fuses(p, r, &w); fused++) {
+            if (fused)
+                fuse(&w);
+            /* Tiles differ in their rounding, so the choice must not depend on the threads. */
+            const double cycles = choose_grid(p, r, cost_nominal_threads, &w);
+            if (least < 0.0 || cycles < least) {
+                least = cycles;
+                best = w;
+            }
         }
     }
     if (least < 0.0) {
@@ -368,8 +439,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     /* Whole lines at once: vectors of channels, or rows of pixels. */
     const int64_t line = SOLVER_ALIGN / (int64_t)sizeof(float),
                   run = p->layout == FALT_CHANNELS_LAST ? w->panels.vec : p->out[2];
-    w->stream = falt_outgrows(p, r->cpu) && run % line == 0;
-    choose_workspace(p, r->cpu->l1d, w);
+    w->stream = w->outgrows && run % line == 0;
+    choose_workspace(p, r, w);
     /* What a thread reads again and again does not stay in its L2. */
     const double panels = (double)(divide_up(all_runs(p, w), w->panel_ranges) * w->bundle);
     const double block = v_bytes(w, w->block) + m_bytes(p, w, w->block, w->bundle);
@@ -389,7 +460,9 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
              (int)w->panels.nr);
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges, blocks of %lld tiles x %lld panels%s",
              (long long)w->tile_ranges, (long long)w->panel_ranges, (long long)w->block, (long long)w->together,
-             w->strip ? ", strips" : "");
+             w->fused   ? ", fused"
+             : w->strip ? ", strips"
+                        : "");
     return true;
 }
 
@@ -830,11 +903,107 @@ static void finish_block(const struct job *job, const struct thread_space *space
     }
 }
 
+/* Of the tiles t to count - 1, `step` pixels apart, those like t: of each of its pixels, `apart` pixels from each other, theirs
+ * are in the line of `size` as well, or on the same side of it and, if there are lines beside lines, in the same one. `left`:
+ * the first one of tile 0. */
+static int64_t tiles_alike(int64_t left, int64_t step, int64_t apart, int pixels, int64_t size, bool lines, int64_t t,
+                           int64_t count)
+{
+    int64_t alike = count - t;
+    for (int i = 0; i < pixels; i++) {
+        const int64_t at = left + t * step + i * apart;
+        if (lines || (at >= 0 && at < size))
+            alike = smaller(alike, divide_up(size - remainder_of(at, size), step));
+        else if (at < 0)
+            alike = smaller(alike, divide_up(-at, step));
+    }
+    return alike;
+}
+
+/* A segment from x to y. first: channels of the panels, and of the one behind the last, counted from the first one. */
+static void fuse_segment(const struct job *job, const struct thread_space *space, const struct segment *s,
+                         const struct run *run, const int64_t *first)
+{
+    const struct problem *p = job->p;
+    const struct winograd *w = job->w;
+    const int64_t step = w->cover.step, x_step = step * p->stride[2];
+    const int64_t z = depth_pixel(p, s, 0), y = s->y * p->stride[1] - p->pad[1], x = s->x * p->stride[2] - p->pad[2];
+    const int64_t x_plane = s->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel + run->group * p->x_group;
+    const int64_t from = falt_panel_first(&w->panels, run->panel), y_channel = run->group * p->y_group + from;
+    const int64_t y_plane = p->y.base + s->n * p->y.n + y_channel * p->y.c + s->z * p->y.pixel[0];
+    const float *in[WINOGRAD_ALPHA], *residual[WINOGRAD_ALPHA];
+    float *out[WINOGRAD_ALPHA];
+    ptrdiff_t in_tile[WINOGRAD_ALPHA], out_tile[WINOGRAD_ALPHA];
+    struct winograd_fused_args args = {
+        .d = in,
+        .y = out,
+        .residual = job->operands->residual ? residual : NULL,
+        .d_tile = in_tile,
+        .y_tile = out_tile,
+        .u = (const float *)job->operands->packed + falt_panel_offset(&w->panels, panel_depth(p, w), run->group, run->panel),
+        .first = first,
+        .panels = run->panels,
+        .bias = job->operands->bias ? job->operands->bias + y_channel : NULL,
+        .channels = p->x_group,
+        .outputs = smaller(first[run->panels], p->y_group - from),
+        .v = space->v,
+        .ahead = w->outgrows ? FUSED_AHEAD : 0,
+        .epilogue = job->epilogue,
+    };
+    for (int64_t t = 0; t < s->count; t += args.tiles) {
+        args.tiles = smaller(tiles_alike(x, x_step, w->apart_w, w->aw, p->in[2], p->circular, t, s->count),
+                             tiles_alike(s->x, step, w->cover.dw, w->cover.mw, p->out[2], false, t, s->count));
+        args.stream = job->stream && args.outputs % w->panels.vec == 0;
+        for (int i = 0; i < w->points; i++) {
+            const int64_t line = falt_pixel(p, 1, y + i / w->aw * w->apart_h);
+            const int64_t column = falt_pixel(p, 2, x + t * x_step + i % w->aw * w->apart_w);
+            const bool there = z >= 0 && line >= 0 && column >= 0;
+            in[i] = there ? job->operands->x + x_plane + (line * p->in[2] + column) * job->x.pixel : space->zeros;
+            in_tile[i] = there ? x_step * job->x.pixel : 0;
+        }
+        for (int i = 0; i < w->cover.mh * w->cover.mw; i++) {
+            const int64_t line = s->y + i / w->cover.mw * w->cover.dh;
+            const int64_t column = s->x + t * step + i % w->cover.mw * w->cover.dw;
+            const bool there = line < p->out[1] && column < p->out[2];
+            const int64_t offset = y_plane + line * p->y.pixel[1] + column * p->y.pixel[2];
+            out[i] = there ? job->operands->y + offset : space->dump;
+            out_tile[i] = there ? step * p->y.pixel[2] : 0;
+            if (args.residual)
+                residual[i] = there ? job->operands->residual + offset : space->zeros;
+            args.stream = args.stream && there;
+        }
+        job->kernels->winograd[w->tile].fused(&args);
+    }
+}
+
+static void fuse_block(const struct job *job, const struct thread_space *space, int64_t tile, int64_t count, int64_t begin,
+                       int64_t end)
+{
+    const struct winograd *w = job->w;
+    int64_t first[MOST_TOGETHER + 1];
+    struct run run;
+    struct segment s;
+    for (int64_t item = begin; item < end; item += run.panels) {
+        run = (struct run){.group = item / w->panels.count, .panel = item % w->panels.count};
+        run.panels = smaller(w->together, smaller(end - item, w->panels.count - run.panel));
+        for (int64_t i = 0; i <= run.panels; i++)
+            first[i] = falt_panel_first(&w->panels, run.panel + i) - falt_panel_first(&w->panels, run.panel);
+        for (int64_t done = 0; done < count; done += s.count) {
+            s = segment_at(w, job->p, tile + done, done, count - done);
+            fuse_segment(job, space, &s, &run, first);
+        }
+    }
+}
+
 static void run_block(const struct job *job, const struct thread_space *space, int64_t first, int64_t count, int64_t begin,
                       int64_t end)
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
+    if (w->fused) {
+        fuse_block(job, space, first, count, begin, end);
+        return;
+    }
     int64_t transformed = 0; /* groups before this one */
     for (int64_t item = begin; item < end;) {
         struct run run = {.group = item / w->panels.count, .panel = item % w->panels.count};
