@@ -84,6 +84,22 @@ INLINE void fused_outputs(const struct winograd_fused_args *args, const struct f
         if (coming > 0)
             fused_input(args, all, next, tile + tiles, coming, k, alpha);
         const int64_t end = args->channels - k > VEC ? k + VEC : args->channels;
+#ifdef GEMM_LANES
+        for (; k <= end - GEMM_LANES; k += GEMM_LANES, u += GEMM_LANES * vectors * VEC) {
+            EACH_POINT
+            {
+                vec x[FUSED_MOST];
+                EACH_TILE x[i] = vec_load(floats_behind(v[i], all->v_apart[p]));
+                UNROLL for (int lane = 0; lane < GEMM_LANES; lane++)
+                {
+                    vec by[FUSED_VECTORS];
+                    EACH_FUSED by[j] = vec_load(floats_behind(u, all->u_apart[vectors][p]) + (lane * vectors + j) * VEC);
+                    EACH_TILE EACH_FUSED sum[p][i][j] = vec_fma_lane(x[i], lane, by[j], sum[p][i][j]);
+                }
+            }
+            EACH_TILE v[i] += GEMM_LANES;
+        }
+#endif
         for (; k < end; k++, u += vectors * VEC) {
             EACH_POINT
             {
