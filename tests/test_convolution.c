@@ -1394,6 +1394,15 @@ static void test_folded(void **state)
             falt_plan_destroy(plan);
             if (!folds)
                 continue;
+            static const float allowed[] = {1.5f, 2.0f, 3.0f, 6.0f, 20.0f}; /* zeros for weights count against transforms */
+            for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
+                falt_plan_info info = {.struct_size = sizeof info};
+                options.accuracy = allowed[i];
+                assert_int_equal(falt_plan_create(&plan, &conv, pass, &options), FALT_OK);
+                assert_int_equal(falt_plan_get_info(plan, &info), FALT_OK);
+                assert_true(info.accuracy <= (double)allowed[i]);
+                falt_plan_destroy(plan);
+            }
             for (int i = 0; i < 2; i++) {
                 options = (falt_options)FALT_OPTIONS_INIT;
                 options.algorithm = i ? FALT_ALGO_DIRECT : FALT_ALGO_AUTO;
