@@ -68,6 +68,11 @@ struct gemm_args {
     struct {
         ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
     } next;
+    int64_t
+        lines; /* rows that lie evenly: so many times as many tiles, 0 is 1. Beside that, from the end of one to the next: */
+    struct {
+        ptrdiff_t a_offset, c;
+    } line;
     ptrdiff_t ahead;     /* floats from each row of A to where another comes from memory soon, which is asked for; 0: nowhere */
     const float *coming; /* what will be needed later: each tile asks for `share` cache lines of it, one after the other; */
     ptrdiff_t coming_step; /* bytes from each line to the next */
@@ -214,7 +219,7 @@ struct winograd_weights_args {
  */
 struct winograd_fused_args {
     const float *const *d;            /* [alpha]: a pixel's channels, or zeros outside of the image */
-    float *const *y;                  /* [m]: where a pixel's outputs go, all distinct, or where nobody reads them */
+    float *const *y;                  /* [m]: where a pixel's outputs go, all distinct; or what is of no use, for one outside */
     const float *const *residual;     /* likewise, or NULL */
     const ptrdiff_t *d_tile, *y_tile; /* [alpha], [m]: floats to those of the next tile */
     int64_t tiles;
@@ -224,7 +229,7 @@ struct winograd_fused_args {
     const float *bias; /* [outputs], or NULL */
     int64_t channels, outputs;
     int64_t ahead; /* tiles from those that are transformed to those whose pixels are asked for; 0: none */
-    float *v;      /* room for 2 * fused_tiles tiles of as many channels, rounded up to whole vectors */
+    float *v;      /* room for 2 * fused_tiles tiles: alpha times as many channels, rounded up to whole vectors */
     int stream;    /* as above */
     struct epilogue epilogue;
 };

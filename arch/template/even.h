@@ -107,11 +107,16 @@ INLINE void even_tile(const struct gemm_args *args, const int shared, const int 
 
 INLINE void even_tiles(struct gemm_args *args, const int shared, const int rows, const int vectors)
 {
-    int64_t tiles = args->tiles;
+    int64_t lines = args->lines;
     do {
-        even_tile(args, shared, rows, vectors);
-        gemm_next(args);
-    } while (--tiles > 0);
+        int64_t tiles = args->tiles;
+        do {
+            even_tile(args, shared, rows, vectors);
+            gemm_next(args);
+        } while (--tiles > 0);
+        args->a_offset += args->line.a_offset;
+        args->c += args->line.c;
+    } while (--lines > 0);
 }
 
 INLINE void even(struct gemm_args *args, const int rows, const int vectors)

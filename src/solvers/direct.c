@@ -54,6 +54,7 @@ struct direct {
     double seen; /* the share of taps that tiles do not leave out */
     struct rectangles rectangles; /* in which pixels are counted, and of which each has tiles of its own */
     int64_t inner_begin, inner_end;
+    int64_t lines;                                 /* rows that go through the kernel in one call, at most */
     int64_t strip_width, strip_height;             /* pixels of one depth slice of the strip */
     size_t zeros, strip_bytes, table, gaps, tiles; /* a thread's workspace, in bytes and in this order */
     size_t per_thread;                             /* their sum, and what is between threads */
@@ -246,6 +247,10 @@ static bool find_inner(const struct problem *p, const struct resources *r, struc
     const struct range whole = falt_whole_outputs(p, 2);
     d->inner_begin = whole.begin;
     d->inner_end = whole.end;
+    enum { MOST_LINES = 8 };
+    /* What several panels read again stays near. */
+    const int64_t line = p->in[2] * p->stride[1] * p->x_group * (int64_t)sizeof(float);
+    d->lines = larger(smaller(MOST_LINES, r->cpu->l2 / 4 / line), 1);
     const int64_t inner = d->inner_end - d->inner_begin, rows = d->panels.rows;
     if (p->layout == FALT_CHANNELS_FIRST || p->groups > 1 || p->circular || falt_whole_share(p) < 0.75)
         return false;
@@ -649,7 +654,15 @@ struct run {
     bool flat;        /* the first two, of which one is a row taller, stand for all of them */
     ptrdiff_t offset; /* floats from where their pointers point to their input */
     int64_t origin;   /* floats from y to their first output pixel */
+    int64_t lines;    /* of flat ones, so many rows of output pixels, if they are even */
+    ptrdiff_t line;   /* floats from one's input to the next */
 };
+
+/* What kernels for rows that lie evenly can do. */
+static bool writes_rows(const struct job *job, int64_t columns, int64_t width)
+{
+    return job->p->y.c == 1 && columns == width && !job->operands->residual && job->epilogue.activation == ACTIVATE_NONE;
+}
 
 /* first: no panel has seen these pixels before. */
 static void run_panel(const struct job *job, const struct run *run, int64_t group, int64_t panel, bool first)
@@ -678,13 +691,15 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     const bool lines = (size_t)job->kernels->vec * sizeof(float) >= SOLVER_ALIGN, asks = first && job->d->asks;
     const bool beyond = first && lines && job->d->beyond;
     if (!lines)
-        falt_ask_in_order(&args, p->taps * p->x_group * width / count);
+        falt_ask_in_order(&args, p->taps * p->x_group * width / (count * run->lines));
     const float *const b = args.b;
     const bool last = group == p->groups - 1 && panel == panels->count - 1; /* what is behind it may be another thread's */
     args.coming = last ? (const float *)o->packed : b + p->taps * p->x_group * width;
-    const bool plain = p->y.c == 1 && args.columns == width && !o->residual && job->epilogue.activation == ACTIVATE_NONE;
+    const bool plain = writes_rows(job, args.columns, width);
     float *const c = args.c;
     const float *const residual = args.residual;
+    const ptrdiff_t offset = args.a_offset;
+    int64_t before = 0; /* pixels of a line */
     for (int64_t t = 0; t < count; t += args.tiles) {
         const struct tile *tile = &tiles[flat ? t < tall : t];
         const int64_t next = tile->rows * p->stride[2] * job->x.pixel; /* floats from its pixels to those of the next one */
@@ -698,6 +713,15 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
         if (flat) { /* what the call before advanced goes on */
             args.tiles = t < tall ? tall : count - tall;
             args.next.a_offset = tile->rows * p->stride[2] * job->x.pixel;
+            if (run->lines > 1) {
+                const int64_t pixels = args.tiles * tile->rows;
+                args.lines = run->lines;
+                args.line.a_offset = run->line - pixels * p->stride[2] * job->x.pixel;
+                args.line.c = p->y.pixel[1] - pixels * p->y.pixel[2];
+                args.a_offset = offset + before * p->stride[2] * job->x.pixel;
+                args.c = c + before * p->y.pixel[2];
+                before += pixels;
+            }
         } else {
             args.tiles = tile->alike;
             args.next.a = tile->rows * p->taps;
@@ -784,7 +808,8 @@ static void run_block(const struct job *job, struct thread_space *space, int64_t
                                     .count = tiles,
                                     .pixels = pixels,
                                     .flat = job->d->flat,
-                                    .origin = output_of(job->p, start)},
+                                    .origin = output_of(job->p, start),
+                                    .lines = 1},
                       group, panel, panel == from);
     }
 }
@@ -815,25 +840,34 @@ static void run_rows(const struct job *job, struct thread_space *space, int64_t 
     const struct direct *d = job->d;
     const struct view view = look(job, 0, (struct place){0}, pixels, NULL);
     int64_t edges = pixels;
+    /* Several rows in one call, as long as nothing is to be asked for meanwhile. */
+    const bool together = writes_rows(job, p->y_group, d->panels.padded) && !d->asks && !d->beyond;
     for (int64_t pixel = first, next; pixel < first + pixels; pixel = next) {
         struct place at = place_of(p, d, pixel);
         next = smaller(pixel + p->out[2] - at.x, first + pixels);
         const int64_t from = larger(at.x, d->inner_begin), to = smaller(at.x + next - pixel, d->inner_end);
         if (from >= to || !row_inside(p, &at))
             continue;
-        at.x = from;
         point_inner(job, space, &view, to - from);
+        struct run run = {.tiles = space->tiles,
+                          .count = divide_up(to - from, d->panels.rows),
+                          .pixels = to - from,
+                          .flat = true,
+                          .offset =
+                              at.n * view.image + at.z * view.plane + at.y * view.row + (from - d->inner_begin) * view.pixel,
+                          .lines = 1,
+                          .line = view.row};
+        struct place below = at;
+        while (together && space->tiles[0].even && space->tiles[1].even && at.x == 0 && run.lines < d->lines &&
+               next + p->out[2] <= first + pixels && ++below.y < p->out[1] && row_inside(p, &below)) {
+            run.lines++;
+            next += p->out[2];
+        }
+        at.x = from;
+        run.origin = output_of(p, at);
         for (int64_t panel = begin; panel < end; panel++)
-            run_panel(job,
-                      &(struct run){.tiles = space->tiles,
-                                    .count = divide_up(to - from, d->panels.rows),
-                                    .pixels = to - from,
-                                    .flat = true,
-                                    .offset = at.n * view.image + at.z * view.plane + at.y * view.row +
-                                              (from - d->inner_begin) * view.pixel,
-                                    .origin = output_of(p, at)},
-                      0, panel, panel == begin);
-        edges -= to - from;
+            run_panel(job, &run, 0, panel, panel == begin);
+        edges -= run.lines * (to - from);
     }
     struct place at = place_of(p, d, first);
     skip_inner(job, &at);
@@ -845,7 +879,8 @@ static void run_rows(const struct job *job, struct thread_space *space, int64_t 
         tile->gaps = space->gaps;
         point(job, &view, space->zeros, origin, &at, false, tile);
         for (int64_t panel = begin; panel < end; panel++)
-            run_panel(job, &(struct run){.tiles = tile, .count = 1, .pixels = tile->rows, .origin = origin}, 0, panel, false);
+            run_panel(job, &(struct run){.tiles = tile, .count = 1, .pixels = tile->rows, .origin = origin, .lines = 1}, 0,
+                      panel, false);
     }
 }
 
