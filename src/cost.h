@@ -43,8 +43,8 @@ static const double cost_store_line = 3.0; /* to come from L2, for a part of it 
 /* Winograd transforms: cycles for each point of a tile and vector of channels, and beside them for each line of a pixel that no
  * neighbour follows (measured 3 to 15). */
 static const double cost_winograd_input = 3.5, cost_winograd_output = 3.5, cost_single_line = 4.0;
-/* Of fused tiles, which hide most of that; for each load of what they multiply (two a cycle, but not with each other); and of a
- * call, whose first tiles hide nothing. */
+/* Of fused tiles, which hide most of that; for each load of what they multiply, a little more than half a cycle; and of a call,
+ * whose first tiles hide nothing. */
 static const double cost_fused = 1.8, cost_fused_load = 0.55, cost_fused_call = 300.0;
 static const double cost_winograd_gradient = 3.0, cost_winograd_weights = 3.0;
 

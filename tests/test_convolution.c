@@ -526,7 +526,7 @@ static const struct shape shapes[] = {
     {"1-D, two panels", 1, .batch = 2, .i = 20, .o = 40, .in = {61}, .kernel = {3}, .begin = {1}, .end = {2}},
     {"1-D, two taps, dilated by 3", 1, .i = 32, .o = 32, .in = {170}, .kernel = {2}, .dilation = {3}, .begin = {3}},
     {"1-D, dilated by 12", 1, .i = 16, .o = 16, .in = {101}, .kernel = {3}, .dilation = {12}, .begin = {12}, .end = {12}},
-    {"1-D, groups of 16 -> 20", 1, .i = 48, .o = 60, .groups = 3, .in = {40}, .kernel = {2}, .begin = {1}},
+    {"1-D, groups of 16 -> 20", 1, .i = 48, .o = 60, .groups = 3, .in = {100}, .kernel = {2}, .begin = {1}},
     {"1x5 kernel, rows strided", 2, .i = 17, .o = 33, .in = {9, 37}, .kernel = {1, 5}, .stride = {2, 1}, .begin = {0, 2},
      .end = {1, 1}},
     {"3x1 kernel, columns strided", 2, .i = 16, .o = 48, .in = {13, 29}, .kernel = {3, 1}, .stride = {1, 2}, .begin = {1, 0},

@@ -193,20 +193,6 @@ INLINE void winograd_input(const struct winograd_input_args *given, int ph, int 
     }
 }
 
-/* A vector of an output pixel, n floats of it where it is not whole: all that comes after the bias but the activation. */
-INLINE void winograd_finish(vec sum, const float *residual, float *to, vec lo, vec hi, int64_t n, int whole, int stream)
-{
-    if (residual)
-        sum = vec_add(sum, winograd_load(residual, n, whole));
-    sum = vec_clamp(sum, lo, hi);
-    if (whole && stream)
-        vec_stream(to, sum);
-    else if (whole)
-        vec_store(to, sum);
-    else
-        vec_store_n(to, sum, n);
-}
-
 /* ahead: floats to the pixels of the next tile, which are asked for; 0: nowhere. */
 INLINE void winograd_output_chunk(const struct winograd_output_args *args, float *const *pixels, const ptrdiff_t *apart,
                                   int64_t tile, ptrdiff_t ahead, int64_t c, int whole, int mh, int ah, int mw, int aw)
@@ -233,11 +219,18 @@ INLINE void winograd_output_chunk(const struct winograd_output_args *args, float
         winograd_output_line(mw, aw, t[h], y);
         UNROLL for (int w = 0; w < mw; w++)
         {
-            float *const to = pixels[h * mw + w] + at;
+            vec sum = vec_add(y[w], bias);
+            if (args->residual)
+                sum = vec_add(sum, winograd_load(args->residual[h * mw + w] + at, n, whole));
+            sum = vec_clamp(sum, lo, hi);
             if (FETCHES_AHEAD && whole && ahead)
-                __builtin_prefetch(to + ahead, 1);
-            winograd_finish(vec_add(y[w], bias), args->residual ? args->residual[h * mw + w] + at : NULL, to, lo, hi, n, whole,
-                            args->stream);
+                __builtin_prefetch(pixels[h * mw + w] + at + ahead, 1);
+            if (whole && args->stream)
+                vec_stream(pixels[h * mw + w] + at, sum);
+            else if (whole)
+                vec_store(pixels[h * mw + w] + at, sum);
+            else
+                vec_store_n(pixels[h * mw + w] + at, sum, n);
         }
     }
 }

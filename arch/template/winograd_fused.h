@@ -29,7 +29,6 @@ enum { FUSED_VECTORS = 2, FUSED_MOST = 3 };
 struct fused {
     ptrdiff_t v_row, v_apart[ALPHA];
     ptrdiff_t u_apart[FUSED_VECTORS + 1][ALPHA]; /* of a panel of so many vectors */
-    int plain;                                   /* whole vectors, and nothing on top of them but bias and clamp */
 };
 
 /* V of VEC channels of some tiles. */
@@ -43,7 +42,7 @@ INLINE void fused_input(const struct winograd_fused_args *args, const struct fus
             EACH_POINT
             {
                 x[p] = vec_load(args->d[p] + tile * args->d_tile[p] + channel);
-                if (args->ahead)
+                if (FETCHES_AHEAD && args->ahead)
                     __builtin_prefetch(args->d[p] + (tile + args->ahead) * args->d_tile[p] + channel);
             }
         } else {
@@ -54,21 +53,26 @@ INLINE void fused_input(const struct winograd_fused_args *args, const struct fus
     }
 }
 
-/* Sums of all kinds to y. from: [vector][tile][m][VEC]. */
-NOINLINE void fused_finish(const struct winograd_fused_args *args, const float *from, int64_t tile, int tiles, int64_t c,
-                           int vectors, int m)
+/* A vector of channels of some tiles to y, with all that may be on top of it or missing. from: [tile][m][VEC]. */
+NOINLINE void fused_finish(const struct winograd_fused_args *args, const float *from, int64_t tile, int tiles, int64_t c, int m)
 {
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
-    for (int j = 0; j < vectors; j++, c += VEC) {
-        const int64_t n = args->outputs - c;
-        const vec bias = args->bias ? winograd_load(args->bias + c, n, n >= VEC) : vec_zero();
-        for (int i = 0; i < tiles; i++)
-            for (int o = 0; o < m; o++, from += VEC) {
-                const ptrdiff_t to = (tile + i) * args->y_tile[o] + c;
-                winograd_finish(vec_add(vec_load(from), bias), args->residual ? args->residual[o] + to : NULL, args->y[o] + to,
-                                lo, hi, n, n >= VEC, args->stream);
-            }
-    }
+    const int64_t n = args->outputs - c;
+    const vec bias = args->bias ? winograd_load(args->bias + c, n, n >= VEC) : vec_zero();
+    for (int i = 0; i < tiles; i++)
+        for (int o = 0; o < m; o++, from += VEC) {
+            const ptrdiff_t to = (tile + i) * args->y_tile[o] + c;
+            vec sum = vec_add(vec_load(from), bias);
+            if (args->residual)
+                sum = vec_add(sum, winograd_load(args->residual[o] + to, n, n >= VEC));
+            sum = vec_clamp(sum, lo, hi);
+            if (args->stream)
+                vec_stream(args->y[o] + to, sum);
+            else if (n >= VEC)
+                vec_store(args->y[o] + to, sum);
+            else
+                vec_store_n(args->y[o] + to, sum, n);
+        }
 }
 
 /* The outputs of `tiles` tiles, vectors from channel c on; meanwhile V of the `coming` tiles behind them. */
@@ -114,18 +118,21 @@ INLINE void fused_outputs(const struct winograd_fused_args *args, const struct f
             EACH_TILE v[i]++;
         }
     }
-    float rest[FUSED_VECTORS * FUSED_MOST * ALPHA * VEC], *to = rest, *y[ALPHA];
     const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
+    float *y[ALPHA];
     EACH_RESULT y[o] = args->y[o] + tile * args->y_tile[o] + c;
     EACH_FUSED
     {
-        const vec bias = all->plain && args->bias ? vec_load(args->bias + c + j * VEC) : vec_zero();
+        float rest[FUSED_MOST * ALPHA * VEC], *to = rest;
+        const int64_t at = c + j * VEC;
+        const int plain = !args->residual && at + VEC <= args->outputs;
+        const vec bias = plain && args->bias ? vec_load(args->bias + at) : vec_zero();
         EACH_TILE
         {
             vec points[ALPHA], outputs[ALPHA];
             EACH_POINT points[p] = sum[p][i][j];
             winograd_output_line(m, alpha, points, outputs);
-            if (LIKELY(all->plain)) {
+            if (LIKELY(plain)) {
                 EACH_RESULT outputs[o] = vec_clamp(vec_add(outputs[o], bias), lo, hi);
                 if (args->stream) {
                     EACH_RESULT vec_stream(y[o] + i * args->y_tile[o] + j * VEC, outputs[o]);
@@ -137,9 +144,9 @@ INLINE void fused_outputs(const struct winograd_fused_args *args, const struct f
             }
             to += m * VEC;
         }
+        if (!plain)
+            fused_finish(args, rest, tile, tiles, at, m);
     }
-    if (!all->plain)
-        fused_finish(args, rest, tile, tiles, c, vectors, m);
 }
 
 INLINE void fused_tiles(const struct winograd_fused_args *args, const struct fused *all, int64_t tile, const float *now,
@@ -164,7 +171,7 @@ INLINE void fused_tiles(const struct winograd_fused_args *args, const struct fus
 INLINE void fused(const struct winograd_fused_args *given, const int most, const int m, const int alpha)
 {
     const struct winograd_fused_args known = *given, *args = &known;
-    struct fused all = {.v_row = (args->channels + VEC - 1) / VEC * VEC, .plain = !args->residual && args->outputs % VEC == 0};
+    struct fused all = {.v_row = (args->channels + VEC - 1) / VEC * VEC};
     distances(all.v_row, alpha, all.v_apart);
     distances(args->channels * VEC, alpha, all.u_apart[1]);
     distances(args->channels * 2 * VEC, alpha, all.u_apart[2]);

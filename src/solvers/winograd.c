@@ -313,15 +313,18 @@ static double fused_cycles(const struct problem *p, const struct resources *r, s
         const int64_t times = n == most ? tiles / most : n == tiles % most;
         steps += (double)times * fmax(fmax(products / cost_fma_per_cycle, cost_fused_load * loads), cost_fma_latency);
     }
-    /* Channels of y that are no whole vectors take a detour. */
-    const double outputs = (double)w->panels.vectors * (p->y_group % w->panels.vec ? 2.5 : 1.0);
-    const double transforms = (double)divide_up(p->x_group, w->panels.vec) / (double)w->together + outputs;
-    const double all = (double)(tiles * w->points) * cost_fused * transforms;
+    /* Vectors of channels that are not whole take detours. */
+    const double detours = (p->x_group % w->panels.vec ? 2.0 / (double)w->together : 0.0) +
+                           (p->y_group % w->panels.vec ? 4.0 / (double)w->panels.count : 0.0);
+    const double transforms = (double)divide_up(p->x_group, w->panels.vec) / (double)w->together + w->panels.vectors + detours;
+    const double all = (double)tiles * w->points * cost_fused * transforms;
     const double calls = fused_calls(w) / (double)tile_ranges * ceil((double)panels / (double)w->together) * cost_fused_call;
+    const double seams =
+        panel_ranges > 1 ? cost_seam_pixel * (double)p->batch * (double)p->out_pixels / (double)tile_ranges : 0.0;
     const double bytes = falt_tensor_bytes(p);
     struct fetch fetch = {0.0, 0.0};
     add_fetch(&fetch, r, bytes / (double)(tile_ranges * panel_ranges), bytes / (double)tile_ranges, bytes, false);
-    return fmax((double)panels * ((double)p->x_group * steps + all) + calls + fetch.exposed, fetch.all);
+    return fmax((double)panels * ((double)p->x_group * steps + all) + calls + seams + fetch.exposed, fetch.all);
 }
 
 static double choose_grid(const struct problem *p, const struct resources *r, int most, struct winograd *w)
@@ -386,6 +389,12 @@ static void choose_workspace(const struct problem *p, const struct resources *r,
     w->per_thread = w->zeros + w->dump + w->v + w->m + w->lists + w->strip + 2 * w->out_strip + w->turned;
 }
 
+/* Bundles of groups of a line or less each, which read their pixels once. */
+static double pieces_cycles(const struct problem *p, const struct resources *r, const struct winograd *w)
+{
+    return p->x_group * (int64_t)sizeof(float) <= 64 ? falt_pieces_cycles(p, r->cpu) / (double)w->bundle : 0.0;
+}
+
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
 {
     const char *why = winograd_refusal(p);
@@ -415,7 +424,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
             if (fused)
                 fuse(&w);
             /* Tiles differ in their rounding, so the choice must not depend on the threads. */
-            const double cycles = choose_grid(p, r, cost_nominal_threads, &w);
+            const double cycles = choose_grid(p, r, cost_nominal_threads, &w) + pieces_cycles(p, r, &w) / cost_nominal_threads;
             if (least < 0.0 || cycles < least) {
                 least = cycles;
                 best = w;
@@ -450,9 +459,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     c->threads = (int)(w->tile_ranges * w->panel_ranges);
     w->per_thread += falt_threads_apart(r, c->threads);
     c->workspace = w->per_thread * (size_t)c->threads;
-    /* Bundles of groups of a line or less each, which read their pixels once. */
-    const double pieces = p->x_group * (int64_t)sizeof(float) <= 64 ? falt_pieces_cycles(p, r->cpu) / (double)w->bundle : 0.0;
-    c->seconds = (least + pieces / r->threads) / cost_hertz;
+    c->seconds = (least + pieces_cycles(p, r, w) / r->threads) / cost_hertz;
     c->accuracy = winograd_accuracy(p, w->tile);
     c->error_growth = h->growth * v->growth;
     c->error_terms = (double)(w->slices * p->x_group) + 4.0 * (w->ah + w->aw);
@@ -1000,10 +1007,6 @@ static void run_block(const struct job *job, const struct thread_space *space, i
 {
     const struct problem *p = job->p;
     const struct winograd *w = job->w;
-    if (w->fused) {
-        fuse_block(job, space, first, count, begin, end);
-        return;
-    }
     int64_t transformed = 0; /* groups before this one */
     for (int64_t item = begin; item < end;) {
         struct run run = {.group = item / w->panels.count, .panel = item % w->panels.count};
@@ -1058,7 +1061,7 @@ static void run_member(const struct job *job, int member, int members)
         end = smaller(end * w->bundle, job->p->groups * w->panels.count);
         for (int64_t from = first, to; from < last; from = to) {
             to = block_end(w, from, last);
-            run_block(job, &space, from, to - from, begin, end);
+            (w->fused ? fuse_block : run_block)(job, &space, from, to - from, begin, end);
         }
     }
     if (job->stream)
