@@ -565,6 +565,8 @@ static const struct shape large_shapes[] = {
      .end = {1, 1}},
     {"groups of 10, strided gradient in bands", 2, .batch = 2, .i = 150, .o = 150, .groups = 15, .in = {61, 90},
      .kernel = {3, 3}, .stride = {2, 2}, .begin = {1, 1}, .end = {1, 1}},
+    {"rows of whole windows together", 2, .batch = 2, .i = 3, .o = 32, .in = {40, 61}, .kernel = {3, 3}, .stride = {2, 2},
+     .begin = {1, 1}, .end = {1, 1}},
     {"strided, images one by one", 2, .batch = 9, .i = 3, .o = 32, .in = {225, 225}, .kernel = {3, 3}, .stride = {2, 2}},
     {"depthwise, beyond L2", 2, .i = 49, .o = 49, .groups = 49, .in = {100, 101}, .kernel = {3, 3}, .begin = {1, 1},
      .end = {1, 1}},

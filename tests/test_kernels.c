@@ -711,6 +711,7 @@ static void test_gemm_even(void **state)
                 for (int choice = 0; choice < 6 * 4 * 4; choice++) {
                     const int64_t depth = depths[choice % 6], tapped = taps[choice / 6 % 4], nr = vectors * (*table)->vec;
                     const bool shifted = choice / 24 & 1, stream = choice / 24 & 2;
+                    const bool lines = shifted && random_between(&random, 0, 1); /* of one tile each */
                     const enum guard_side side = (enum guard_side)random_between(&random, 0, GUARD_SIDES - 1);
                     /* The rows of all tiles of a tap follow each other, the taps in falling order. */
                     const int64_t a_row = depth + random_between(&random, 0, 5), all = TILES * rows;
@@ -741,8 +742,12 @@ static void test_gemm_even(void **state)
                         .a_row = a_row,
                         .a_tap = shifted ? 1 : TILES,
                         .c_row = c_row,
-                        .tiles = TILES,
-                        .next = {.a = !shifted, .a_offset = shifted ? rows * a_row : 0, .c = rows * c_row},
+                        .tiles = lines ? 1 : TILES,
+                        .next = {.a = !shifted,
+                                 .a_offset = shifted && !lines ? rows * a_row : 0,
+                                 .c = lines ? 0 : rows * c_row},
+                        .lines = lines ? TILES : random_between(&random, 0, 1),
+                        .line = {.a_offset = lines ? rows * a_row : 0, .c = lines ? rows * c_row : 0},
                         .coming_step = 64,
                         .share = random_between(&random, 0, 1) * tapped * depth / TURNS,
                         .coming = a,
@@ -759,6 +764,7 @@ static void test_gemm_even(void **state)
                     pointed.c = odd;
                     pointed.row = row;
                     pointed.tiles = 1;
+                    pointed.next.c = rows * c_row;
                     for (int tile = 0; tile < TILES; tile++) {
                         for (int64_t t = 0; t < tapped; t++)
                             for (int m = 0; m < rows; m++)
@@ -777,7 +783,7 @@ static void test_gemm_even(void **state)
                         check_canary(even + i * c_row + nr, c_row - nr, "%s %dx%d, choice %d, behind row %d", (*table)->name,
                                      rows, vectors, choice, (int)i);
                     assert_true(args.a == before.a + TILES * before.next.a && args.c == even + TILES * rows * c_row);
-                    assert_true(args.a_offset == TILES * before.next.a_offset &&
+                    assert_true(args.a_offset == TILES * (before.next.a_offset + before.line.a_offset) &&
                                 (const char *)args.coming == (const char *)a + TILES * args.share * args.coming_step);
                     guarded_free(a);
                     guarded_free(b);
