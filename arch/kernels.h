@@ -68,8 +68,9 @@ struct gemm_args {
     struct {
         ptrdiff_t a, a_offset, c; /* entries of the table; floats; floats, of the residual too */
     } next;
-    int64_t
-        lines; /* rows that lie evenly: so many times as many tiles, 0 is 1. Beside that, from the end of one to the next: */
+    /* The kernels for rows that lie evenly, and no others, do that so many times, 0 is 1, and go on beside from each to the
+     * next: */
+    int64_t lines;
     struct {
         ptrdiff_t a_offset, c;
     } line;

@@ -702,7 +702,7 @@ static void test_gemm_run(void **state)
 static void test_gemm_even(void **state)
 {
     (void)state;
-    enum { TILES = 3 };
+    enum { TILES = 4 };
     static const int64_t depths[] = {0, 1, 3, 4, 9, 33}, taps[] = {0, 1, 2, 5};
     struct random random = random_stream(9);
     for (const struct kernels *const *table = runnable_kernels(); *table; table++) {
@@ -711,7 +711,7 @@ static void test_gemm_even(void **state)
                 for (int choice = 0; choice < 6 * 4 * 4; choice++) {
                     const int64_t depth = depths[choice % 6], tapped = taps[choice / 6 % 4], nr = vectors * (*table)->vec;
                     const bool shifted = choice / 24 & 1, stream = choice / 24 & 2;
-                    const bool lines = shifted && random_between(&random, 0, 1); /* of one tile each */
+                    const bool lines = shifted && random_between(&random, 0, 1); /* tiles 0 and 2, 1 and 3 */
                     const enum guard_side side = (enum guard_side)random_between(&random, 0, GUARD_SIDES - 1);
                     /* The rows of all tiles of a tap follow each other, the taps in falling order. */
                     const int64_t a_row = depth + random_between(&random, 0, 5), all = TILES * rows;
@@ -742,12 +742,12 @@ static void test_gemm_even(void **state)
                         .a_row = a_row,
                         .a_tap = shifted ? 1 : TILES,
                         .c_row = c_row,
-                        .tiles = lines ? 1 : TILES,
+                        .tiles = lines ? 2 : TILES,
                         .next = {.a = !shifted,
-                                 .a_offset = shifted && !lines ? rows * a_row : 0,
-                                 .c = lines ? 0 : rows * c_row},
-                        .lines = lines ? TILES : random_between(&random, 0, 1),
-                        .line = {.a_offset = lines ? rows * a_row : 0, .c = lines ? rows * c_row : 0},
+                                 .a_offset = shifted ? (1 + lines) * rows * a_row : 0,
+                                 .c = (1 + lines) * rows * c_row},
+                        .lines = lines ? 2 : random_between(&random, 0, 1),
+                        .line = {.a_offset = lines ? -3 * rows * a_row : 0, .c = lines ? -3 * rows * c_row : 0},
                         .coming_step = 64,
                         .share = random_between(&random, 0, 1) * tapped * depth / TURNS,
                         .coming = a,
@@ -782,8 +782,9 @@ static void test_gemm_even(void **state)
                     for (int64_t i = 0; i < all - 1; i++)
                         check_canary(even + i * c_row + nr, c_row - nr, "%s %dx%d, choice %d, behind row %d", (*table)->name,
                                      rows, vectors, choice, (int)i);
-                    assert_true(args.a == before.a + TILES * before.next.a && args.c == even + TILES * rows * c_row);
-                    assert_true(args.a_offset == TILES * (before.next.a_offset + before.line.a_offset) &&
+                    const int64_t behind = (lines ? 2 : TILES) * rows; /* where the next tile would begin */
+                    assert_true(args.a == before.a + TILES * before.next.a && args.c == even + behind * c_row);
+                    assert_true(args.a_offset == (shifted ? behind * a_row : 0) &&
                                 (const char *)args.coming == (const char *)a + TILES * args.share * args.coming_step);
                     guarded_free(a);
                     guarded_free(b);

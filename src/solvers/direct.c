@@ -244,13 +244,13 @@ static bool window_inside(const struct problem *p, int dimension, int64_t begin)
  * all tiles: tiles that are not full, two calls for each panel, and pointers to the edges. */
 static bool find_inner(const struct problem *p, const struct resources *r, struct direct *d)
 {
+    enum { MOST_LINES = 8 };
     const struct range whole = falt_whole_outputs(p, 2);
     d->inner_begin = whole.begin;
     d->inner_end = whole.end;
-    enum { MOST_LINES = 8 };
-    /* What several panels read again stays near. */
-    const int64_t line = p->in[2] * p->stride[1] * p->x_group * (int64_t)sizeof(float);
-    d->lines = larger(smaller(MOST_LINES, r->cpu->l2 / 4 / line), 1);
+    /* What several panels read again stays near. Divided one by one: the product of the sizes need not be a number. */
+    const int64_t near = r->cpu->l2 / 4 / (int64_t)sizeof(float) / p->x_group / p->in[2] / p->stride[1];
+    d->lines = larger(smaller(MOST_LINES, near), 1);
     const int64_t inner = d->inner_end - d->inner_begin, rows = d->panels.rows;
     if (p->layout == FALT_CHANNELS_FIRST || p->groups > 1 || p->circular || falt_whole_share(p) < 0.75)
         return false;
@@ -691,7 +691,7 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     const bool lines = (size_t)job->kernels->vec * sizeof(float) >= SOLVER_ALIGN, asks = first && job->d->asks;
     const bool beyond = first && lines && job->d->beyond;
     if (!lines)
-        falt_ask_in_order(&args, p->taps * p->x_group * width / (count * run->lines));
+        falt_ask_in_order(&args, divide_up(p->taps * p->x_group * width, count * run->lines));
     const float *const b = args.b;
     const bool last = group == p->groups - 1 && panel == panels->count - 1; /* what is behind it may be another thread's */
     args.coming = last ? (const float *)o->packed : b + p->taps * p->x_group * width;
