@@ -225,7 +225,7 @@ struct winograd_fused_args {
     const ptrdiff_t *d_tile, *y_tile; /* [alpha], [m]: floats to those of the next tile */
     int64_t tiles;
     const float *u;       /* of the first panel, those of the others behind it */
-    const int64_t *first; /* [panels + 1]: of each the first output, and their end; each is up to fused_vectors vectors wide */
+    const int64_t *first; /* [panels + 1]: of each the first output, and their end; each is one or two vectors wide */
     int64_t panels;
     const float *bias; /* [outputs], or NULL */
     int64_t channels, outputs;
@@ -239,7 +239,7 @@ struct winograd_kernels {
     void (*input)(const struct winograd_input_args *args);
     void (*output)(const struct winograd_output_args *args);
     void (*fused)(const struct winograd_fused_args *args); /* or NULL */
-    int fused_tiles, fused_vectors;                        /* that are multiplied at once */
+    int fused_tiles;                                       /* that are multiplied at once */
     void (*gradient)(const struct winograd_input_args *args);
     void (*weights)(const struct winograd_weights_args *args);
 };

@@ -242,7 +242,11 @@ INLINE void fused_line(const struct winograd_fused_args *args, int m, int alpha)
 WINOGRAD_TILES(FUSED_KERNEL)
 
 #define WINOGRAD_ENTRY(name, mh, ah, mw, aw)                                                                                   \
-    [WINOGRAD_##                                                                                                               \
-        name] = {winograd_input_##name,  winograd_output_##name, FUSED_TILES(ah, aw) > 0 ? winograd_fused_##name : NULL,       \
-                 FUSED_TILES(ah, aw),    FUSED_VECTORS,          winograd_gradient_##name,                                     \
-                 some_or_all_taps_##name},
+    [WINOGRAD_##name] = {                                                                                                      \
+        .input = winograd_input_##name,                                                                                        \
+        .output = winograd_output_##name,                                                                                      \
+        .fused = FUSED_TILES(ah, aw) > 0 ? winograd_fused_##name : NULL,                                                       \
+        .fused_tiles = FUSED_TILES(ah, aw),                                                                                    \
+        .gradient = winograd_gradient_##name,                                                                                  \
+        .weights = some_or_all_taps_##name,                                                                                    \
+    },
