@@ -19,6 +19,7 @@
 #include "template/winograd.h"
 #include "template/winograd_fused.h"
 #include "template/depthwise.h"
+#include "template/dots.h"
 #include "template/window.h"
 #include "template/groups.h"
 #include "template/sums.h"
@@ -49,6 +50,8 @@ const struct kernels TABLE(KERNELS_ISA) = {
     .depthwise_block = DEPTHWISE_BLOCK,
     .depthwise_rolling = DEPTHWISE_ROLLING,
     .depthwise_pairs = {{NULL}, DEPTHWISE_PAIRS(DEPTHWISE_PAIRS_ENTRY)},
+    .dots_sums = DOTS_SUMS,
+    .dots = {DOTS_ALL(DOTS_ENTRY)},
     .collect = collect,
     .window_registers = WINDOW_REGISTERS,
     .window = {WINDOW_ALL(WINDOW_ENTRY)},

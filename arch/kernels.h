@@ -306,6 +306,42 @@ struct depthwise_args {
 typedef void depthwise_kernel(const struct depthwise_args *args);
 
 /*
+ * Few outputs, as dot products of long vectors: input channels are in the lanes.
+ *
+ *     y[m][n] = epilogue( sum_r sum_k x[m][r][k] * w[r][n][k] )                       m < pixels, n < columns, k <
+ * runs[r].length
+ *
+ *     x[m][r] --> floats at x + m * x_step + runs[r].x
+ *     w[r]    --> w + runs[r].w     of [ceil(length / vec)][columns][vec] floats, zeros beyond `length`
+ *     y[m][n] --> y[m * y_step + n * y_lane], and the residual's likewise
+ *
+ * Each lane is one chain of multiply-adds, and the lanes are added in pairs, whatever the number of pixels.
+ */
+enum { DOTS_MAX_COLUMNS = 8 };
+
+struct dots_run {
+    ptrdiff_t x, w; /* floats */
+    int64_t length;
+};
+
+struct dots_args {
+    const float *x, *w;
+    const struct dots_run *runs;
+    int64_t count;  /* of runs, >= 0 */
+    int64_t pixels; /* >= 0 */
+    int64_t columns;
+    int asks; /* x is read but once, from beyond L2: tiles ask for the next one's */
+    ptrdiff_t x_step;
+    float *y;
+    const float *residual; /* or NULL */
+    ptrdiff_t y_step, y_lane;
+    const float *bias; /* [columns], or NULL */
+    struct epilogue epilogue;
+};
+
+typedef void dots_kernel(const struct dots_args *args);
+
+/*
  * Weight gradient of depthwise and grouped convolution, channels in the lanes: a window of rows x width taps
  *
  *     C[r][k] += sum_l sum_j permute(X[l][j][r][k]) * Y[l][j]        rows[r].begin <= l < rows[r].end <= lines,
@@ -433,6 +469,9 @@ struct kernels {
     /* Of CHANNELS, short, whole vectors and no taps: units that are neighbours by twos, each pixel's lines side by side. NULL:
      * there is none. */
     depthwise_kernel *depthwise_pairs[DEPTHWISE_MAX_WIDTH + 1][DEPTHWISE_STRIDES_COUNT];
+
+    int dots_sums; /* pixels times outputs of a tile of dots[columns], at most */
+    dots_kernel *dots[DOTS_MAX_COLUMNS + 1];
 
     /* dst[r * dst_stride + i] = base[offset[r] + i],  r < rows, i < columns: patches for im2col. */
     void (*collect)(const float *base, const ptrdiff_t *offset, int64_t rows, int64_t columns, float *dst,

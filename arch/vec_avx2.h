@@ -16,6 +16,7 @@ enum { VEC = 8 };
 #define DEPTHWISE_SHORT_ROWS 4
 #define DEPTHWISE_DOWN 1
 #define DEPTHWISE_ALIKE 2
+#define DOTS_SUMS 12
 #define WINDOW_REGISTERS 16
 #define WINDOW_PAIRS 0
 

@@ -19,6 +19,7 @@ enum { VEC = 16 };
 #define DEPTHWISE_DOWN 3
 #define DEPTHWISE_ALIKE 2
 #define DEPTHWISE_PAIRS(X) X(3, 2) X(5, 2)
+#define DOTS_SUMS 16
 #define WINDOW_REGISTERS 32
 #define WINDOW_PAIRS 1
 

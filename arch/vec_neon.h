@@ -15,6 +15,7 @@ enum { VEC = 4 };
 #define DEPTHWISE_SHORT_ROWS 7
 #define DEPTHWISE_DOWN 3
 #define DEPTHWISE_ALIKE 1
+#define DOTS_SUMS 16
 #define WINDOW_REGISTERS 32
 #define WINDOW_PAIRS 0
 

@@ -37,6 +37,7 @@
  *     DEPTHWISE_ALIKE               code of its own, where it pays: 1 for tiles inside of the image, 2 for all whose lines are
  *                                   alike, which compiles long
  *     DEPTHWISE_PAIRS(X)            only where it pays: X(width, stride) of windows that do two vectors of channels at once
+ *     DOTS_SUMS                     sums of the tiles of dots.h, at least 8
  *     WINDOW_REGISTERS              vectors of the window kernels that stay in registers
  *     WINDOW_PAIRS                  1 where it pays: windows of 3x3 that do two vectors of channels at once; else 0
  */
@@ -55,6 +56,7 @@ enum { VEC = 4 };
 #define DEPTHWISE_SHORT_ROWS 4
 #define DEPTHWISE_DOWN 1
 #define DEPTHWISE_ALIKE 0
+#define DOTS_SUMS 8
 #define WINDOW_REGISTERS 15
 #define WINDOW_PAIRS 0
 

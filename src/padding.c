@@ -50,3 +50,12 @@ double falt_seen_share(const struct problem *p, int dimension, int64_t together)
     }
     return seen / all;
 }
+
+bool falt_is_flat(const struct problem *p)
+{
+    int64_t pixels = 1; /* of the output dimensions further in */
+    for (int i = 2; i >= 0; pixels *= p->out[i--])
+        if (p->out[i] != p->in[i] || (p->out[i] > 1 && p->y.pixel[i] != pixels * p->y.pixel[2]))
+            return false;
+    return p->taps == 1 && (p->batch == 1 || p->y.n == pixels * p->y.pixel[2]);
+}

@@ -24,4 +24,8 @@ struct range falt_seeing_outputs(const struct problem *problem, int dimension, i
  * neighbours. On a circle all do. */
 double falt_seen_share(const struct problem *problem, int dimension, int64_t together);
 
+/* Whether both the windows and the outputs of all neighbours are equally far apart, over the ends of rows, too. They may look
+ * past the border all the same, as phases do (adjoint.h). */
+bool falt_is_flat(const struct problem *problem);
+
 #endif

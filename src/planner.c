@@ -8,9 +8,9 @@
 
 /* Ties go to the earlier one. The reference solver applies to everything and stands last. */
 static const struct solver *const solvers[PLANNER_SOLVERS] = {
-    &falt_solver_direct,    &falt_solver_im2col,           &falt_solver_direct_weights, &falt_solver_im2col_weights,
-    &falt_solver_winograd,  &falt_solver_winograd_weights, &falt_solver_depthwise,      &falt_solver_depthwise_weights,
-    &falt_solver_reference,
+    &falt_solver_direct,   &falt_solver_im2col,           &falt_solver_direct_weights, &falt_solver_im2col_weights,
+    &falt_solver_winograd, &falt_solver_winograd_weights, &falt_solver_depthwise,      &falt_solver_depthwise_weights,
+    &falt_solver_dots,     &falt_solver_reference,
 };
 
 static bool consider(const struct solver *solver, const struct problem *problem, const struct resources *resources, int threads,

@@ -4,7 +4,7 @@
 
 #include "solver.h"
 
-enum { PLANNER_SOLVERS = 9 };
+enum { PLANNER_SOLVERS = 10 };
 
 /* What became of each solver, in the order of the table; solver is NULL where it has nothing to do with the pass. */
 struct verdict {

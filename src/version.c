@@ -31,6 +31,7 @@ const char *falt_algorithm_name(falt_algorithm algorithm)
     static const char *const names[FALT_ALGO_COUNT] = {
         [FALT_ALGO_AUTO] = "auto",     [FALT_ALGO_REFERENCE] = "reference", [FALT_ALGO_DIRECT] = "direct",
         [FALT_ALGO_IM2COL] = "im2col", [FALT_ALGO_WINOGRAD] = "winograd",   [FALT_ALGO_DEPTHWISE] = "depthwise",
+        [FALT_ALGO_DOTS] = "dots",
     };
     return NAME(names, algorithm, "unknown");
 }

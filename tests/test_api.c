@@ -214,7 +214,7 @@ static void test_names(void **state)
     assert_string_equal(falt_status_string((falt_status)6), "unknown status");
     assert_string_equal(falt_status_string((falt_status)INT_MAX), "unknown status");
 
-    static const char *const algorithms[] = {"auto", "reference", "direct", "im2col", "winograd", "depthwise"};
+    static const char *const algorithms[] = {"auto", "reference", "direct", "im2col", "winograd", "depthwise", "dots"};
     assert_int_equal(LENGTH(algorithms), FALT_ALGO_COUNT);
     for (int a = 0; a < FALT_ALGO_COUNT; a++)
         assert_string_equal(falt_algorithm_name((falt_algorithm)a), algorithms[a]);

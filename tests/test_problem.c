@@ -674,7 +674,7 @@ static void test_names(void **state)
         assert_string_not_equal(falt_algorithm_name((falt_algorithm)i), "unknown");
     for (int i = 0; i < FALT_ISA_COUNT; i++)
         assert_string_not_equal(falt_isa_name((falt_isa)i), "unknown");
-    static const int wrong[] = {-1, 6, 100, INT32_MAX, INT32_MIN};
+    static const int wrong[] = {-1, 7, 100, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_string_equal(falt_status_string((falt_status)wrong[i]), "unknown status");
         assert_string_equal(falt_algorithm_name((falt_algorithm)wrong[i]), "unknown");

@@ -225,16 +225,6 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     }
 }
 
-/* Whether both the windows and the outputs of all neighbours are equally far apart. */
-static bool is_flat(const struct problem *p)
-{
-    int64_t pixels = 1; /* of the output dimensions further in */
-    for (int i = 2; i >= 0; pixels *= p->out[i--])
-        if (p->out[i] != p->in[i] || (p->out[i] > 1 && p->y.pixel[i] != pixels * p->y.pixel[2]))
-            return false;
-    return p->taps == 1 && (p->batch == 1 || p->y.n == pixels * p->y.pixel[2]);
-}
-
 static bool window_inside(const struct problem *p, int dimension, int64_t begin)
 {
     return begin >= 0 && begin + (p->kernel[dimension] - 1) * p->dilation[dimension] < p->in[dimension];
@@ -309,7 +299,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     c->packed = (size_t)falt_panels_floats(p, &d->panels) * sizeof(float);
 
-    d->inner = p->taps > 0 && !is_flat(p) && find_inner(p, r, d);
+    d->inner = p->taps > 0 && !falt_is_flat(p) && find_inner(p, r, d);
     d->strip = d->strip && !d->inner;
     const bool many = p->batch * p->out[0] * p->out[1] >= 8 * (int64_t)r->threads; /* rows, to be shared out evenly */
     d->unit = (d->strip || (d->inner && many)) && d->pixels ? p->out[2] : 1;
@@ -323,7 +313,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     const bool cut = d->edges && !d->inner && !p->circular && d->pixels > 0 && p->taps > 0;
     d->rectangles = cut ? falt_rectangles(p, &d->panels, r->cpu->l2) : falt_uncut(p);
     d->seen = taps_share(p, d);
-    d->flat = !d->strip && !d->edges && is_flat(p);
+    d->flat = !d->strip && !d->edges && falt_is_flat(p);
 
     double cycles = 0.0;
     d->pixel_ranges = d->panel_ranges = d->block = 1;
