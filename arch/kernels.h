@@ -306,14 +306,13 @@ struct depthwise_args {
 typedef void depthwise_kernel(const struct depthwise_args *args);
 
 /*
- * Few outputs, as dot products of long vectors: input channels are in the lanes.
+ * Few outputs, as dot products: input channels are in the lanes.
  *
- *     y[m][n] = epilogue( sum_r sum_k x[m][r][k] * w[r][n][k] )                       m < pixels, n < columns, k <
- * runs[r].length
+ *     y[m][n] = epilogue( sum_r sum_k x[m][r][k] * w[r][n][k] + bias[n] + residual[m][n] )           m < pixels, n < columns
  *
- *     x[m][r] --> floats at x + m * x_step + runs[r].x
+ *     x[m][r] --> runs[r].length floats at x + m * x_step + runs[r].x
  *     w[r]    --> w + runs[r].w     of [ceil(length / vec)][columns][vec] floats, zeros beyond `length`
- *     y[m][n] --> y[m * y_step + n * y_lane], and the residual's likewise
+ *     y[m]    --> y + m * y_step    and the residual's likewise
  *
  * Each lane is one chain of multiply-adds, and the lanes are added in pairs, whatever the number of pixels.
  */
@@ -334,7 +333,7 @@ struct dots_args {
     ptrdiff_t x_step;
     float *y;
     const float *residual; /* or NULL */
-    ptrdiff_t y_step, y_lane;
+    ptrdiff_t y_step;
     const float *bias; /* [columns], or NULL */
     struct epilogue epilogue;
 };

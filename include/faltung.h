@@ -170,7 +170,7 @@ typedef enum falt_algorithm {
     FALT_ALGO_IM2COL = 3,
     FALT_ALGO_WINOGRAD = 4,
     FALT_ALGO_DEPTHWISE = 5, /* depthwise, and grouped convolution with few channels a group */
-    FALT_ALGO_DOTS = 6,      /* dot products of long vectors, for few output channels */
+    FALT_ALGO_DOTS = 6,      /* dot products over input channels: channels last, up to 8 output channels a group */
     FALT_ALGO_COUNT = 7
 } falt_algorithm;
 

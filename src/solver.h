@@ -91,7 +91,8 @@ struct solver {
 };
 
 extern const struct solver falt_solver_depthwise, falt_solver_depthwise_weights, falt_solver_direct, falt_solver_direct_weights,
-    falt_solver_dots, falt_solver_im2col, falt_solver_im2col_weights, falt_solver_reference, falt_solver_winograd, falt_solver_winograd_weights;
+    falt_solver_dots, falt_solver_im2col, falt_solver_im2col_weights, falt_solver_reference, falt_solver_winograd,
+    falt_solver_winograd_weights;
 
 /* Whether pixels of x are a multiple of 512 bytes apart. Their lines then meet in few sets of the caches, and what comes from
  * L2 had better be two lines side by side (Zen 5, 1, 2 and 4 KiB apart: 3.1, 4.0 and 6.4 cycles a line, by twos 1.9, 3.0

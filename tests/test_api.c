@@ -638,9 +638,9 @@ static void test_out_of_proportion(void **state)
 {
     (void)state;
     static const int64_t strides[] = {INT64_C(1) << 20, INT64_C(1) << 30, INT64_C(1) << 56};
-    static const falt_algorithm algorithms[] = {FALT_ALGO_AUTO, FALT_ALGO_DIRECT, FALT_ALGO_WINOGRAD};
-    for (int i = 0; i < 3 * 2 * 3 * 3; i++) {
-        const falt_pass pass = (falt_pass)(i / 18);
+    static const falt_algorithm algorithms[] = {FALT_ALGO_AUTO, FALT_ALGO_DIRECT, FALT_ALGO_WINOGRAD, FALT_ALGO_DOTS};
+    for (int i = 0; i < 3 * 2 * 3 * 4; i++) {
+        const falt_pass pass = (falt_pass)(i / 24);
         falt_conv conv = FALT_CONV_INIT;
         conv.layout = i % 2 ? FALT_NHWC : FALT_NCHW;
         conv.in_channels = 16;
@@ -651,8 +651,8 @@ static void test_out_of_proportion(void **state)
         conv.pad_begin[0] = conv.pad_end[0] = 1;
         conv.stride[1] = conv.pad_begin[1] = strides[i / 2 % 3];
         falt_options options = FALT_OPTIONS_INIT;
-        options.algorithm = algorithms[i / 6 % 3];
-        if (i / 2 % 3 == 2 && options.algorithm != FALT_ALGO_WINOGRAD)
+        options.algorithm = algorithms[i / 6 % 4];
+        if (i / 2 % 3 == 2 && options.algorithm < FALT_ALGO_WINOGRAD)
             continue; /* direct has pointers to what lies outside, which come around there */
         falt_plan *plan;
         if (falt_plan_create(&plan, &conv, pass, &options) != FALT_OK) {

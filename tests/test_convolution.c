@@ -235,6 +235,7 @@ static void compare(const float *result, const float *reference, int64_t count, 
 {
     falt_plan_info info = {.struct_size = sizeof info};
     assert_int_equal(falt_plan_get_info(plan, &info), FALT_OK);
+    assert_true(info.predicted_seconds >= 0.0 && isfinite(info.predicted_seconds));
     const double unit = ldexp(1.0, -24);
     const int64_t sums = pass == FALT_BACKWARD_WEIGHTS ? in->sizes.weights : count; /* elements before the bias' gradient */
     const bool exact = trial->whole && info.accuracy <= 1.0 && exact_activation(&trial->conv);
@@ -432,7 +433,8 @@ static const struct shape shapes[] = {
      .begin = {2, 7}, .end = {2, 5}},
     {"few output channels, strided", 2, .i = 32, .o = 7, .in = {11, 23}, .kernel = {3, 4}, .stride = {2, 3}, .begin = {1, 2},
      .end = {1, 1}},
-    {"few output channels of groups", 3, .i = 40, .o = 6, .groups = 2, .in = {3, 4, 9}, .kernel = {1, 1, 1}},
+    {"few output channels of groups", 3, .i = 64, .o = 6, .groups = 2, .in = {3, 4, 9}, .kernel = {1, 2, 3}},
+    {"few input channels, phases of zeros", 2, .i = 3, .o = 32, .in = {9, 7}, .stride = {2, 3}},
     {"few input channels, phases that are shifted", 1, .i = 2, .o = 20, .in = {31}, .kernel = {4}, .stride = {3},
      .dilation = {2}, .end = {3}},
     {"one channel each", 2, .in = {13, 17}, .kernel = {5, 3}, .begin = {2, 1}, .end = {2, 1}},

@@ -19,8 +19,8 @@ INLINE vec dots_load(const float *x, const int64_t some, const int keep)
     return keep ? vec_keep(loaded) : loaded; /* of a single use, it is part of a multiply-add */
 }
 
-/* at: a pointer for each DOTS_NEAR rows, from which others are `apart`, and the last of these are rows of the next tile, which
- * asks for them. */
+/* at: a pointer for each DOTS_NEAR rows. apart: bytes from there to each of these; the last: to the same row of the next tile.
+ */
 INLINE void dots_step(const float *const *at, const ptrdiff_t *apart, const float *w, vec *sum, const int64_t some,
                       const int asks, const int rows, const int columns)
 {
@@ -57,11 +57,11 @@ NOINLINE void dots_finish(const struct dots_args *args, float *dense, ptrdiff_t 
     const float *residual = args->residual ? args->residual + y : NULL;
     for (int64_t m = 0; m < rows && residual; m++)
         for (int64_t n = 0; n < columns; n++)
-            dense[m * columns + n] += residual[m * args->y_step + n * args->y_lane];
+            dense[m * columns + n] += residual[m * args->y_step + n];
     finish(dense, rows * columns, &args->epilogue);
     for (int64_t m = 0; m < rows; m++)
         for (int64_t n = 0; n < columns; n++)
-            args->y[y + m * args->y_step + n * args->y_lane] = dense[m * columns + n];
+            args->y[y + m * args->y_step + n] = dense[m * columns + n];
 }
 
 /* plain: nothing but a clamp, to outputs that are dense. asks: for the next tile, of as many rows. */
@@ -131,8 +131,7 @@ INLINE void dots_rest(const struct dots_args *args, const vec *bias, const ptrdi
 INLINE void dots(const struct dots_args *args, const int columns)
 {
     const int most = DOTS_SUMS / columns, rows = most < DOTS_MOST_ROWS ? most : DOTS_MOST_ROWS;
-    const int dense = args->y_lane == 1 && args->y_step == columns;
-    const int plain = dense && !args->residual && args->epilogue.activation == ACTIVATE_NONE;
+    const int plain = args->y_step == columns && !args->residual && args->epilogue.activation == ACTIVATE_NONE;
     const ptrdiff_t x_step = args->x_step, y_step = args->y_step;
     const int64_t whole = args->pixels - rows;
     _Alignas(64) float pattern[DOTS_GROUPS * VEC] = {0.0f};

@@ -35,6 +35,8 @@ struct dots {
     size_t per_thread; /* bytes of workspace: runs, and what is between threads */
 };
 
+enum { MOST_MEMBERS = 1024 }; /* of any plan */
+
 _Static_assert(sizeof(struct dots) <= SOLVER_STATE, "the solver's state must fit");
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
@@ -44,15 +46,14 @@ static double packed_floats(const struct problem *p, const struct dots *d)
     return (double)p->groups * (double)p->taps * (double)d->vectors * (double)(p->y_group * d->vec);
 }
 
-/* Cycles of one group's `rows` pixels. */
-static double rows_cycles(const struct problem *p, const struct dots *d, double rows)
+/* Cycles of one group's `rows` pixels, which see that share of their taps. */
+static double rows_cycles(const struct problem *p, const struct dots *d, double seen, double rows)
 {
     const double sums = (double)(d->rows * p->y_group), tiles = rows / d->rows;
     const double fma = sums / cost_fma_per_cycle, loads = (double)(d->rows + p->y_group) / cost_loads_per_cycle;
     const double bound = fma > loads ? fma : loads, step = bound > cost_fma_latency ? bound : cost_fma_latency;
-    const double seen = falt_seen_share(p, 0, 1) * falt_seen_share(p, 1, 1) * falt_seen_share(p, 2, 1);
     const double runs = seen * (double)p->taps / (d->merges ? (double)p->kernel[2] : 1.0);
-    const bool dense = p->y.c == 1 && p->y.pixel[2] == p->y_group && p->activation == FALT_ACT_NONE;
+    const bool dense = p->y.pixel[2] == p->y_group && falt_epilogue(p).activation == ACTIVATE_NONE;
     const double store = dense ? 2.0 : 1.5 * sums;
     const double transpose = (double)divide_up((int64_t)sums, d->vec) * 0.25 * cost_transpose(d->vec);
     return tiles * (seen * (double)(p->taps * d->vectors) * step + 4.0 * runs + transpose + store + cost_tile);
@@ -68,11 +69,12 @@ static double choose_threads(const struct problem *p, const struct resources *r,
     const int64_t cuts = smaller(p->out[2] - length(falt_whole_outputs(p, 2)), 2 * (p->kernel[2] - 1));
     const double alone = (double)cuts / row * (double)(p->taps * d->vectors) * 0.5 * cost_fma_latency;
     const double call = d->flat ? 0.0 : 2.0 * cost_call * (1.0 + (double)cuts) / row;
+    const double seen = falt_seen_share(p, 0, 1) * falt_seen_share(p, 1, 1) * falt_seen_share(p, 2, 1);
     double least = INFINITY;
     for (int64_t n = 1; n <= most; n++) {
         const double each = ceil((double)pixels / (double)n);
         const double input = (double)p->x_count / (double)n * sizeof(float) / cost_l3_bytes;
-        const double cycles = (double)p->groups * (rows_cycles(p, d, each) + each * (alone + call) + cost_call) + input;
+        const double cycles = (double)p->groups * (rows_cycles(p, d, seen, each) + each * (alone + call) + cost_call) + input;
         const double seconds = cycles / cost_hertz + (n > 1 ? r->region : 0.0);
         if (seconds < least) {
             least = seconds;
@@ -95,8 +97,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
                  (long long)p->x_group, (long long)p->y_group, d->vec, DOTS_MAX_COLUMNS);
         return false;
     }
-    if (p->circular) {
-        snprintf(reason, SOLVER_REASON, "beyond the border there is padding only");
+    if (p->circular || p->taps == 0) {
+        snprintf(reason, SOLVER_REASON, p->circular ? "it knows no images that come around" : "there is nothing to multiply");
         return false;
     }
     d->rows = r->kernels->dots_sums / (int)p->y_group;
@@ -105,8 +107,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     /* Of a single output, loads are all there is time for. */
     d->asks = d->flat && p->groups == 1 && p->y_group > 1 && falt_tensor_bytes(p) > (double)r->cpu->l2 * (double)r->threads;
     d->merges = p->dilation[2] == 1 && p->groups == 1 && p->x_group % d->vec == 0;
-    const double packed = packed_floats(p, d);
-    if (packed > 1e15) {
+    const double packed = packed_floats(p, d), runs = (double)p->taps * (double)sizeof(struct dots_run) * MOST_MEMBERS;
+    if (packed > 1e15 || runs > (double)(SIZE_MAX / 2)) {
         snprintf(reason, SOLVER_REASON, "the packed weights need more memory than can be addressed");
         return false;
     }
@@ -187,8 +189,9 @@ static void run_piece(const struct job *job, const struct piece *at, int64_t pix
     args.x = job->operands->x + at->n * job->x.n;
     args.count = run - job->runs;
     args.pixels = pixels;
+    args.x_step = pixels > 1 && args.count > 0 ? args.x_step : 0; /* otherwise its multiples need not be numbers */
     for (int64_t g = 0; g < p->groups; g++) {
-        const int64_t there = to + g * p->y_group * p->y.c;
+        const int64_t there = to + g * p->y_group;
         args.y = job->operands->y + there;
         args.residual = job->operands->residual ? job->operands->residual + there : NULL;
         args.bias = job->operands->bias ? job->operands->bias + g * p->y_group : NULL;
@@ -229,7 +232,6 @@ static void run(const struct problem *p, const struct candidate *c, const struct
                  .asks = d->asks,
                  .x_step = p->stride[2] * x.pixel,
                  .y_step = p->y.pixel[2],
-                 .y_lane = p->y.c,
                  .epilogue = falt_epilogue(p)},
     };
     const struct range whole = falt_whole_outputs(p, 2);
