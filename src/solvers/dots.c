@@ -17,7 +17,6 @@
  */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "../arithmetic.h"
 #include "../cost.h"
@@ -109,7 +108,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->merges = p->dilation[2] == 1 && p->groups == 1 && p->x_group % d->vec == 0;
     const double packed = packed_floats(p, d), runs = (double)p->taps * (double)sizeof(struct dots_run) * MOST_MEMBERS;
     if (packed > 1e15 || runs > (double)(SIZE_MAX / 2)) {
-        snprintf(reason, SOLVER_REASON, "the packed weights need more memory than can be addressed");
+        snprintf(reason, SOLVER_REASON, "the packed weights, or lists of the taps, need more memory than can be addressed");
         return false;
     }
     c->packed = (size_t)packed * sizeof(float);
