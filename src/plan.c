@@ -42,13 +42,15 @@ struct falt_plan {
     falt_allocator allocator;
     bool forced;
     size_t packed, workspace; /* bytes, of all steps */
-    size_t plain;             /* offset in the packed weights of a copy for the steps that do not pack; 0: there is none */
-    uint64_t key;             /* of packed weights */
-    int64_t main, steps;      /* the step that takes longest; their number */
-    int64_t turns;            /* a part of the images in each goes through all steps, which find y in L2 */
-    int threads;              /* the most that a step wants */
-    bool turned;              /* steps see channels-last copies of x and y, of one turn, in the workspace: */
-    size_t x_copy, y_copy;    /* bytes */
+    bool apart;               /* members never wait for each other: in all steps, so many bytes of workspace are their own */
+    size_t slot;
+    size_t plain;          /* offset in the packed weights of a copy for the steps that do not pack; 0: there is none */
+    uint64_t key;          /* of packed weights */
+    int64_t main, steps;   /* the step that takes longest; their number */
+    int64_t turns;         /* a part of the images in each goes through all steps, which find y in L2 */
+    int threads;           /* the most that a step wants */
+    bool turned;           /* steps see channels-last copies of x and y, of one turn, in the workspace: */
+    size_t x_copy, y_copy; /* bytes */
     struct step step[];
 };
 
@@ -149,6 +151,25 @@ static void choose_copies(falt_plan *plan, int64_t limit)
         plan->resources.workspace_limit -= (int64_t)(x + y);
 }
 
+/* Phases write to different pixels, and each member of a forward solver has a part of the workspace to itself. Where these are
+ * as large as those of any phase, nobody has to wait between phases; but a caller may have no room for that. */
+static void choose_slot(falt_plan *plan)
+{
+    const int64_t limit = plan->resources.workspace_limit;
+    size_t slot = 0;
+    for (int64_t i = 0; i < plan->steps; i++) {
+        const struct candidate *c = &plan->step[i].chosen;
+        const size_t own = c->workspace / (size_t)c->threads;
+        slot = own > slot ? own : slot;
+    }
+    if (slot > SIZE_MAX / 2 / (size_t)plan->threads ||
+        (limit >= 0 && falt_with_slack(slot * (size_t)plan->threads) > (uint64_t)limit))
+        return;
+    plan->apart = true;
+    plan->slot = slot;
+    plan->workspace = slot * (size_t)plan->threads;
+}
+
 /* Backward data goes to the forward solvers in phases, but to a forced reference solver as it is: it is the oracle of the
  * others. */
 static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm forced)
@@ -205,6 +226,8 @@ static falt_status plan_steps(falt_plan *plan, bool phases, falt_algorithm force
         plan->packed += round_to_lines((size_t)plan->problem.w_count * sizeof(float));
     if (plan->packed)
         plan->packed += SOLVER_BEHIND;
+    if (plan->steps > 1 && plan->problem.batch > 0)
+        choose_slot(plan);
     return FALT_OK;
 }
 
@@ -255,6 +278,25 @@ static double nominal(const falt_plan *plan)
     return seconds * (double)plan->turns;
 }
 
+/* Threads are woken once for all phases: each counts but the time for which its own leave some idle. Where a single thread
+ * needs less for all of them together, the plan is for one. */
+static falt_status plan_phases(falt_plan *plan, falt_algorithm forced)
+{
+    plan->resources.region = cost_barrier_seconds;
+    const falt_plan start = *plan;
+    const falt_status status = plan_steps(plan, true, forced);
+    double alone = 0.0, together = cost_region_seconds / (double)plan->turns;
+    for (int64_t i = 0; i < plan->steps && status == FALT_OK; i++) {
+        alone += plan->step[i].chosen.alone;
+        together += plan->step[i].chosen.seconds;
+    }
+    if (status != FALT_OK || plan->threads == 1 || alone > together)
+        return status;
+    *plan = start;
+    plan->resources.threads = 1;
+    return plan_steps(plan, true, forced);
+}
+
 /* start: all that the plan is made of but for its steps. */
 static falt_status make(falt_plan **plan, const falt_plan *start, const falt_options *options)
 {
@@ -267,12 +309,13 @@ static falt_status make(falt_plan **plan, const falt_plan *start, const falt_opt
         return falt_fail(FALT_OUT_OF_MEMORY, "no memory for a plan of %zu bytes", size);
     memset(made, 0, size);
     *made = *start;
-    made->resources.region = steps > 1 ? cost_barrier_seconds : cost_region_seconds;
+    made->resources.region = cost_region_seconds;
     made->steps = steps;
     made->turns = steps > 1 && made->problem.batch > 1 ? choose_turns(&made->problem, &made->resources) : 1;
     if (steps > 1)
         choose_copies(made, options->workspace_limit);
-    const falt_status status = plan_steps(made, phases > 0, options->algorithm);
+    const falt_status status =
+        steps > 1 ? plan_phases(made, options->algorithm) : plan_steps(made, phases > 0, options->algorithm);
     if (status != FALT_OK) {
         allocator.release(allocator.context, made);
         return status;
@@ -493,8 +536,8 @@ struct execution {
     float *diff_bias; /* or NULL */
 };
 
-/* x and y of a turn. first: nothing has used the workspace before. */
-static void execute_steps(const struct execution *e, const struct operands *turn, bool first, int member, int members)
+/* x and y of a turn. */
+static void execute_steps(const struct execution *e, const struct operands *turn, int member, int members)
 {
     const falt_plan *plan = e->plan;
     for (int64_t i = 0; i < plan->steps; i++) {
@@ -506,16 +549,19 @@ static void execute_steps(const struct execution *e, const struct operands *turn
         }
         own.packed = e->packed ? e->packed + step->packed : NULL;
         own.diff_bias = step->chosen.sums_bias ? e->diff_bias : NULL;
-        const int those = step->chosen.threads < members ? step->chosen.threads : members;
-        if (i > 0 || !first) /* all use the same workspace */
-            falt_barrier(members);
+        const struct candidate *c = &step->chosen;
+        const int those = c->threads < members ? c->threads : members;
+        if (plan->apart)
+            own.workspace = (char *)turn->workspace + (plan->slot - c->workspace / (size_t)c->threads) * (size_t)member;
         if (member < those)
-            step->chosen.solver->run(&step->problem, &step->chosen, plan->resources.kernels, &own, member, those);
+            c->solver->run(&step->problem, c, plan->resources.kernels, &own, member, those);
+        if (plan->steps > 1 && !plan->apart) /* all use the same workspace */
+            falt_barrier(members);
     }
 }
 
 /* The same through copies in channels last. */
-static void execute_copied(const struct execution *e, struct operands turn, bool first, int member, int members)
+static void execute_copied(const struct execution *e, struct operands turn, int member, int members)
 {
     const falt_plan *plan = e->plan;
     const struct problem *p = &plan->problem;
@@ -523,8 +569,6 @@ static void execute_copied(const struct execution *e, struct operands turn, bool
     const int64_t images = p->batch / plan->turns;
     float *const x = turn.x;
     char *const space = turn.workspace;
-    if (!first)
-        falt_barrier(members);
     turn.x = (float *)(void *)space;
     turn.workspace = space + plan->x_copy + plan->y_copy;
     float *const y = (float *)(void *)(space + plan->x_copy);
@@ -534,24 +578,26 @@ static void execute_copied(const struct execution *e, struct operands turn, bool
         falt_to_channels_last(kernels, turn.residual, images, p->x_channels, p->in_pixels, turn.x, member, members);
         turn.residual = turn.x;
     }
-    execute_steps(e, &turn, false, member, members);
+    falt_barrier(members);
+    execute_steps(e, &turn, member, members);
     falt_barrier(members);
     falt_to_channels_first(kernels, turn.x, images, p->x_channels, p->in_pixels, x, member, members);
+    falt_barrier(members);
 }
 
 static void execute_turns(const struct execution *e, int member, int members)
 {
     const falt_plan *plan = e->plan;
     if (plan->turns == 1 && !plan->turned) { /* as most plans: small ones have no time for more */
-        execute_steps(e, e->operands, true, member, members);
+        execute_steps(e, e->operands, member, members);
         return;
     }
     struct operands turn = *e->operands;
     for (int64_t i = 0; i < plan->turns; i++) {
         if (plan->turned)
-            execute_copied(e, turn, i == 0, member, members);
+            execute_copied(e, turn, member, members);
         else
-            execute_steps(e, &turn, i == 0, member, members);
+            execute_steps(e, &turn, member, members);
         turn.x += plan->problem.x_count / plan->turns;
         turn.y += plan->problem.y_count / plan->turns;
         if (turn.residual) /* of phases only, which have turns: shaped as x */
@@ -761,6 +807,8 @@ static double predicted(const falt_plan *plan)
     for (int64_t i = 0; i < plan->steps; i++)
         seconds += plan->step[i].chosen.seconds;
     seconds *= (double)plan->turns;
+    if (plan->steps > 1 && plan->threads > 1)
+        seconds += cost_region_seconds;
     if (plan->turned)
         seconds += falt_tensor_bytes(&plan->problem) * cost_turned_byte / cost_hertz / (double)plan->threads;
     return seconds;

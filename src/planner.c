@@ -65,12 +65,15 @@ falt_status falt_choose(const struct problem *problem, const struct resources *r
         const bool wanted = forced == FALT_ALGO_AUTO || solver->algorithm == forced;
         verdict->solver = solver;
         verdict->applies = consider(solver, problem, resources, 1, &candidate, verdict->reason) &&
-                           is_allowed(&candidate, resources, verdict->reason) &&
-                           consider(solver, problem, resources, cost_nominal_threads, &candidate, verdict->reason);
+                           is_allowed(&candidate, resources, verdict->reason);
+        const double one = candidate.seconds;
+        verdict->applies =
+            verdict->applies && consider(solver, problem, resources, cost_nominal_threads, &candidate, verdict->reason);
         const double nominal = candidate.seconds;
         verdict->applies =
             verdict->applies && consider(solver, problem, resources, resources->threads, &candidate, verdict->reason);
         verdict->seconds = candidate.seconds;
+        candidate.alone = one;
         if (!verdict->applies) {
             refused = wanted ? verdict : refused;
         } else if (wanted && (!fastest || nominal < least)) {
@@ -89,6 +92,7 @@ falt_status falt_choose(const struct problem *problem, const struct resources *r
         return falt_fail(FALT_UNSUPPORTED, "algorithm %s does not compute this pass", falt_algorithm_name(forced));
     if (!fastest)
         return falt_fail(FALT_UNSUPPORTED, "algorithm %s does not apply: %s", refused->solver->name, refused->reason);
+    const double alone = chosen->alone;
     for (int threads = resources->threads; threads > 1 && !fits(chosen, resources);) {
         const double share = (double)resources->workspace_limit / (double)falt_with_slack(chosen->workspace);
         const int fewer = (int)((double)threads * share);
@@ -97,5 +101,6 @@ falt_status falt_choose(const struct problem *problem, const struct resources *r
         consider(fastest, problem, resources, threads, chosen, reason);
     }
     chosen->nominal = least;
+    chosen->alone = alone;
     return FALT_OK;
 }

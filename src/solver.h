@@ -46,7 +46,7 @@ enum {
 struct candidate {
     const struct solver *solver;
     double seconds;             /* predicted, only for comparison */
-    double nominal;             /* the same for a nominal number of threads; set by falt_choose */
+    double nominal, alone;      /* the same for a nominal number of threads, and for one; set by falt_choose */
     size_t workspace;           /* bytes while running, for all threads, weights packed; 64-byte aligned when given to run() */
     size_t packed;              /* bytes of packed weights; 0: plain weights are read as they are */
     int threads;                /* the most that run() will use */

@@ -1497,6 +1497,55 @@ static void test_turns(void **state)
     guarded_free(each);
 }
 
+/* Members do not wait for each other between phases, but where the workspace is too small for parts of one size. */
+static void test_narrow_phases(void **state)
+{
+    (void)state;
+    struct random random = random_stream(23);
+    int narrow = 0; /* plans of as many threads with less workspace */
+    for (int done = 0; more(done, 10, 100, narrow > 4);) {
+        struct trial trial = trial_of(&(falt_conv)FALT_CONV_INIT);
+        falt_conv *conv = &trial.conv;
+        trial.whole = true; /* sums of any order are equal */
+        conv->batch = random_between(&random, 1, 2);
+        conv->layout = FALT_NHWC;
+        conv->groups = random_between(&random, 0, 1) ? 32 : 1;
+        conv->in_channels = conv->out_channels = 32;
+        for (int d = 0; d < 2; d++) {
+            conv->in[d] = random_between(&random, 10, 40);
+            conv->kernel[d] = random_between(&random, 2, 5);
+            conv->stride[d] = random_between(&random, 2, 3);
+            conv->pad_begin[d] = random_between(&random, 0, conv->kernel[d] - 1);
+        }
+        falt_options options = options_of(&trial, FALT_BACKWARD_DATA, FALT_ALGO_AUTO, FALT_ISA_AUTO, 3);
+        options.accuracy = 1.0f;
+        falt_plan *wide, *plan;
+        falt_plan_info info[2] = {{.struct_size = sizeof info[0]}, {.struct_size = sizeof info[0]}};
+        if (falt_plan_create(&wide, conv, FALT_BACKWARD_DATA, &options) != FALT_OK)
+            continue;
+        done++;
+        options.workspace_limit = (int64_t)falt_plan_workspace_size(wide, 1) - 1;
+        assert_int_equal(falt_plan_create(&plan, conv, FALT_BACKWARD_DATA, &options), FALT_OK);
+        assert_int_equal(falt_plan_get_info(wide, &info[0]), FALT_OK);
+        assert_int_equal(falt_plan_get_info(plan, &info[1]), FALT_OK);
+        if (info[0].threads == info[1].threads && info[0].algorithm == info[1].algorithm) {
+            struct inputs in = inputs_of(&random, &trial);
+            float *first = execute(wide, &trial, &in, FALT_BACKWARD_DATA, true, "parts of one size");
+            for (int run = 0; run < 4; run++) {
+                float *result = execute(plan, &trial, &in, FALT_BACKWARD_DATA, true, "a narrow workspace");
+                check_same(result, first, in.sizes.src, "a narrow workspace");
+                free(result);
+            }
+            free(first);
+            inputs_free(&in);
+            narrow++;
+        }
+        falt_plan_destroy(wide);
+        falt_plan_destroy(plan);
+    }
+    assert_true(narrow > 0);
+}
+
 /* ------------------------------------------------------------------------------------------------------------- NaN and Inf */
 
 /* What is not finite reaches the outputs that depend on it, as IEEE 754 says, and no others. (Winograd's transforms spread it
@@ -1559,14 +1608,18 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_large_shapes),    cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_thin),       cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
-        cmocka_unit_test(test_few_pixels), cmocka_unit_test(test_rectangles),      cmocka_unit_test(test_bundles),
-        cmocka_unit_test(test_lines),      cmocka_unit_test(test_mixed),           cmocka_unit_test(test_channels),
-        cmocka_unit_test(test_epilogues),  cmocka_unit_test(test_random),          cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_streaming),  cmocka_unit_test(test_streamed_phases), cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_folded),     cmocka_unit_test(test_copies),          cmocka_unit_test(test_phases_of_zeros),
-        cmocka_unit_test(test_staging),    cmocka_unit_test(test_rolling),
+        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_large_shapes),
+        cmocka_unit_test(test_widths),          cmocka_unit_test(test_thin),
+        cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_few_pixels),      cmocka_unit_test(test_rectangles),
+        cmocka_unit_test(test_bundles),         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_mixed),           cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_epilogues),       cmocka_unit_test(test_random),
+        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_streamed_phases), cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_narrow_phases),   cmocka_unit_test(test_folded),
+        cmocka_unit_test(test_copies),          cmocka_unit_test(test_phases_of_zeros),
+        cmocka_unit_test(test_staging),         cmocka_unit_test(test_rolling),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }
