@@ -22,7 +22,7 @@ static const double cost_seam_line = 60.0, cost_seam_pixel = 300.0;
 /* And for each row of w that is split between two (22 where they share an L3, 380 where they do not). */
 static const double cost_seam_row = 100.0;
 static const int cost_nominal_threads = 4;      /* for choices that change the rounding, and so must not know the real number */
-static const double cost_region_seconds = 2e-6; /* a parallel region while the threads spin */
+static const double cost_region_seconds = 3e-6; /* a parallel region while the threads spin: 2 to 5 us on Zen 5 */
 static const double cost_barrier_seconds = 5e-7; /* or one of several steps in it, which end at different times */
 
 /* Cycles beside the k-steps: of a call of a register tile and of each of its rows, for each pointer of a tile's table, the more

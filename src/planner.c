@@ -46,7 +46,7 @@ static bool is_allowed(const struct candidate *candidate, const struct resources
 /*
  * Solvers round differently, and results must not depend on the number of threads: so whether a solver is allowed is decided
  * for one thread, and which one is the fastest for a nominal number; but among those that round alike it is the fastest for the
- * real one. Then as many threads as wanted, or as fit the workspace limit.
+ * real one. Then as many threads as wanted, or as fit the workspace limit, or one where the others are not worth waking.
  */
 falt_status falt_choose(const struct problem *problem, const struct resources *resources, falt_algorithm forced,
                         struct candidate *chosen, struct verdict verdicts[PLANNER_SOLVERS])
@@ -59,21 +59,21 @@ falt_status falt_choose(const struct problem *problem, const struct resources *r
     for (int i = 0; i < PLANNER_SOLVERS; i++) {
         const struct solver *solver = solvers[i];
         struct verdict *verdict = &verdicts[i];
-        struct candidate candidate;
+        struct candidate alone, candidate; /* of one thread, of many */
         if (!(solver->passes & (1u << problem->pass)))
             continue;
         const bool wanted = forced == FALT_ALGO_AUTO || solver->algorithm == forced;
         verdict->solver = solver;
-        verdict->applies = consider(solver, problem, resources, 1, &candidate, verdict->reason) &&
-                           is_allowed(&candidate, resources, verdict->reason);
-        const double one = candidate.seconds;
-        verdict->applies =
-            verdict->applies && consider(solver, problem, resources, cost_nominal_threads, &candidate, verdict->reason);
-        const double nominal = candidate.seconds;
+        verdict->applies = consider(solver, problem, resources, 1, &alone, verdict->reason) &&
+                           is_allowed(&alone, resources, verdict->reason) &&
+                           consider(solver, problem, resources, cost_nominal_threads, &candidate, verdict->reason);
+        const double nominal = alone.seconds < candidate.seconds ? alone.seconds : candidate.seconds;
         verdict->applies =
             verdict->applies && consider(solver, problem, resources, resources->threads, &candidate, verdict->reason);
+        if (verdict->applies && alone.seconds < candidate.seconds) /* others are not worth waking */
+            candidate = alone;
         verdict->seconds = candidate.seconds;
-        candidate.alone = one;
+        candidate.alone = alone.seconds;
         if (!verdict->applies) {
             refused = wanted ? verdict : refused;
         } else if (wanted && (!fastest || nominal < least)) {

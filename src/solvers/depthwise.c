@@ -463,8 +463,8 @@ struct way_to_cut {
     double calls, seam;
 };
 
-/* The grid with the least time for its slowest piece, or a single thread where that is not worth a parallel region; of those
- * that take less than `least`, if that is not negative. cell, table: cycles of a call, of all units' calls. */
+/* The grid with the least time for its slowest piece, of those that take less than `least`, if that is not negative. cell,
+ * table: cycles of a call, of all units' calls. */
 static double choose_ranges(const struct problem *p, const struct resources *r, struct depthwise *d,
                             const struct way_to_cut *cut, double cell, double table, double least)
 {
@@ -473,21 +473,18 @@ static double choose_ranges(const struct problem *p, const struct resources *r, 
     const double weights = (double)p->w_count * sizeof(float) / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes);
     for (int64_t threads = 1; threads <= r->threads; threads++) {
         const int64_t tile_ranges = smaller(threads, cut->tiles), unit_ranges = smaller(r->threads / threads, cut->units);
-        for (int alone = threads == 1; alone >= 0; alone--) {
-            const int64_t units = alone ? 1 : unit_ranges;
-            const double members = (double)(tile_ranges * units), share = (double)divide_up(d->units, units);
-            const double compute = (double)divide_up(cut->tiles, tile_ranges) * cut->calls * (table + share * cell),
-                         transfer = input / members;
-            double seams = p->batch * p->out[0] % tile_ranges != 0 ? cut->seam : 0.0;
-            if (units > 1 && d->kind != DEPTHWISE_ROWS && !d->result)
-                seams += cost_seam_pixel * pixels / (double)tile_ranges;
-            const double cycles = (compute > transfer ? compute : transfer) + weights * share / (double)d->units + seams;
-            const double seconds = cycles / cost_hertz + (members > 1.0 ? r->region : 0.0);
-            if (least < 0.0 || seconds < least) {
-                least = seconds;
-                d->tile_ranges = tile_ranges;
-                d->unit_ranges = units;
-            }
+        const double members = (double)(tile_ranges * unit_ranges), share = (double)divide_up(d->units, unit_ranges);
+        const double compute = (double)divide_up(cut->tiles, tile_ranges) * cut->calls * (table + share * cell),
+                     transfer = input / members;
+        double seams = p->batch * p->out[0] % tile_ranges != 0 ? cut->seam : 0.0;
+        if (unit_ranges > 1 && d->kind != DEPTHWISE_ROWS && !d->result)
+            seams += cost_seam_pixel * pixels / (double)tile_ranges;
+        const double cycles = (compute > transfer ? compute : transfer) + weights * share / (double)d->units + seams;
+        const double seconds = cycles / cost_hertz + (members > 1.0 ? r->region : 0.0);
+        if (least < 0.0 || seconds < least) {
+            least = seconds;
+            d->tile_ranges = tile_ranges;
+            d->unit_ranges = unit_ranges;
         }
     }
     return least;
