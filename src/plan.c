@@ -42,15 +42,15 @@ struct falt_plan {
     falt_allocator allocator;
     bool forced;
     size_t packed, workspace; /* bytes, of all steps */
-    bool apart;               /* members never wait for each other: in all steps, so many bytes of workspace are their own */
-    size_t slot;
-    size_t plain;          /* offset in the packed weights of a copy for the steps that do not pack; 0: there is none */
-    uint64_t key;          /* of packed weights */
-    int64_t main, steps;   /* the step that takes longest; their number */
-    int64_t turns;         /* a part of the images in each goes through all steps, which find y in L2 */
-    int threads;           /* the most that a step wants */
-    bool turned;           /* steps see channels-last copies of x and y, of one turn, in the workspace: */
-    size_t x_copy, y_copy; /* bytes */
+    bool apart;               /* members do not wait for each other between steps: */
+    size_t slot;              /* bytes of workspace that are a member's own in all of them */
+    size_t plain;             /* offset in the packed weights of a copy for the steps that do not pack; 0: there is none */
+    uint64_t key;             /* of packed weights */
+    int64_t main, steps;      /* the step that takes longest; their number */
+    int64_t turns;            /* a part of the images in each goes through all steps, which find y in L2 */
+    int threads;              /* the most that a step wants */
+    bool turned;              /* steps see channels-last copies of x and y, of one turn, in the workspace: */
+    size_t x_copy, y_copy;    /* bytes */
     struct step step[];
 };
 
@@ -156,18 +156,18 @@ static void choose_copies(falt_plan *plan, int64_t limit)
 static void choose_slot(falt_plan *plan)
 {
     const int64_t limit = plan->resources.workspace_limit;
-    size_t slot = 0;
+    size_t slot = 0, members = 1; /* that have one: zeros take no workspace */
     for (int64_t i = 0; i < plan->steps; i++) {
         const struct candidate *c = &plan->step[i].chosen;
-        const size_t own = c->workspace / (size_t)c->threads;
+        const size_t threads = (size_t)c->threads, own = c->workspace / threads;
         slot = own > slot ? own : slot;
+        members = own > 0 && threads > members ? threads : members;
     }
-    if (slot > SIZE_MAX / 2 / (size_t)plan->threads ||
-        (limit >= 0 && falt_with_slack(slot * (size_t)plan->threads) > (uint64_t)limit))
+    if (slot > SIZE_MAX / 2 / members || (limit >= 0 && falt_with_slack(slot * members) > (uint64_t)limit))
         return;
     plan->apart = true;
     plan->slot = slot;
-    plan->workspace = slot * (size_t)plan->threads;
+    plan->workspace = slot * members;
 }
 
 /* Backward data goes to the forward solvers in phases, but to a forced reference solver as it is: it is the oracle of the
@@ -278,23 +278,33 @@ static double nominal(const falt_plan *plan)
     return seconds * (double)plan->turns;
 }
 
+/* To copy x and y, for a single thread. */
+static double copies_seconds(const falt_plan *plan)
+{
+    return plan->turned ? falt_tensor_bytes(&plan->problem) * cost_turned_byte / cost_hertz : 0.0;
+}
+
 /* Threads are woken once for all phases: each counts but the time for which its own leave some idle. Where a single thread
  * needs less for all of them together, the plan is for one. */
 static falt_status plan_phases(falt_plan *plan, falt_algorithm forced)
 {
     plan->resources.region = cost_barrier_seconds;
     const falt_plan start = *plan;
-    const falt_status status = plan_steps(plan, true, forced);
-    double alone = 0.0, together = cost_region_seconds / (double)plan->turns;
+    falt_status status = plan_steps(plan, true, forced);
+    /* Copies have no say: so small ones are in L2, where to share them takes longer than to make them. */
+    const double turns = (double)plan->turns;
+    double alone = 0.0, together = cost_region_seconds;
     for (int64_t i = 0; i < plan->steps && status == FALT_OK; i++) {
-        alone += plan->step[i].chosen.alone;
-        together += plan->step[i].chosen.seconds;
+        alone += turns * plan->step[i].chosen.alone;
+        together += turns * plan->step[i].chosen.seconds;
     }
     if (status != FALT_OK || plan->threads == 1 || alone > together)
         return status;
     *plan = start;
     plan->resources.threads = 1;
-    return plan_steps(plan, true, forced);
+    status = plan_steps(plan, true, forced);
+    plan->resources.threads = start.resources.threads; /* that there are */
+    return status;
 }
 
 /* start: all that the plan is made of but for its steps. */
@@ -551,7 +561,7 @@ static void execute_steps(const struct execution *e, const struct operands *turn
         own.diff_bias = step->chosen.sums_bias ? e->diff_bias : NULL;
         const struct candidate *c = &step->chosen;
         const int those = c->threads < members ? c->threads : members;
-        if (plan->apart)
+        if (plan->apart) /* the solver adds as many of its own parts as there are members before */
             own.workspace = (char *)turn->workspace + (plan->slot - c->workspace / (size_t)c->threads) * (size_t)member;
         if (member < those)
             c->solver->run(&step->problem, c, plan->resources.kernels, &own, member, those);
@@ -809,9 +819,7 @@ static double predicted(const falt_plan *plan)
     seconds *= (double)plan->turns;
     if (plan->steps > 1 && plan->threads > 1)
         seconds += cost_region_seconds;
-    if (plan->turned)
-        seconds += falt_tensor_bytes(&plan->problem) * cost_turned_byte / cost_hertz / (double)plan->threads;
-    return seconds;
+    return seconds + copies_seconds(plan) / (double)plan->threads;
 }
 
 /* Of the least accurate step. */
@@ -848,8 +856,8 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
     falt_text_append(text, "kernel     %s\n", c->kernel);
     falt_text_append(text, "schedule   %s\n", c->schedule);
     if (plan->steps > 1)
-        falt_text_append(text, "phases     %lld, one for each residue class of the stride; this is the longest\n",
-                         (long long)plan->steps);
+        falt_text_append(text, "phases     %lld, one for each residue class of the stride; this is the longest%s\n",
+                         (long long)plan->steps, plan->apart || plan->threads == 1 ? "" : "; threads wait between them");
     if (plan->fold > 1)
         falt_text_append(text, "folded     %lld pixels of a row are one, of %lld channels\n", (long long)plan->fold,
                          (long long)plan->problem.x_channels);

@@ -67,21 +67,23 @@ falt_status falt_choose(const struct problem *problem, const struct resources *r
         verdict->applies = consider(solver, problem, resources, 1, &alone, verdict->reason) &&
                            is_allowed(&alone, resources, verdict->reason) &&
                            consider(solver, problem, resources, cost_nominal_threads, &candidate, verdict->reason);
-        const double nominal = alone.seconds < candidate.seconds ? alone.seconds : candidate.seconds;
+        const double nominal = !verdict->applies ? 0.0 : alone.seconds < candidate.seconds ? alone.seconds : candidate.seconds;
         verdict->applies =
             verdict->applies && consider(solver, problem, resources, resources->threads, &candidate, verdict->reason);
-        if (verdict->applies && alone.seconds < candidate.seconds) /* others are not worth waking */
+        if (!verdict->applies) {
+            refused = wanted ? verdict : refused;
+            continue;
+        }
+        if (alone.seconds < candidate.seconds) /* others are not worth waking */
             candidate = alone;
         verdict->seconds = candidate.seconds;
         candidate.alone = alone.seconds;
-        if (!verdict->applies) {
-            refused = wanted ? verdict : refused;
-        } else if (wanted && (!fastest || nominal < least)) {
+        if (wanted && (!fastest || nominal < least)) {
             fastest = solver;
             least = nominal;
             *chosen = candidate;
         }
-        if (verdict->applies && wanted && solver->plain_chain && (!alike.solver || candidate.seconds < alike.seconds))
+        if (wanted && solver->plain_chain && (!alike.solver || candidate.seconds < alike.seconds))
             alike = candidate;
     }
     if (fastest && fastest->plain_chain) {
@@ -99,6 +101,8 @@ falt_status falt_choose(const struct problem *problem, const struct resources *r
         threads = fewer < 1 ? 1 : fewer < threads ? fewer : threads - 1;
         char reason[SOLVER_REASON];
         consider(fastest, problem, resources, threads, chosen, reason);
+        if (alone < chosen->seconds)
+            consider(fastest, problem, resources, 1, chosen, reason);
     }
     chosen->nominal = least;
     chosen->alone = alone;

@@ -66,7 +66,8 @@ struct operands {
     const float *bias;     /* of the output's channels, or NULL */
     const float *residual; /* shaped as the output, or NULL */
     float *diff_bias;      /* or NULL; given where candidate.sums_bias is true */
-    void *workspace;       /* 64-byte aligned; private to this run */
+    void *workspace;       /* 64-byte aligned; private to this run. A forward solver cuts it into parts of whole cache lines, as
+                            * large for each of candidate.threads: a member's own, as others may be at another phase by then */
 };
 
 struct solver {
