@@ -592,7 +592,6 @@ static void execute_copied(const struct execution *e, struct operands turn, int 
     execute_steps(e, &turn, member, members);
     falt_barrier(members);
     falt_to_channels_first(kernels, turn.x, images, p->x_channels, p->in_pixels, x, member, members);
-    falt_barrier(members);
 }
 
 static void execute_turns(const struct execution *e, int member, int members)
@@ -604,6 +603,8 @@ static void execute_turns(const struct execution *e, int member, int members)
     }
     struct operands turn = *e->operands;
     for (int64_t i = 0; i < plan->turns; i++) {
+        if (plan->turned && i > 0) /* all use the same copies */
+            falt_barrier(members);
         if (plan->turned)
             execute_copied(e, turn, member, members);
         else
