@@ -22,20 +22,22 @@ double falt_full_panels_step(const struct panels *panels, int64_t channels, int6
  * Where sums are short, what a tile's rows cost beside them decides, and wide tiles have few: 1x1 24 -> 144 at 56x56 runs at
  * 0.84 of the FMA peak with 9x3, 0.81 with 6x4, 0.74 with 12x2 (AVX-512). Where they are long, two vectors unless another width
  * is clearly faster: tall tiles read the weights least often, and a wide panel outgrows L2. But pixels a multiple of 4 KiB
- * apart all meet in one set of L1, and a tile has no more rows than that has ways: with 8, 1x1 1024 -> 512 at 14x14 is 6 %
- * faster with 6x4 than with 12x2 (Zen 4); with 12, 2048 -> 320 at 8x8 is 20 % slower (Intel's Xeon). A tile that takes all rows
- * reads the weights once: 1x1 1024 -> 400 of 7 pixels is 1.3 times faster with 7x2 than with 4x4 and 3x4.
+ * apart all meet in one set of L1, where a tile's rows had better leave a few ways to the weights' lines and to another thread
+ * of the core: they come again in turn, so that one line too many costs all of them. With 12 ways, 44 problems of 1024 to 4096
+ * channels are 1.01 times as fast with 10 rows as with 12 on a core by itself and 1.10 (to 1.24) times beside another thread
+ * (Zen 5); with 8, 1x1 1024 -> 512 at 14x14 is 6 % faster with 6x4 than with 12x2 (Zen 4). A tile that takes all rows reads the
+ * weights once: 1x1 1024 -> 400 of 7 pixels is 1.3 times faster with 7x2 than with 4x4 and 3x4.
  */
 struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart,
                           int64_t ways)
 {
-    enum { SHORT = 512, SET = 1024 };
+    enum { SHORT = 512, SET = 1024, SPARE_WAYS = 2 };
     struct panels best;
     double least = INFINITY;
     for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
         struct panels panels = falt_panels_of(kernels, channels, vectors);
-        if (apart % SET == 0 && ways > 0)
-            panels.rows = (int)smaller(panels.rows, ways);
+        if (apart % SET == 0 && ways > SPARE_WAYS)
+            panels.rows = (int)smaller(panels.rows, ways - SPARE_WAYS);
         const double step = falt_panels_step(&panels, rows);
         const double calls = (double)panels.count * cost_rows_calls(rows, panels.rows);
         const double tallest = depth > SHORT && vectors == 2 ? 0.97 : 1.0;
