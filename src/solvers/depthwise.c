@@ -12,6 +12,8 @@
  * Channels first, through strips: what a block of output rows sees of a unit is transposed into the thread's scratch, with its
  * zeros around it, computed there as above, and the result is transposed back, or scattered where y is a phase (adjoint.h).
  *
+ * Channels last with a kernel of a single column, it is turned: a tile runs down the image, where its windows overlap.
+ *
  * Channels last with pixels pages apart, of which L1 keeps but a few, and vectors that are part of a cache line: what a block
  * sees of some units is copied, and computed from the strip into y.
  *
@@ -46,8 +48,9 @@ struct depthwise {
     int vec, tile;         /* floats in a vector; outputs in a tile */
     int width, stride;     /* of the kernel's window */
     int slide;             /* the dimension that the window slides along */
+    bool turned;           /* channels last: columns of the image serve as rows */
     int64_t windows, rest; /* of a kernel line: kernel[slide] = windows * width + rest */
-    int64_t ways;          /* pixels of a row whose lines fit L1 together: it maps powers of two apart to few sets */
+    int64_t ways;          /* pixels along the slide whose lines fit L1 together */
     int64_t parts;         /* channels last: vectors of input channels of a group */
     int64_t outer;         /* kernel lines: the product of all but the sliding dimension */
     int64_t lines, taps;   /* of depthwise_args */
@@ -141,9 +144,11 @@ static void choose_window(const struct problem *p, const struct resources *r, st
     const int64_t extent = p->kernel[d->slide], stride = p->stride[d->slide];
     const int64_t tile = r->kernels->depthwise_rows[DEPTHWISE_TALL];
     const int64_t most_stride = d->kind == DEPTHWISE_ROWS ? 1 : 2;
+    const int64_t room = d->turned ? d->ways - (r->kernels->depthwise_rows[DEPTHWISE_SHORT] - 1) * stride : DEPTHWISE_MAX_WIDTH;
     int64_t least = extent * tile;
     d->width = d->stride = 1;
-    for (int width = 2; width <= DEPTHWISE_MAX_WIDTH && p->dilation[d->slide] == 1 && stride <= most_stride; width++) {
+    for (int width = 2; width <= smaller(DEPTHWISE_MAX_WIDTH, room) && p->dilation[d->slide] == 1 && stride <= most_stride;
+         width++) {
         const int64_t loads = extent / width * ((tile - 1) * stride + width) + extent % width * tile;
         if (r->kernels->depthwise[d->kind][width][stride - 1][DEPTHWISE_TALL] && loads < least) {
             least = loads;
@@ -200,6 +205,12 @@ static void choose_block(const struct problem *p, const struct resources *r, str
     }
 }
 
+/* Channels last: whether pixels of y are no neighbours. */
+static bool is_phase(const struct problem *p)
+{
+    return smaller(p->y.pixel[1], p->y.pixel[2]) != p->y_channels;
+}
+
 /* Of those that a tile sees, to it and the tile above it together. */
 static bool most_rows_new(const struct problem *p)
 {
@@ -248,12 +259,35 @@ static bool comes_in_bursts(const struct problem *p, const struct resources *r, 
 static bool goes_across(const struct problem *p, const struct resources *r, const struct depthwise *d, bool beyond)
 {
     const int64_t window = d->lines * ((d->tile - 1) * d->stride + d->width) + d->taps * d->tile;
-    const bool phase = p->y.pixel[2] != p->y_channels;
-    if (d->ways <= APART_WAYS || 4 * window > 3 * d->ways || (phase && r->threads > 1))
+    if (d->ways <= APART_WAYS || 4 * window > 3 * d->ways || (is_phase(p) && r->threads > 1))
         return true;
     if (part_of_line(d))
-        return beyond || phase;
+        return beyond || is_phase(p);
     return most_rows_new(p) ? beyond || p->out[2] > d->tile : beyond && d->down == 1 && fits_l1(p, r, d, d->tile);
+}
+
+/* Channels last: floats of x from one position to the next along the slide, and along the other dimension. */
+static int64_t slide_step(const struct problem *p, const struct depthwise *d)
+{
+    return d->turned ? p->in[1] * p->x_channels : p->x_channels;
+}
+
+static int64_t other_step(const struct problem *p, const struct depthwise *d)
+{
+    return d->turned ? p->x_channels : p->in[2] * p->x_channels;
+}
+
+/* Lines so many floats apart that fit L1 together: it maps what is a power of two apart, up to a page, to few sets. */
+static int64_t ways_of(const struct resources *r, int64_t apart)
+{
+    const int64_t bytes = apart * (int64_t)sizeof(float);
+    return r->cpu->l1d / larger(64, smaller(4096, bytes & -bytes));
+}
+
+/* Positions that a tile's window sees. */
+static int64_t seen_along(const struct depthwise *d)
+{
+    return (d->tile - 1) * d->stride + d->width;
 }
 
 /* Vectors of channels, of pixels that are in channels-last order or will be. */
@@ -280,31 +314,36 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     d->whole_units = d->unit_groups ? p->groups / d->unit_groups : 0;
     d->units = d->unit_groups ? divide_up(p->groups, d->unit_groups) : p->groups * d->units_per_group;
     d->outer = d->parts * p->kernel[0] * p->kernel[1];
-    const int64_t apart = p->layout == FALT_CHANNELS_LAST ? p->x_channels * (int64_t)sizeof(float) : 64;
-    d->ways =
-        r->cpu->l1d / larger(64, smaller(4096, apart & -apart)); /* the largest power of two that divides it, up to a page */
+    d->ways = p->layout == FALT_CHANNELS_LAST ? ways_of(r, slide_step(p, d)) : ways_of(r, 16);
     d->partial = d->kind != DEPTHWISE_SPREAD && (d->unit_groups ? d->unit_groups * p->x_group : p->x_group) % vec != 0;
     choose_window(p, r, d);
     choose_height(r, d, p->out[2]);
     const bool beyond = falt_tensor_bytes(p) > 0.75 * (double)r->cpu->l2 * (double)r->threads;
-    if (!part_of_line(d) && comes_in_bursts(p, r, d, beyond)) {
+    const bool few = seen_along(d) > d->ways || p->out[2] < cost_nominal_threads * d->tile; /* ways, or tiles for threads */
+    if (d->turned ? few : !part_of_line(d) && comes_in_bursts(p, r, d, beyond)) {
         d->height = DEPTHWISE_SHORT;
         d->tile = r->kernels->depthwise_rows[DEPTHWISE_SHORT];
+    }
+    if (d->turned &&
+        (d->width == 1 || seen_along(d) > d->ways || (d->ways <= FEW_WAYS && d->ways < ways_of(r, other_step(p, d))))) {
+        snprintf(reason, SOLVER_REASON, "windows along columns would not overlap, or not in L1");
+        return false;
     }
     const bool last = p->layout == FALT_CHANNELS_LAST;
     const bool down = r->kernels->depthwise_block && d->kind == DEPTHWISE_CHANNELS && last && d->width == 3 &&
                       d->windows == 1 && d->rest == 0 && d->stride == 1 && p->kernel[0] == 1 && p->stride[1] == 1 &&
-                      p->dilation[1] == 1 && p->out[1] >= r->kernels->depthwise_down;
+                      p->kernel[1] > 1 && p->dilation[1] == 1 && p->out[1] >= r->kernels->depthwise_down;
     d->down = down ? r->kernels->depthwise_down : 1;
     d->across = goes_across(p, r, d, beyond);
     const bool whole = d->kind == DEPTHWISE_CHANNELS && p->groups % vec == 0 && !p->circular;
-    d->strip = !last || (whole && p->kernel[1] > 1 && d->ways <= FEW_WAYS && r->cpu->l1d <= SMALL_L1 && part_of_line(d));
+    d->strip =
+        !last || (whole && !d->turned && p->kernel[1] > 1 && d->ways <= FEW_WAYS && r->cpu->l1d <= SMALL_L1 && part_of_line(d));
     d->rolls = down && !d->strip && !p->circular && d->ways <= ROLLED_WAYS && falt_tensor_bytes(p) <= (double)r->cpu->l3;
     d->down = d->rolls ? smaller(p->out[1], ROLLED_ROWS) : d->down;
     /* Whole vectors are faster than a masked one, though part of their work is done twice. */
     d->overlaps = last && !d->strip && d->unit_groups && p->groups > d->unit_groups && p->groups % d->unit_groups != 0;
     d->together = last && d->strip ? smaller(d->units, larger(1, STRIP_CHANNELS / vec)) : 1;
-    d->pairs = whole && last && !down && !d->strip && d->rest == 0 && falt_pixels_meet(p) &&
+    d->pairs = whole && last && !down && !d->strip && !d->turned && d->rest == 0 && falt_pixels_meet(p) &&
                r->kernels->depthwise_pairs[d->width][d->stride - 1];
     if (down || d->pairs) {
         d->height = DEPTHWISE_SHORT;
@@ -349,6 +388,23 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
     return true;
 }
 
+/* Channels last with columns for rows: what is one position from the next along them is a row apart. */
+static struct problem turn(const struct problem *p)
+{
+    struct problem turned = *p;
+    for (int i = 1; i <= 2; i++) {
+        turned.in[i] = p->in[3 - i];
+        turned.out[i] = p->out[3 - i];
+        turned.kernel[i] = p->kernel[3 - i];
+        turned.stride[i] = p->stride[3 - i];
+        turned.dilation[i] = p->dilation[3 - i];
+        turned.pad[i] = p->pad[3 - i];
+        turned.w.tap[i] = p->w.tap[3 - i];
+        turned.y.pixel[i] = p->y.pixel[3 - i];
+    }
+    return turned;
+}
+
 /* Channels last as rows of floats of a single channel. */
 static struct problem mix(const struct problem *p)
 {
@@ -368,6 +424,19 @@ static struct problem mix(const struct problem *p)
 static int64_t common_divisor(int64_t a, int64_t b)
 {
     return b ? common_divisor(b, a % b) : a;
+}
+
+/* The problem as the solver sees it. */
+static struct problem seen_by(const struct depthwise *d, const struct problem *p)
+{
+    return d->mixed ? mix(p) : d->turned ? turn(p) : *p;
+}
+
+static bool consider_turned(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON])
+{
+    const struct problem turned = turn(p);
+    d->turned = true;
+    return consider_channels(&turned, r, d, reason);
 }
 
 static bool consider_mixed(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON])
@@ -522,9 +591,13 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     const int64_t planes = p->batch * p->out[0];
     const double pixel = (double)p->y_channels * sizeof(float) / 64.0, down = (double)d->down;
     const struct way_to_cut columns = {planes * d->row_tiles, d->units, (double)p->out[1] / down,
-                                       (double)p->out[1] * pixel * cost_seam_line};
+                                       d->turned ? 0.0 : (double)p->out[1] * pixel * cost_seam_line};
+    if (d->turned) {
+        d->tiles = columns.tiles;
+        return choose_ranges(p, r, d, &columns, cell, table, -1.0);
+    }
     struct way_to_cut rows = {planes * p->out[1], d->units, (double)d->row_tiles / down, 0.0};
-    if (p->y.pixel[2] != p->y_channels) { /* a phase of several: each thread stays in its part of the image in all of them */
+    if (is_phase(p)) { /* a phase of several: each thread stays in its part of the image in all of them */
         rows.units = 1;
         d->by_rows = true;
         d->tiles = rows.tiles;
@@ -548,7 +621,7 @@ static bool consider_way(way *consider_it, const struct problem *problem, const 
     d->vec = r->kernels->vec;
     if (!consider_it(problem, r, d, reason))
         return false;
-    const struct problem seen = d->mixed ? mix(problem) : *problem, *p = &seen;
+    const struct problem seen = seen_by(d, problem), *p = &seen;
     if (p->circular && !d->strip && !once_around(p, d)) {
         snprintf(reason, SOLVER_REASON, "a vector, or the kernel, goes around the image's circle more than once");
         return false;
@@ -573,9 +646,10 @@ static bool consider_way(way *consider_it, const struct problem *problem, const 
     c->error_terms = (double)(p->taps * p->x_group);
     snprintf(c->kernel, SOLVER_NOTE, "%s %s %dx%dx%d%s", r->kernels->name, d->mixed ? "mixed" : kinds[d->kind],
              d->rolls ? r->kernels->depthwise_down : (int)d->down, d->tile, d->width,
-             d->overlaps ? " overlapping"
-             : d->pairs  ? " pairs"
-                         : ""); /* packed weights depend on it */
+             d->turned     ? " turned"
+             : d->overlaps ? " overlapping"
+             : d->pairs    ? " pairs"
+                           : ""); /* packed weights depend on it */
     snprintf(c->schedule, SOLVER_NOTE, "%lld tile x %lld channel ranges%s", (long long)d->tile_ranges,
              (long long)d->unit_ranges,
              d->result  ? ", transposed strips"
@@ -597,8 +671,14 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
         snprintf(reason, SOLVER_REASON, "there is nothing to compute");
         return false;
     }
-    if (!first && !can_mix(p, r->kernels))
+    if (!first && !can_mix(p, r->kernels)) {
+        struct candidate turned = *c;
+        if (p->kernel[2] == 1 && p->kernel[1] > 2 && consider_way(consider_turned, p, r, &turned, reason)) {
+            *c = turned;
+            return true;
+        }
         return consider_way(consider_channels, p, r, c, reason);
+    }
 
     /* The two sum in different orders: the choice must not depend on the number of threads. */
     way *const by_rows = first ? consider_rows : consider_mixed;
@@ -683,9 +763,10 @@ static void pack_window(struct packer *k, int64_t unit, int64_t outer, int64_t p
         }
 }
 
-static void pack(const struct problem *p, const struct candidate *c, const float *weights, void *packed)
+static void pack(const struct problem *problem, const struct candidate *c, const float *weights, void *packed)
 {
     const struct depthwise *d = (const struct depthwise *)(const void *)c->state;
+    const struct problem turned = turn(problem), *p = d->turned ? &turned : problem;
     struct packer k = {p, d, weights + p->w.base, packed};
     const int64_t units = d->mixed ? d->sets : d->kind == DEPTHWISE_ROWS ? p->y_channels : d->units;
     if (d->kind != DEPTHWISE_ROWS) {
@@ -717,7 +798,8 @@ struct job {
     const struct kernels *kernels;
     struct epilogue epilogue;
     struct tensor_strides x;
-    ptrdiff_t pitch; /* floats from one position of the sliding dimension to the next */
+    ptrdiff_t pitch; /* floats from one position of the sliding dimension to the next, */
+    ptrdiff_t row;   /* and channels last, of the other one */
     bool stream;     /* store past the caches */
 };
 
@@ -748,7 +830,7 @@ static const float *line_of(const struct job *job, const struct place *at, int64
     if (d->kind == DEPTHWISE_ROWS)
         return image + (at->group * p->x_group + i) * job->x.c + o * p->dilation[2] - p->pad[2];
     const int64_t y = falt_pixel(p, 1, at->y * p->stride[1] - p->pad[1] + o * p->dilation[1]);
-    return y >= 0 ? image + i * d->vec + y * p->in[2] * job->x.pixel : NULL;
+    return y >= 0 ? image + i * d->vec + y * job->row : NULL;
 }
 
 /* Which columns of each window and single tap of a kernel line lie inside of the image, where the first one would be, in floats
@@ -1017,7 +1099,7 @@ static void run_tiles(const struct job *job, const struct thread_space *space, s
     aim(job, space, at, down);
     args->down = down;
     args->repeats = repeats;
-    args->repeat_offset = direction * down * p->stride[1] * p->in[2] * job->x.pixel;
+    args->repeat_offset = direction * down * p->stride[1] * job->row;
     args->repeat_c = direction * down * p->y.pixel[1];
     for (int64_t unit = begin; unit < end;) {
         const struct unit channels = unit_of(p, d, unit);
@@ -1253,12 +1335,7 @@ static void run(const struct problem *problem, const struct candidate *c, const 
                 const struct operands *operands, int member, int members)
 {
     const struct depthwise *d = (const struct depthwise *)(const void *)c->state;
-    struct problem mixed;
-    const struct problem *p = problem;
-    if (d->mixed) {
-        mixed = mix(problem);
-        p = &mixed;
-    }
+    const struct problem seen = seen_by(d, problem), *p = &seen;
     struct job job = {
         .p = p,
         .d = d,
@@ -1270,7 +1347,8 @@ static void run(const struct problem *problem, const struct candidate *c, const 
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
     };
-    job.pitch = d->slide == 2 ? job.x.pixel : p->in[2];
+    job.pitch = d->slide == 1 ? p->in[2] : p->layout == FALT_CHANNELS_LAST ? slide_step(p, d) : job.x.pixel;
+    job.row = other_step(p, d);
     job.stream = can_stream(p, d, operands->y);
     run_member(&job, member, members);
 }
