@@ -253,6 +253,22 @@ void falt_problem_squeeze(struct problem *p)
     falt_dense_views(p, p);
 }
 
+struct problem falt_problem_turned(const struct problem *p)
+{
+    struct problem turned = *p;
+    for (int i = 1; i <= 2; i++) {
+        turned.in[i] = p->in[3 - i];
+        turned.out[i] = p->out[3 - i];
+        turned.kernel[i] = p->kernel[3 - i];
+        turned.stride[i] = p->stride[3 - i];
+        turned.dilation[i] = p->dilation[3 - i];
+        turned.pad[i] = p->pad[3 - i];
+        turned.w.tap[i] = p->w.tap[3 - i];
+        turned.y.pixel[i] = p->y.pixel[3 - i];
+    }
+    return turned;
+}
+
 falt_status falt_conv_sizes(const falt_conv *conv, falt_sizes *sizes)
 {
     if (!sizes)

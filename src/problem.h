@@ -61,6 +61,10 @@ falt_status falt_problem_init(struct problem *problem, const falt_conv *conv, fa
  * last one. */
 void falt_problem_squeeze(struct problem *problem);
 
+/* The same with rows of the image for columns and columns for rows, for solvers that know where their pixels are: channels
+ * last, one and the other are different steps between the same pixels. */
+struct problem falt_problem_turned(const struct problem *problem);
+
 /* Where pixel i of x lies in that dimension: beyond a border around the circle, or nowhere (-1), which counts as zero. */
 static inline int64_t falt_pixel(const struct problem *problem, int dimension, int64_t i)
 {

@@ -388,23 +388,6 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
     return true;
 }
 
-/* Channels last with columns for rows: what is one position from the next along them is a row apart. */
-static struct problem turn(const struct problem *p)
-{
-    struct problem turned = *p;
-    for (int i = 1; i <= 2; i++) {
-        turned.in[i] = p->in[3 - i];
-        turned.out[i] = p->out[3 - i];
-        turned.kernel[i] = p->kernel[3 - i];
-        turned.stride[i] = p->stride[3 - i];
-        turned.dilation[i] = p->dilation[3 - i];
-        turned.pad[i] = p->pad[3 - i];
-        turned.w.tap[i] = p->w.tap[3 - i];
-        turned.y.pixel[i] = p->y.pixel[3 - i];
-    }
-    return turned;
-}
-
 /* Channels last as rows of floats of a single channel. */
 static struct problem mix(const struct problem *p)
 {
@@ -429,12 +412,12 @@ static int64_t common_divisor(int64_t a, int64_t b)
 /* The problem as the solver sees it. */
 static struct problem seen_by(const struct depthwise *d, const struct problem *p)
 {
-    return d->mixed ? mix(p) : d->turned ? turn(p) : *p;
+    return d->mixed ? mix(p) : d->turned ? falt_problem_turned(p) : *p;
 }
 
 static bool consider_turned(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON])
 {
-    const struct problem turned = turn(p);
+    const struct problem turned = falt_problem_turned(p);
     d->turned = true;
     return consider_channels(&turned, r, d, reason);
 }
@@ -766,7 +749,7 @@ static void pack_window(struct packer *k, int64_t unit, int64_t outer, int64_t p
 static void pack(const struct problem *problem, const struct candidate *c, const float *weights, void *packed)
 {
     const struct depthwise *d = (const struct depthwise *)(const void *)c->state;
-    const struct problem turned = turn(problem), *p = d->turned ? &turned : problem;
+    const struct problem turned = falt_problem_turned(problem), *p = d->turned ? &turned : problem;
     struct packer k = {p, d, weights + p->w.base, packed};
     const int64_t units = d->mixed ? d->sets : d->kind == DEPTHWISE_ROWS ? p->y_channels : d->units;
     if (d->kind != DEPTHWISE_ROWS) {
