@@ -549,7 +549,7 @@ static const struct shape shapes[] = {
      .stride = {2, 3}, .begin = {2, 0}, .end = {1, 0}},
     {"depthwise, a column of pixels a page apart", 2, .i = 1024, .o = 1024, .groups = 1024, .in = {9, 3}, .kernel = {7, 1},
      .begin = {3, 0}, .end = {3, 0}},
-    {"groups, a column", 2, .i = 40, .o = 40, .groups = 10, .in = {17, 5}, .kernel = {3, 1}, .begin = {1, 0}, .end = {1, 0}},
+    {"groups, a column", 2, .i = 40, .o = 40, .groups = 10, .in = {17, 5}, .kernel = {6, 1}, .begin = {1, 0}, .end = {1, 0}},
     {"3-D, depthwise, a column", 3, .i = 20, .o = 20, .groups = 20, .in = {4, 12, 3}, .kernel = {2, 5, 1}, .begin = {1, 2, 0},
      .end = {0, 2, 0}},
     {"1-D, depthwise", 1, .i = 19, .o = 19, .groups = 19, .in = {23}, .kernel = {4}, .begin = {3}},
