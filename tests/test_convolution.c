@@ -1389,16 +1389,21 @@ static void test_folded(void **state)
         conv.batch = random_between(&random, 1, 3);
         conv.in_channels = random_between(&random, 1, 8);
         conv.out_channels = random_between(&random, 1, random_between(&random, 0, 1) ? 8 : 40);
-        if (conv.transposed && random_between(&random, 0, 1))
+        const bool whole = conv.transposed && random_between(&random, 0, 1); /* strides in kernel and image: many fold */
+        if (whole) {
+            conv.spatial_dims = 1;
             conv.in_channels = random_between(&random, 8, 40);
+            conv.out_channels = random_between(&random, 1, 5);
+        }
         set_activation(&conv, (falt_activation)random_between(&random, FALT_ACT_NONE, FALT_ACT_LEAKY));
         for (int d = 0; d < conv.spatial_dims; d++) {
-            conv.kernel[d] = random_between(&random, 1, conv.spatial_dims == 3 ? 4 : 8);
             conv.stride[d] = random_between(&random, 1, 5);
+            conv.kernel[d] = whole ? conv.stride[d] * random_between(&random, 1, 2)
+                                   : random_between(&random, 1, conv.spatial_dims == 3 ? 4 : 8);
             conv.in[d] = random_between(&random, 1, conv.spatial_dims == 1 ? 90 : 12) * (conv.transposed ? 1 : conv.stride[d]);
-            conv.pad_begin[d] = random_between(&random, 0, conv.kernel[d] - 1);
-            conv.pad_end[d] = random_between(&random, 0, conv.kernel[d] - 1);
-            conv.output_padding[d] = conv.transposed ? random_between(&random, 0, conv.stride[d] - 1) : 0;
+            conv.pad_begin[d] = whole ? 0 : random_between(&random, 0, conv.kernel[d] - 1);
+            conv.pad_end[d] = whole ? 0 : random_between(&random, 0, conv.kernel[d] - 1);
+            conv.output_padding[d] = conv.transposed && !whole ? random_between(&random, 0, conv.stride[d] - 1) : 0;
         }
         if (!try_some(&random, &conv, 3e5))
             continue;
