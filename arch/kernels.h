@@ -258,13 +258,14 @@ struct winograd_kernels {
  * with width 1 the lines, too, are single taps, for any stride and dilation. Columns and lanes outside of the image count as
  * zeros or, where it goes around in a circle, are those at its other side. In the lanes of a vector are
  *
- *     CHANNELS  channels of a pixel; m runs along the image's row. One input channel for each output channel.
+ *     CHANNELS  channels of a pixel; m runs along a row of the image, or a column. One input channel for each output channel.
  *     GROUPS    the same, several groups side by side; permute_i brings channel i of its group into each output channel's lane.
  *     SPREAD    the same, a single group: permute_i brings channel i, the float at x + i, into all lanes. lane_end is vec.
  *     ROWS      pixels of a row of one channel; m runs down the image. Weights and bias are single floats.
  *
  * Each C[m][n] is one chain of multiply-adds in the order of the formula. A call does `units` of such tiles side by side, the
- * next channels of the same pixels or the next pixels of the same rows, and `repeats` of these below each other.
+ * next channels of the same pixels or the next pixels of the same rows, and `repeats` of these below each other, or where m
+ * runs along a column beside each other.
  */
 enum depthwise_kind { DEPTHWISE_CHANNELS, DEPTHWISE_GROUPS, DEPTHWISE_SPREAD, DEPTHWISE_ROWS, DEPTHWISE_KINDS };
 enum depthwise_height { DEPTHWISE_TALL, DEPTHWISE_SHORT, DEPTHWISE_HEIGHTS_COUNT };
@@ -293,7 +294,7 @@ struct depthwise_args {
     int stream;    /* store whole vectors past the caches; they are aligned then, and fence() follows */
     int64_t units; /* >= 1; floats from one to the next: */
     ptrdiff_t unit_offset, unit_w, unit_bias, unit_c;
-    int64_t repeats; /* >= 1: all of it again further down the image; from one to the next, in floats: */
+    int64_t repeats; /* >= 1: all of it again further on in the image; from one to the next, in floats: */
     ptrdiff_t repeat_offset, repeat_c;
     int asks;              /* blocks: for what the next repeat is the first to see, as it comes from memory */
     int across;            /* all units before repeats; else those of a cache line or two */

@@ -26,7 +26,8 @@ double falt_full_panels_step(const struct panels *panels, int64_t channels, int6
  * of the core: they come again in turn, so that one line too many costs all of them. With 12 ways, 44 problems of 1024 to 4096
  * channels are 1.01 times as fast with 10 rows as with 12 on a core by itself and 1.10 (to 1.24) times beside another thread
  * (Zen 5); with 8, 1x1 1024 -> 512 at 14x14 is 6 % faster with 6x4 than with 12x2 (Zen 4). A tile that takes all rows reads the
- * weights once: 1x1 1024 -> 400 of 7 pixels is 1.3 times faster with 7x2 than with 4x4 and 3x4.
+ * weights once, and may have all ways: 1x1 1024 -> 400 of 7 pixels is 1.3 times faster with 7x2 than with 4x4 and 3x4, 4096 ->
+ * 1000 of 11 pixels 1.2 times with 11x2 than with 6x2 and 5x2.
  */
 struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64_t rows, int64_t depth, int64_t apart,
                           int64_t ways)
@@ -36,8 +37,9 @@ struct panels falt_panels(const struct kernels *kernels, int64_t channels, int64
     double least = INFINITY;
     for (int vectors = 1; vectors <= GEMM_MAX_VECTORS; vectors++) {
         struct panels panels = falt_panels_of(kernels, channels, vectors);
-        if (apart % SET == 0 && ways > SPARE_WAYS)
-            panels.rows = (int)smaller(panels.rows, ways - SPARE_WAYS);
+        const int64_t most = rows > ways ? larger(1, ways - SPARE_WAYS) : ways;
+        if (apart % SET == 0 && ways > 0)
+            panels.rows = (int)smaller(panels.rows, most);
         const double step = falt_panels_step(&panels, rows);
         const double calls = (double)panels.count * cost_rows_calls(rows, panels.rows);
         const double tallest = depth > SHORT && vectors == 2 ? 0.97 : 1.0;

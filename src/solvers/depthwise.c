@@ -104,7 +104,8 @@ enum {
     STRIP_CHANNELS = 64, /* at once, of pixels that lie in pages of their own */
     ROLLED_WAYS = 48,    /* of so few, lines come from L2 one after another where a block asks for its 45 */
     ROLLED_ROWS = 64,    /* at most, in a call: it has a table of the lines they see */
-    APART_WAYS = 32      /* of so few the tiles do not go down unit by unit */
+    APART_WAYS = 32,     /* of so few the tiles do not go down unit by unit */
+    TURNED_ROWS = 3      /* of a kernel of one column, at least: two share little (phases of 3x3: 0.9 to 1.07) */
 };
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
@@ -290,6 +291,12 @@ static int64_t seen_along(const struct depthwise *d)
     return (d->tile - 1) * d->stride + d->width;
 }
 
+/* Whether a turned tile sees more than fits L1, or leaves threads too few of them. */
+static bool is_tall(const struct problem *p, const struct depthwise *d)
+{
+    return seen_along(d) > d->ways || p->out[2] < cost_nominal_threads * d->tile;
+}
+
 /* Vectors of channels, of pixels that are in channels-last order or will be. */
 static bool consider_channels(const struct problem *p, const struct resources *r, struct depthwise *d,
                               char reason[SOLVER_REASON])
@@ -319,13 +326,11 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     choose_window(p, r, d);
     choose_height(r, d, p->out[2]);
     const bool beyond = falt_tensor_bytes(p) > 0.75 * (double)r->cpu->l2 * (double)r->threads;
-    const bool few = seen_along(d) > d->ways || p->out[2] < cost_nominal_threads * d->tile; /* ways, or tiles for threads */
-    if (d->turned ? few : !part_of_line(d) && comes_in_bursts(p, r, d, beyond)) {
+    if (d->turned ? is_tall(p, d) : !part_of_line(d) && comes_in_bursts(p, r, d, beyond)) {
         d->height = DEPTHWISE_SHORT;
         d->tile = r->kernels->depthwise_rows[DEPTHWISE_SHORT];
     }
-    if (d->turned &&
-        (d->width == 1 || seen_along(d) > d->ways || (d->ways <= FEW_WAYS && d->ways < ways_of(r, other_step(p, d))))) {
+    if (d->turned && (d->width == 1 || (d->ways <= FEW_WAYS && d->ways < ways_of(r, other_step(p, d))))) {
         snprintf(reason, SOLVER_REASON, "windows along columns would not overlap, or not in L1");
         return false;
     }
@@ -656,7 +661,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     }
     if (!first && !can_mix(p, r->kernels)) {
         struct candidate turned = *c;
-        if (p->kernel[2] == 1 && p->kernel[1] > 2 && consider_way(consider_turned, p, r, &turned, reason)) {
+        if (p->kernel[2] == 1 && p->kernel[1] >= TURNED_ROWS && consider_way(consider_turned, p, r, &turned, reason)) {
             *c = turned;
             return true;
         }
@@ -1330,7 +1335,7 @@ static void run(const struct problem *problem, const struct candidate *c, const 
         .epilogue = falt_epilogue(p),
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
     };
-    job.pitch = d->slide == 1 ? p->in[2] : p->layout == FALT_CHANNELS_LAST ? slide_step(p, d) : job.x.pixel;
+    job.pitch = d->slide == 1 ? p->in[2] : slide_step(p, d);
     job.row = other_step(p, d);
     job.stream = can_stream(p, d, operands->y);
     run_member(&job, member, members);

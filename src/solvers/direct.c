@@ -649,7 +649,7 @@ struct run {
     bool flat;        /* the first two, of which one is a row taller, stand for all of them */
     ptrdiff_t offset; /* floats from where their pointers point to their input */
     int64_t origin;   /* floats from y to their first output pixel */
-    int64_t falls;    /* of flat ones, so many last ones go from the last on */
+    int64_t falling;  /* of flat ones, so many last ones go from the last on */
     int64_t lines;    /* of flat ones, so many rows of output pixels, if they are even */
     ptrdiff_t line;   /* floats from one's input to the next */
 };
@@ -659,20 +659,14 @@ struct steps {
     int64_t first, count, direction;
 };
 
-/* Of flat ones, those behind the first `done`. */
-static struct steps steps_of(const struct run *run, int64_t done)
+/* Of flat ones, the first `tall` of which are a row taller: those behind the first `done`. */
+static struct steps steps_of(const struct run *run, int64_t tall, int64_t done)
 {
-    const int64_t tall = run->pixels % run->count, rise = run->count - run->falls;
-    if (done < rise)
-        return (struct steps){done, smaller(rise, done < tall ? tall : run->count) - done, 1};
-    const int64_t first = run->count - 1 - (done - rise);
-    return (struct steps){first, first + 1 - (first < tall ? rise : larger(tall, rise)), -1};
-}
-
-/* Pixels of flat tiles before tile t. */
-static int64_t pixels_before(const struct run *run, int64_t t)
-{
-    return t * (run->pixels / run->count) + smaller(t, run->pixels % run->count);
+    const int64_t rising = run->count - run->falling;
+    if (done < rising)
+        return (struct steps){done, smaller(rising, done < tall ? tall : run->count) - done, 1};
+    const int64_t first = run->count - 1 - (done - rising);
+    return (struct steps){first, first + 1 - (first < tall ? rising : larger(tall, rising)), -1};
 }
 
 /* What kernels for rows that lie evenly can do. */
@@ -688,7 +682,7 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     const struct operands *o = job->operands;
     const struct panels *panels = &job->d->panels;
     const struct tile *const tiles = run->tiles; /* calls could change what run points to */
-    const int64_t count = run->count, tall = run->pixels % count, origin = run->origin;
+    const int64_t count = run->count, low = run->pixels / count, tall = run->pixels % count, origin = run->origin;
     const bool flat = run->flat;
     const int64_t from = falt_panel_first(panels, panel), channel = group * p->y_group + from,
                   width = falt_panel_width(panels, panel);
@@ -717,11 +711,11 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
     const float *const residual = args.residual;
     const ptrdiff_t offset = args.a_offset;
     for (int64_t done = 0; done < count; done += args.tiles) {
-        const struct steps steps = steps_of(run, done);
+        const struct steps steps = flat ? steps_of(run, tall, done) : (struct steps){done, tiles[done].alike, 1};
         const struct tile *tile = &tiles[flat ? steps.first < tall : done];
         const int64_t next =
             steps.direction * tile->rows * p->stride[2] * job->x.pixel; /* floats from its pixels to the next one's */
-        const int64_t before = flat ? pixels_before(run, steps.first) : 0;
+        const int64_t before = flat ? steps.first * low + smaller(steps.first, tall) : 0; /* pixels */
         args.a_offset = offset + before * p->stride[2] * job->x.pixel;
         const bool in_order = beyond && tile->taps == 1 && next > 0 && next <= tile->depth * job->kernels->vec;
         args.ahead = asks && !in_order ? next : 0;
@@ -730,8 +724,8 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
         if (lines)
             falt_ask_in_order(&args, in_order ? next : 0);
         const bool even = plain && tile->even && args.ahead == 0;
+        args.tiles = steps.count;
         if (flat) {
-            args.tiles = steps.count;
             args.next.a_offset = next;
             args.c = c + before * p->y.pixel[2];
             args.residual = residual ? residual + before * p->y.pixel[2] : NULL;
@@ -742,7 +736,6 @@ static void run_panel(const struct job *job, const struct run *run, int64_t grou
                 args.line.c = p->y.pixel[1] - pixels * p->y.pixel[2];
             }
         } else {
-            args.tiles = tile->alike;
             args.next.a = tile->rows * p->taps;
             args.c = c + (even ? tile->output[0] : 0);
             args.residual = residual;
@@ -815,14 +808,14 @@ static void run_block(const struct job *job, struct thread_space *space, int64_t
     const struct direct *d = job->d;
     const int64_t panels = d->panels.count;
     const struct place start = place_of(job->p, d, first);
-    int64_t tiles = 0;
+    int64_t tiles = 0, falling = 0;
     for (int64_t group = begin / panels; group * panels < end; group++) {
-        if (group == begin / panels || job->d->strip) {
+        if (group == begin / panels || d->strip) {
             const struct view view = look(job, group, start, pixels, space->strip);
             tiles = point_tiles(job, space, &view, start, pixels);
+            falling = !d->falls || !space->below ? 0 : space->above ? tiles / 2 : tiles;
         }
         const int64_t from = larger(begin - group * panels, 0), to = smaller(end - group * panels, panels);
-        const bool falls = d->falls && space->below;
         for (int64_t panel = from; panel < to; panel++)
             run_panel(job,
                       &(struct run){.tiles = space->tiles,
@@ -830,9 +823,7 @@ static void run_block(const struct job *job, struct thread_space *space, int64_t
                                     .pixels = pixels,
                                     .flat = d->flat,
                                     .origin = output_of(job->p, start),
-                                    .falls = !falls         ? 0
-                                             : space->above ? tiles / 2
-                                                            : tiles,
+                                    .falling = falling,
                                     .lines = 1},
                       group, panel, panel == from);
     }
