@@ -60,8 +60,8 @@ extern "C" {
 typedef enum falt_status {
     FALT_OK = 0,
     FALT_INVALID_ARGUMENT = 1, /* a null pointer, wrong struct_size, unknown enum value, a size that makes no convolution */
-    FALT_TOO_LARGE = 2,        /* a size or a product of sizes does not fit into 63 bits, or into size_t */
-    FALT_UNSUPPORTED = 3,      /* a forced algorithm or instruction set that does not apply here */
+    FALT_TOO_LARGE = 2,        /* a size beyond 2^56, or a product of sizes beyond 63 bits or an address space */
+    FALT_UNSUPPORTED = 3,      /* a forced algorithm, instruction set or norm method that does not apply here */
     FALT_OUT_OF_MEMORY = 4,    /* the allocator returned NULL */
     FALT_WORKSPACE = 5         /* the given workspace or buffer is too small, or packed weights are another plan's */
 } falt_status;
@@ -70,7 +70,8 @@ typedef enum falt_status {
 FALT_API const char *falt_status_string(falt_status status);
 
 /* Why the last call of this library that failed *in the calling thread* failed, in one line ("kernel extent 7 exceeds padded
- * input 5 in dimension 1"). "" before the first failure. Valid until the thread's next failing call. Never NULL. */
+ * input 5 in dimension 1"). "" before the first failure. To be read at once: later calls, even ones that succeed, may change
+ * it. Never NULL. */
 FALT_API const char *falt_last_error(void);
 
 /* "0.1.0", of the library that is running (the macros tell the header's). */
@@ -203,7 +204,10 @@ typedef struct falt_options {
                                * or 64 where pointers have 32 bits. Executed inside of a parallel region: 1 */
     int32_t accumulate;       /* backward weights: add into diff_weights and diff_bias instead of overwriting them */
     float accuracy;           /* FALT_ACCURACY_*, or any number >= 1 */
-    int64_t workspace_limit;  /* bytes, for falt_plan_workspace_size(plan, 1); < 0: no limit (and 32 KiB more a thread) */
+    int64_t workspace_limit;  /* of falt_plan_workspace_size(plan, 1), in bytes; < 0: none (and 32 KiB more a thread).
+                               * Strided backward data runs in phases. Where the limit allows it, each thread has a part of
+                               * its own, as large as any phase needs, and no phase waits for another: this may be more than
+                               * the largest phase takes by itself. Otherwise they use that workspace one after the other */
     falt_allocator allocator; /* all zero: malloc and free */
     int32_t warm_weights;     /* 1: plan for weights that stay in cache; 0: that come from memory, as in a network */
 } falt_options;
@@ -245,8 +249,8 @@ FALT_API falt_status falt_pack_weights(const falt_plan *plan, const float *weigh
  * of 4. No output may overlap another tensor, except that residual may be dst itself. */
 typedef struct falt_tensors {
     const float *src;           /* forward, backward weights: [batch][in_channels][in...] in the plan's layout */
-    const float *weights;       /* forward, backward data; ignored with packed_weights */
-    const void *packed_weights; /* or NULL */
+    const float *weights;       /* forward, backward data; ignored with packed_weights, unless the plan's have a size of 0 */
+    const void *packed_weights; /* or NULL; ignored where falt_plan_packed_weights_size is 0 */
     const float *bias;          /* forward: [out_channels], or NULL */
     const float *residual;      /* forward: shaped as dst, added before the activation, or NULL */
     float *dst;                 /* forward: [batch][out_channels][out...] */
@@ -265,12 +269,13 @@ typedef struct falt_tensors {
  * for FALT_ALGO_REFERENCE. On return each thread treats them as it did before. */
 FALT_API falt_status falt_execute(const falt_plan *plan, const falt_tensors *tensors);
 
-/* The largest possible difference between any element of the result and its exact value, for the inputs in tensors (the same
- * ones that falt_execute would read; outputs are not touched), before the activation's own rounding. A priori, from rounding
+/* The largest possible difference between any element of the result and its exact value, for the inputs in tensors (outputs
+ * are not touched), before the activation's own rounding. A priori, from rounding
  * analysis (Higham, "Accuracy and Stability of Numerical Algorithms", ch. 3): with n terms a sum in any order obeys
  *     |computed - exact| <= gamma(n + 1) * sum |x| |w|,   gamma(n) = n u / (1 - n u),   u = 2^-24,
  * and sum |x| |w| <= max|x| * max over outputs of sum |w|. Fast algorithms multiply it by the growth of their transforms.
- * Overflow and underflow excepted. Returns FALT_OK or FALT_INVALID_ARGUMENT. Costs one pass over the inputs. */
+ * Overflow and underflow excepted. Needs plain weights, packed ones or not; of a weight gradient it bounds diff_weights, not
+ * diff_bias. Returns FALT_OK or FALT_INVALID_ARGUMENT. Costs one pass over the inputs. */
 FALT_API falt_status falt_plan_error_bound(const falt_plan *plan, const falt_tensors *tensors, double *bound);
 
 typedef enum falt_format { FALT_TEXT = 0, FALT_JSON = 1 } falt_format;
@@ -286,7 +291,7 @@ typedef struct falt_plan_info {
     size_t struct_size; /* set by the caller: sizeof(falt_plan_info) */
     falt_algorithm algorithm;
     falt_isa isa;
-    int32_t threads; /* the most it will use */
+    int32_t threads; /* of the longest phase; others, and diff_bias by itself, may use more, up to options.threads */
     const char *kernel;
     double predicted_seconds;
     double accuracy; /* expected error in units of direct summation's (see options.accuracy) */

@@ -44,7 +44,8 @@ FALT_API falt_status falt_operator_create(falt_operator **op, const falt_conv *c
 /* NULL is allowed. */
 FALT_API void falt_operator_destroy(falt_operator *op);
 
-/* Bytes of workspace, at any address, of one apply or apply_transposed. 0 for a null operator. */
+/* Bytes of workspace, at any address, of one apply or apply_transposed. options.workspace_limit is for each of the two plans: a
+ * periodic image, where one is needed, comes on top of it. 0 for a null operator. */
 FALT_API size_t falt_operator_workspace_size(const falt_operator *op);
 
 /* y = A x and x = A^T y, for conv->batch vectors. The vectors may not overlap. workspace == NULL: allocated and released within
@@ -81,7 +82,7 @@ typedef struct falt_matrix_info {
 } falt_matrix_info;
 
 /* The matrix, or the rows and columns of one output and input channel: each either the channel's number or FALT_ALL_CHANNELS.
- * Returns FALT_OK, FALT_INVALID_ARGUMENT, or FALT_TOO_LARGE if the number of its nonzeros has no 64 bits. Thread-safe. */
+ * Returns FALT_OK, FALT_INVALID_ARGUMENT, or FALT_TOO_LARGE if it has 2^63 nonzeros or more. Thread-safe. */
 FALT_API falt_status falt_operator_matrix(const falt_operator *op, int64_t out_channel, int64_t in_channel,
                                           falt_matrix_info *info);
 
@@ -93,7 +94,8 @@ FALT_API falt_status falt_operator_matrix(const falt_operator *op, int64_t out_c
 FALT_API falt_status falt_operator_csr(const falt_operator *op, int64_t out_channel, int64_t in_channel, int64_t *row_start,
                                        int64_t *column, float *value, int64_t capacity);
 
-/* The whole of it, rows x columns numbers, row-major. capacity: of matrix, in floats. */
+/* The whole of it, rows x columns numbers, row-major. capacity: of matrix, in floats. Returns what falt_operator_csr may
+ * return. */
 FALT_API falt_status falt_operator_dense(const falt_operator *op, int64_t out_channel, int64_t in_channel, float *matrix,
                                          int64_t capacity);
 
@@ -134,7 +136,9 @@ typedef struct falt_norm {
     }
 
 /* Deterministic: the same call gives the same bits. Not having converged is no error.
- * Returns FALT_OK, FALT_INVALID_ARGUMENT (a weight that is not finite, too), FALT_UNSUPPORTED, FALT_OUT_OF_MEMORY. Thread-safe.
+ * Returns FALT_OK, FALT_INVALID_ARGUMENT (also of a weight that is not finite, or weights whose products overflow),
+ * FALT_TOO_LARGE (for a Fourier transform; with Lanczos, embed 0 needs none), FALT_UNSUPPORTED, FALT_OUT_OF_MEMORY.
+ * Thread-safe.
  */
 FALT_API falt_status falt_operator_norm(const falt_operator *op, falt_norm *norm);
 

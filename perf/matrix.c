@@ -289,7 +289,7 @@ static bool (*const writers[MATRIX_FORMATS])(const struct picture *) = {
     [MATRIX_SVG] = write_svg,   [MATRIX_PNG] = write_png,
 };
 
-/* The weights of --weights-values, or uniform random numbers. NULL after having said why not. */
+/* The weights of --values, or uniform random numbers. NULL after having said why not. */
 static float *choose_weights(const struct selection *s, const struct job *job, int64_t count)
 {
     float *w = malloc((size_t)count * sizeof *w);

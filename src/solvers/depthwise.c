@@ -12,7 +12,8 @@
  * Channels first, through strips: what a block of output rows sees of a unit is transposed into the thread's scratch, with its
  * zeros around it, computed there as above, and the result is transposed back, or scattered where y is a phase (adjoint.h).
  *
- * Channels last with a kernel of a single column, it is turned: a tile runs down the image, where its windows overlap.
+ * Channels last with a kernel of a single column, of three rows or more, it is turned: a tile runs down the image, where its
+ * windows overlap.
  *
  * Channels last with pixels pages apart, of which L1 keeps but a few, and vectors that are part of a cache line: what a block
  * sees of some units is copied, and computed from the strip into y.

@@ -18,7 +18,8 @@
  *
  * Channels last with a kernel of a single column, it is turned: chains run down the image, where windows share what they load.
  *
- * Rows are cut into parts, which depend on the problem only; each sums into vectors of its own, which are added in order.
+ * Rows (turned: columns) are cut into parts, which depend on the problem only; each sums into vectors of its own, which are
+ * added in order.
  */
 #include <stdio.h>
 #include <string.h>
@@ -323,7 +324,7 @@ struct item {
     float *kept, *sums;     /* the thread's own; of the units at hand */
     const float *held_from; /* rows and columns of x that are in its strip, and of which plane */
     struct range held;
-    int32_t *index;     /* [x channel of a group][vec] */
+    int32_t *index;     /* [channel of a group on the side that is not in the lanes][vec] */
     const float *x, *y; /* image n, the unit's first channel; or the strips */
     struct tensor_strides x_stride, y_stride;
     int64_t x_row, y_row;           /* floats from one row to the next */
