@@ -1324,7 +1324,12 @@ static void run(const struct problem *problem, const struct candidate *c, const 
                 const struct operands *operands, int member, int members)
 {
     const struct depthwise *d = (const struct depthwise *)(const void *)c->state;
-    const struct problem seen = seen_by(d, problem), *p = &seen;
+    struct problem seen;
+    const struct problem *p = problem;
+    if (d->mixed || d->turned) {
+        seen = seen_by(d, problem);
+        p = &seen;
+    }
     struct job job = {
         .p = p,
         .d = d,

@@ -180,12 +180,6 @@ static bool slides(const struct problem *p)
     return step >= 1 && step <= 2 && p->stride[2] == step * p->dilation[2] && p->stride[1] == step * p->dilation[1];
 }
 
-/* The problem as the solver sees it. */
-static struct problem seen_by(const struct slices *s, const struct problem *p)
-{
-    return s->turned ? falt_problem_turned(p) : *p;
-}
-
 static bool consider(const struct problem *p, const struct resources *r, struct candidate *c, char reason[SOLVER_REASON])
 {
     struct slices *s = (struct slices *)(void *)c->state;
@@ -209,8 +203,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     s->strip = p->layout == FALT_CHANNELS_FIRST || (again && p->x_channels % far == 0);
     s->turned = !s->strip && p->kernel[2] == 1 && p->kernel[1] >= TURNED_ROWS && p->in[2] * p->x_channels % PAGE_FLOATS != 0 &&
                 p->batch * p->out[0] * p->out[2] >= TURNED_COLUMNS;
-    const struct problem seen = seen_by(s, p);
-    p = &seen;
+    const struct problem turned = falt_problem_turned(p);
+    p = s->turned ? &turned : p;
     s->together = !s->strip ? s->units : p->layout == FALT_CHANNELS_FIRST ? 1 : divide_up(STRIP_PITCH, s->vec);
     s->pitch = s->together * divide_up(s->groups * widest, s->vec) * s->vec;
     s->pairs = s->plain && !s->strip && !s->turned && falt_pixels_meet(p);
@@ -683,7 +677,12 @@ static void run(const struct problem *problem, const struct candidate *c, const 
                 const struct operands *operands, int member, int members)
 {
     const struct slices *s = (const struct slices *)(const void *)c->state;
-    const struct problem seen = seen_by(s, problem), *p = &seen;
+    struct problem turned;
+    const struct problem *p = problem;
+    if (s->turned) {
+        turned = falt_problem_turned(problem);
+        p = &turned;
+    }
     struct job job = {
         .p = p,
         .s = s,
