@@ -14,7 +14,7 @@ INLINE void even_step(const float *const *at, ptrdiff_t apart, const float *b, v
                       const int rows, const int vectors)
 {
     vec bk[GEMM_MAX_VECTORS];
-    EACH_VECTOR bk[v] = vec_load(b + v * VEC);
+    EACH_VECTOR bk[v] = gemm_b(b + v * VEC, rows);
     EACH_ROW
     {
         const vec amk = vec_broadcast(*floats_behind(at[m / NEIGHBOURS], m % NEIGHBOURS * apart));

@@ -171,11 +171,17 @@ struct gemm_rows {
     const float *volatile far[GEMM_MAX_ROWS];
 };
 
+/* A vector of B. For up to three uses gcc would load it anew for each. */
+INLINE vec gemm_b(const float *b, const int rows)
+{
+    return rows == 2 || rows == 3 ? vec_keep(vec_load(b)) : vec_load(b);
+}
+
 INLINE void gemm_step(const struct gemm_rows *row, int64_t k, const float *b, vec sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS],
                       const int rows, const int vectors)
 {
     vec bk[GEMM_MAX_VECTORS];
-    EACH_VECTOR bk[v] = vec_load(b + v * VEC);
+    EACH_VECTOR bk[v] = gemm_b(b + v * VEC, rows);
     EACH_ROW
     {
         const vec amk = vec_broadcast((m < GEMM_POINTERS ? row->near[m] : row->far[m])[k]);

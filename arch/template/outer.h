@@ -49,7 +49,7 @@ INLINE void outer_sum(const struct outer_args *args, vec sum[GEMM_MAX_ROWS][GEMM
                 outer_ask_ahead(&b_ahead, &b_wait, vectors * VEC);
             }
             vec bk[GEMM_MAX_VECTORS];
-            EACH_VECTOR bk[v] = whole || v < vectors - 1 ? vec_load(b + v * VEC) : vec_load_lanes(b + v * VEC, last);
+            EACH_VECTOR bk[v] = whole || v < vectors - 1 ? gemm_b(b + v * VEC, rows) : vec_load_lanes(b + v * VEC, last);
             EACH_ROW
             {
                 const vec amk = vec_broadcast(a[m]);
