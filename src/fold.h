@@ -1,27 +1,29 @@
 /*
- * fold.h - a stride along rows of few channels as channels.
+ * fold.h - pixels of few channels as one of more.
  *
  * Channels last, the pixels of a row are neighbours in memory: a row of W pixels with C channels is also one of W/s pixels with
- * s C channels. With s the stride along it,
+ * s C channels. With m pixels of y, K channels each, as one, s = m times the stride d along the row,
  *
- *     x[s u + e][c] = x'[u][e C + c],      w[o][c][r] = w'[o][e C + c][r'],      r = s r' + e + p - s p',  p' = ceil(p / s)
+ *     x[s u + e][c] = x'[u][e C + c],     y[m v + f][k] = y'[v][f K + k],     w[k][c][r] = w'[f K + k][e C + c][r'],
+ *     r = s r' + e + p - s p' - d f,      p' = ceil(p / s)
  *
- * and the rest of w' zero, the same convolution has stride 1 along x', padding p', and s times the channels. Where these fill
- * vectors that C leaves almost empty, or a transform has to be made but once for several pixels, that is worth the zeros:
- * backward data of first layers stores whole pieces of a row, not every s-th pixel, and a kernel of 7 becomes one of 4.
+ * and the rest of w' zero, the same convolution has stride 1, padding p', and more channels. Where these fill vectors that C
+ * and K leave almost empty, or a transform has to be made but once for several pixels, that is worth the zeros: backward data
+ * of first layers (m = 1) stores whole pieces of a row, not every s-th pixel, and a kernel of 7 becomes one of 4; from 3
+ * channels to 3 (d = 1), 4 pixels fill most of a vector, and any kernel of 3 to 9 with "same" padding is one of 3.
  */
 #ifndef FALT_FOLD_H
 #define FALT_FOLD_H
 
 #include "problem.h"
 
-enum { FOLD_MOST_CHANNELS = 48 }; /* of a folded problem: more fill vectors by themselves */
+enum { FOLD_MOST_CHANNELS = 48 }; /* of a folded problem that are one pixel's of several: more fill vectors by themselves */
 
-/* Pixels that become one; 1: it cannot be done, or is not worth a thought. */
-int64_t falt_fold_factor(const struct problem *problem);
+/* Pixels of x that become one, for vectors of so many lanes; 1: it cannot be done, or is not worth a thought. */
+int64_t falt_fold_factor(const struct problem *problem, int lanes);
 
-/* The problem that is left, of the same tensors but the weights. */
-void falt_fold(const struct problem *problem, struct problem *folded);
+/* The problem that is left, of the same tensors but the weights and the bias. */
+void falt_fold(const struct problem *problem, int64_t factor, struct problem *folded);
 
 /* Zeros make a sum no less accurate, but leave transforms their error, which is that of as many terms: by how much it then
  * counts more beside the error of the terms that there are. */

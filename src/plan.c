@@ -258,7 +258,7 @@ static uint64_t packed_key(const falt_plan *plan)
     for (int i = 0; i < 3 && p->pass == FALT_BACKWARD_DATA; i++) /* other phases, see adjoint.c */
         h = hash(h, p->out[i] == 1 ? "1" : "n", 1);
     if (plan->fold > 1)
-        h = hash(h, "folded", 6);
+        h = hash(h, &plan->fold, sizeof plan->fold);
     if (plan->plain)
         h = hash(h, p->weights_layout == FALT_OIHW ? "oihw" : "ohwi", 4);
     for (int64_t i = 0; i < plan->steps; i++) {
@@ -371,13 +371,13 @@ static falt_status create(falt_plan **plan, const falt_conv *conv, bool circular
         falt_problem_squeeze(&start.whole);
     start.problem = start.whole;
     status = make(plan, &start, options);
-    const int64_t fold = falt_fold_factor(&start.whole);
+    const int64_t fold = falt_fold_factor(&start.whole, start.resources.kernels->vec);
     /* Zeros times what is not finite are nothing that plain sums would have. */
     if (status != FALT_OK || start.forced || fold == 1 || start.resources.accuracy == 1.0)
         return status;
     falt_plan *folded = NULL;
     start.fold = fold;
-    falt_fold(&start.whole, &start.problem);
+    falt_fold(&start.whole, fold, &start.problem);
     start.thinned = falt_fold_thinned(&start.whole, &start.problem);
     start.resources.accuracy = fmax(1.0, start.resources.accuracy / start.thinned);
     status = make(&folded, &start, options);
@@ -630,6 +630,11 @@ static void execute_member(void *context, int member, int members)
     denormals_restore(before);
 }
 
+static int64_t bias_channels(const struct problem *p)
+{
+    return p->pass == FALT_FORWARD ? p->y_channels : p->x_channels;
+}
+
 static falt_status run(const falt_plan *plan, const falt_tensors *t, struct operands *operands, void *workspace)
 {
     char *free_space = align(workspace);
@@ -649,9 +654,9 @@ static falt_status run(const falt_plan *plan, const falt_tensors *t, struct oper
         operands->w = (float *)(uintptr_t)(packed + plan->plain);
     operands->workspace = free_space;
     float bias[FOLD_MOST_CHANNELS];
-    const int64_t channels = plan->whole.x_channels;
-    if (plan->fold > 1 && plan->problem.pass == FALT_BACKWARD_DATA && operands->bias) { /* of as many pixels */
-        for (int64_t c = 0; c < plan->problem.x_channels; c++)
+    const int64_t channels = bias_channels(&plan->whole), of_pixels = bias_channels(&plan->problem);
+    if (of_pixels > channels && operands->bias) {
+        for (int64_t c = 0; c < of_pixels; c++)
             bias[c] = operands->bias[c % channels];
         operands->bias = bias;
     }

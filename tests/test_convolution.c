@@ -1373,14 +1373,16 @@ static void test_copies(void **state)
     assert_true(copied > 0 && limited > 0);
 }
 
-/* Strided rows of few channels as rows of more, in all passes that read the weights; but neither where the caller chooses the
- * algorithm, nor where he wants plain sums. */
+/* Rows of few channels as rows of more, with strides or without, in all passes that read the weights; but neither where the
+ * caller chooses the algorithm, nor where he wants plain sums. */
 static void test_folded(void **state)
 {
     (void)state;
     struct random random = random_stream(21);
-    int folded[2][2] = {{0}}; /* [transposed][pass] */
-    for (int done = 0; more(done, 15, 100, folded[0][0] > 2 && folded[0][1] > 2 && folded[1][0] > 2 && folded[1][1] > 0);) {
+    int folded[2][2] = {{0}}, dense[2] = {0}; /* [transposed][pass]; [pass], those without a stride */
+    for (int done = 0;
+         more(done, 15, 100,
+              folded[0][0] > 2 && folded[0][1] > 2 && folded[1][0] > 2 && folded[1][1] > 0 && dense[0] > 2 && dense[1] > 2);) {
         falt_conv conv = FALT_CONV_INIT;
         conv.layout = FALT_NHWC;
         conv.weights_layout = random_between(&random, 0, 1) ? FALT_OHWI : FALT_OIHW;
@@ -1403,6 +1405,8 @@ static void test_folded(void **state)
             conv.in[d] = random_between(&random, 1, conv.spatial_dims == 1 ? 90 : 12) * (conv.transposed ? 1 : conv.stride[d]);
             conv.pad_begin[d] = whole ? 0 : random_between(&random, 0, conv.kernel[d] - 1);
             conv.pad_end[d] = whole ? 0 : random_between(&random, 0, conv.kernel[d] - 1);
+            if (conv.stride[d] == 1 && random_between(&random, 0, 1)) /* as many pixels on both sides */
+                conv.pad_begin[d] = conv.kernel[d] - 1 - conv.pad_end[d];
             conv.output_padding[d] = conv.transposed && !whole ? random_between(&random, 0, conv.stride[d] - 1) : 0;
         }
         if (!try_some(&random, &conv, 3e5))
@@ -1417,7 +1421,9 @@ static void test_folded(void **state)
             assert_int_equal(falt_plan_create(&plan, &conv, pass, &options), FALT_OK);
             falt_plan_describe(plan, FALT_TEXT, text, sizeof text);
             const bool folds = strstr(text, "\nfolded ") != NULL;
-            folded[conv.transposed][pass] += folds;
+            const bool strided = conv.stride[conv.spatial_dims - 1] > 1;
+            folded[conv.transposed][pass] += folds && strided;
+            dense[pass] += folds && !strided;
             falt_plan_destroy(plan);
             if (!folds)
                 continue;
@@ -1442,6 +1448,7 @@ static void test_folded(void **state)
         }
     }
     assert_true(folded[0][0] > 2 && folded[0][1] > 2 && folded[1][0] > 2 && folded[1][1] > 0);
+    assert_true(dense[0] > 2 && dense[1] > 2);
 }
 
 /* Phases that outgrow the caches go through a few images at a time, and so do copies in channels last: the same bits as through

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "adjoint.h"
@@ -771,8 +772,8 @@ static void test_shares(void **state)
 static void test_fold(void **state)
 {
     (void)state;
-    int folds = 0;
-    for (int i = 0; i < 3000; i++) {
+    int folds[2] = {0}; /* of x, of both */
+    for (int i = 0; i < 6000; i++) {
         falt_conv conv = FALT_CONV_INIT;
         falt_options options = FALT_OPTIONS_INIT;
         struct problem p, folded;
@@ -782,7 +783,7 @@ static void test_fold(void **state)
         conv.out_channels = 1 + i / 3 % 3;
         conv.in[0] = 2;
         conv.kernel[0] = 1 + i / 5 % 2;
-        conv.stride[1] = 1 + i / 7 % 5;
+        conv.stride[1] = i / 3000 ? 1 : 1 + i / 7 % 5;
         conv.in[1] = 1 + i / 11 % 24;
         conv.kernel[1] = 1 + i / 13 % 9;
         conv.pad_begin[1] = i / 17 % 8;
@@ -791,24 +792,26 @@ static void test_fold(void **state)
         const falt_pass pass = (falt_pass)(i % 3);
         if (falt_problem_init(&p, &conv, pass, &options) != FALT_OK)
             continue;
-        const int64_t s = falt_fold_factor(&p);
+        const int lanes = i % 5 ? 16 : 8;
+        const int64_t s = falt_fold_factor(&p, lanes), stride = p.stride[2], m = s / stride;
         if (s == 1)
             continue;
-        assert_true(s == conv.stride[1] && pass != FALT_BACKWARD_WEIGHTS && conv.layout == FALT_NHWC && conv.dilation[1] == 1);
-        falt_fold(&p, &folded);
-        float w[4 * 3 * 2 * 9], w_folded[4 * 5 * 3 * 2 * 18];
-        assert_true((size_t)folded.w_count <= sizeof w_folded / sizeof *w_folded);
+        assert_true(pass != FALT_BACKWARD_WEIGHTS && conv.layout == FALT_NHWC && p.dilation[2] == 1);
+        assert_true(s == stride || (stride == 1 && s * (pass == FALT_FORWARD ? p.y_channels : p.x_channels) <= lanes));
+        falt_fold(&p, s, &folded);
+        float w[4 * 3 * 2 * 9], *const w_folded = malloc((size_t)folded.w_count * sizeof(float));
+        assert_non_null(w_folded);
         int64_t filled = 0;
         for (int64_t k = 0; k < p.w_count; k++)
             w[k] = (float)(k + 1);
         falt_fold_weights(&p, &folded, w, w_folded);
         for (int64_t k = 0; k < folded.w_count; k++)
             filled += w_folded[k] != 0.0f;
-        assert_int_equal(filled, p.w_count);
+        assert_int_equal(filled, m * p.w_count);
         const struct weight_strides from = falt_weight_strides(&p), at = falt_weight_strides(&folded);
         for (int64_t q = 0; q < p.out[2]; q++)
             for (int64_t r = 0; r < p.kernel[2]; r++) {
-                const int64_t pixel = q * s + r - p.pad[2], tap = pixel / s - q + folded.pad[2];
+                const int64_t pixel = q * stride + r - p.pad[2], tap = pixel / s - q / m + folded.pad[2];
                 if (pixel < 0 || pixel >= p.in[2])
                     continue;
                 assert_true(tap >= 0 && tap < folded.kernel[2]);
@@ -816,14 +819,16 @@ static void test_fold(void **state)
                     for (int64_t c = 0; c < p.x_channels; c++)
                         for (int64_t line = 0; line < p.kernel[1]; line++)
                             assert_true(w[o * from.o + c * from.i + (line * p.kernel[2] + r) * from.t] ==
-                                        w_folded[o * at.o + (pixel % s * p.x_channels + c) * at.i +
+                                        w_folded[(q % m * p.y_channels + o) * at.o + (pixel % s * p.x_channels + c) * at.i +
                                                  (line * folded.kernel[2] + tap) * at.t]);
             }
-        assert_true(folded.in[2] * s == p.in[2] && folded.out[2] == p.out[2] && folded.stride[2] == 1);
+        assert_true(folded.in[2] * s == p.in[2] && folded.out[2] * m == p.out[2] && folded.stride[2] == 1);
         assert_true(folded.x_channels * folded.in_pixels == p.x_channels * p.in_pixels);
-        folds++;
+        assert_true(folded.y_channels * folded.out_pixels == p.y_channels * p.out_pixels);
+        free(w_folded);
+        folds[stride == 1]++;
     }
-    assert_true(folds > 200);
+    assert_true(folds[0] > 200 && folds[1] > 200);
 }
 
 int main(void)
