@@ -110,7 +110,7 @@ static double overhead(const struct problem *p, const struct direct *d, double r
     const int most = d->panels.rows;
     const double scatter = p->y.c == 1 ? 0.0 : cost_scatter(most, columns, d->panels.vec, p->y.c, p->y.pixel[2] == 1);
     /* Groups come back to the same pixels: each time a line of them has to come from L2. */
-    const double back = p->groups > 1 && p->y.c == 1 ? columns * sizeof(float) / 64.0 * cost_store_line : 0.0;
+    const double back = p->groups > 1 && p->y.c == 1 ? columns * sizeof(float) * cost_l2_byte : 0.0;
     return panels * (cost_rows_calls((int64_t)rows, most) + ceil(rows / most) * scatter + rows * back) +
            rows * (double)p->taps * (pointed / run * cost_pointer + d->torn * cost_edge) + groups * fill;
 }
