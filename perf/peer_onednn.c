@@ -362,7 +362,8 @@ static dnnl_status_t create(struct peer_layer *layer, const falt_conv *conv, boo
     if (status != dnnl_success)
         return status;
     const dnnl_memory_desc_t *scratchpad = dnnl_primitive_desc_query_md(layer->descriptor, dnnl_query_scratchpad_md, 0);
-    layer->buffers[SCRATCHPAD] = block_allocate(dnnl_memory_desc_get_size(scratchpad));
+    /* oneDNN 2.6.3 writes beyond it in weight gradients by strided 1x1 kernels of few channels. */
+    layer->buffers[SCRATCHPAD] = block_allocate(dnnl_memory_desc_get_size(scratchpad) + (64 << 10));
     if (layer->buffers[SCRATCHPAD] == NULL)
         return dnnl_out_of_memory;
     return add_argument(layer, SCRATCHPAD, DNNL_ARG_SCRATCHPAD, scratchpad, layer->buffers[SCRATCHPAD]);
