@@ -21,6 +21,11 @@ falt_status falt_fail(falt_status status, const char *format, ...)
     return status;
 }
 
+falt_status falt_missing(const char *name)
+{
+    return falt_fail(FALT_INVALID_ARGUMENT, "%s is NULL", name);
+}
+
 const char *falt_last_error(void)
 {
     return last_error;

@@ -11,4 +11,7 @@ __attribute__((format(printf, 2, 3)))
 falt_status
 falt_fail(falt_status status, const char *format, ...);
 
+/* For an argument that is NULL. */
+falt_status falt_missing(const char *name);
+
 #endif

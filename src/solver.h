@@ -117,6 +117,13 @@ static inline size_t falt_with_slack(size_t size)
     return size ? size + SOLVER_ALIGN : 0;
 }
 
+/* The first aligned address in it. */
+static inline char *falt_align(void *pointer)
+{
+    const uintptr_t address = (uintptr_t)pointer;
+    return (char *)pointer + ((SOLVER_ALIGN - address % SOLVER_ALIGN) % SOLVER_ALIGN);
+}
+
 /* Each tile asks for as many floats of what is coming, in order. */
 static inline void falt_ask_in_order(struct gemm_args *args, int64_t floats)
 {
