@@ -1,7 +1,7 @@
 /*
  * solver.h - an algorithm: says whether it applies to a problem and at what cost, packs weights, runs.
  *
- * Solvers are const tables in src/solvers/, one file each, listed in planner.c; none includes another. A solver decides
+ * Solvers are const tables in src/solvers/, one algorithm each, listed in planner.c; none includes another. A solver decides
  * everything in consider() and keeps it in candidate.state, so that run() only computes: it allocates nothing and cannot fail.
  */
 #ifndef FALT_SOLVER_H

@@ -1,103 +1,9 @@
-/*
- * depthwise.c - depthwise convolution, and grouped convolution with few channels a group: windows that slide over vectors
- * (kernels.h, depthwise_args).
- *
- * Channels last: a vector holds `vec` neighbouring channels of one pixel, of one or many groups (a unit of the plan). A tile is
- * a run of outputs along an image row; its lines, one for each kernel row, serve all units, each at its offset.
- *
- *      x    . . . . . . . . . . . .    a line: each pixel's vector is loaded once
- *           |_____|                    output 0
- *             |_____|                  output 1 ...
- *
- * Channels first, through strips: what a block of output rows sees of a unit is transposed into the thread's scratch, with its
- * zeros around it, computed there as above, and the result is transposed back, or scattered where y is a phase (adjoint.h).
- *
- * Channels last with a kernel of a single column, of three rows or more, it is turned: a tile runs down the image, where its
- * windows overlap.
- *
- * Channels last with pixels pages apart, of which L1 keeps but a few, and vectors that are part of a cache line: what a block
- * sees of some units is copied, and computed from the strip into y.
- *
- * Channels first, in rows, for large images with stride 1 along the row: a vector holds neighbouring pixels of an image row and
- * a tile is a run of outputs down a column of such blocks. The window slides over the image's rows, so lines are input channels
- * x kernel depth x kernel width; they start anywhere in a row, and lanes over its ends are masked.
- *
- * Channels last with fewer channels than lanes, in rows as well: an image row is a row of floats, of which taps that are
- * neighbours are as many apart as there are channels. Lanes have the weights of their channels, which come around after some
- * vectors.
- *
- *      r g b r g b r g | b r g b r g b r | g b r g b r g b | r ...       3 channels, 8 lanes: three sets of weights
- *
- * The kernel's extent along the sliding dimension is cut into windows of a width that there are kernels for, and single taps
- * for the rest; with a dilation, or a stride beyond 2 (in rows: 1), it is all single taps. Each output is one chain of
- * multiply-adds in an order that only the plan determines.
- */
+/* depthwise.c - plans the depthwise solver and packs its weights. */
 #include <stdio.h>
-#include <string.h>
 
-#include "../arithmetic.h"
 #include "../cost.h"
 #include "../padding.h"
-#include "../parallel.h"
-#include "../range.h"
-#include "../solver.h"
-#include "../strip.h"
-
-struct depthwise {
-    enum depthwise_kind kind;
-    enum depthwise_height height;
-    int vec, tile;         /* floats in a vector; outputs in a tile */
-    int width, stride;     /* of the kernel's window */
-    int slide;             /* the dimension that the window slides along */
-    bool turned;           /* channels last: columns of the image serve as rows */
-    int64_t windows, rest; /* of a kernel line: kernel[slide] = windows * width + rest */
-    int64_t ways;          /* pixels along the slide whose lines fit L1 together */
-    int64_t parts;         /* channels last: vectors of input channels of a group */
-    int64_t outer;         /* kernel lines: the product of all but the sliding dimension */
-    int64_t lines, taps;   /* of depthwise_args */
-    int64_t depth;         /* likewise */
-    int64_t unit_groups;   /* channels last: groups in a unit, or 0: units_per_group units in a group */
-    int64_t units_per_group;
-    bool partial;                    /* units have fewer channels than a vector has lanes: they are masked */
-    bool apart;                      /* rows: a phase, whose lanes go to pixels that are not neighbours */
-    int64_t mixed, sets;             /* rows: channels that follow each other in a row, or 0; sets of their weights */
-    int64_t whole_units;             /* before one with fewer groups, or */
-    bool overlaps;                   /* with as many, some of which the unit before has, too */
-    int64_t units;                   /* channels last: vectors of output channels; channels first: groups of all images */
-    int64_t blocks;                  /* channels first: vectors in an output row */
-    int64_t down;                    /* channels last: output rows that are computed at once */
-    int64_t repeats;                 /* the most tiles below each other whose input stays in L2 for all units; in rows: in L1 */
-    int64_t row_tiles;               /* tiles of one row (last), or one plane (first) */
-    bool by_rows;                    /* channels last: threads get rows of the output, else columns of tiles */
-    int64_t tiles;                   /* what a unit is cut into for threads: rows, columns, tiles or blocks of all planes */
-    bool strip;                      /* what a block sees is copied into the thread's scratch first */
-    int64_t together;                /* units that share a strip; its pixels have so many vectors */
-    bool rolls;                      /* all rows of a thread's tile go in one call, line by line */
-    bool pairs;                      /* units go by twos */
-    bool across;                     /* all units of a tile before the tile below, else those of a line first */
-    bool asks;                       /* x and y are more than the shared cache: blocks ask for the next one's rows */
-    bool stream;                     /* the output outgrows the caches, and a vector is a cache line */
-    int64_t strip_pitch, strip_rows; /* pixels of a strip's row; rows for each position in kernel depth */
-    int64_t block_rows, block_tiles; /* outputs of a block: rows, tiles of a row */
-    int64_t row_blocks, column_blocks;
-    int64_t tile_ranges, unit_ranges;
-    size_t table, columns, around, lanes, biases, strip_bytes, result, scattered; /* a thread's workspace, in this order */
-    size_t per_thread;                                                            /* their sum, and what is between threads */
-};
-
-/* Columns [begin, end) of a line, and where they all are; see cut(). */
-struct columns {
-    ptrdiff_t offset, *around;
-    int32_t begin, end;
-    bool inside; /* around is that of tiles inside of the image, which is the same for all of them */
-};
-
-/* Lanes [begin, end) of a vector. */
-struct lanes {
-    int32_t begin, end;
-};
-
-_Static_assert(sizeof(struct depthwise) <= SOLVER_STATE, "the solver's state must fit");
+#include "depthwise.h"
 
 enum {
     FEW_WAYS = 16,       /* pixels so far apart that no more of them fit L1 together are copied first, by part of a line */
@@ -109,11 +15,17 @@ enum {
     TURNED_ROWS = 3      /* of a kernel of one column, at least: two share little (phases of 3x3: 0.9 to 1.07) */
 };
 
-/* --------------------------------------------------------------------------------------------------------------- planning */
+/* ------------------------------------------------------------------------------------------------ windows, tiles and blocks */
 
 static bool grouped(const struct depthwise *d)
 {
     return d->kind == DEPTHWISE_GROUPS || d->kind == DEPTHWISE_SPREAD;
+}
+
+/* Whether a vector is but part of a cache line. */
+static bool part_of_line(const struct depthwise *d)
+{
+    return (size_t)d->vec * sizeof(float) < SOLVER_ALIGN;
 }
 
 /* Cycles of one tile and vector of outputs: bound by multiply-adds, by loads, by permutations or by the latency of the sums'
@@ -135,7 +47,7 @@ static double tile_cycles(const struct depthwise *d, int tile)
     if (d->partial)
         line *= 1.2;
     /* Lanes that go apart are stored one by one, or, where vectors are whole lines, through masks. */
-    const double apart = (size_t)d->vec * sizeof(float) < SOLVER_ALIGN ? 2.0 * d->vec : 8.0;
+    const double apart = part_of_line(d) ? 2.0 * d->vec : 8.0;
     const double tap = (double)tile, store = d->partial ? 4.0 : d->apart ? apart : 1.5;
     return depth * ((double)d->lines * line + (double)d->taps * tap) + 10.0 + store * (double)tile;
 }
@@ -164,6 +76,12 @@ static void choose_window(const struct problem *p, const struct resources *r, st
     d->taps = d->outer * d->rest;
 }
 
+static void take_height(const struct resources *r, struct depthwise *d, enum depthwise_height height)
+{
+    d->height = height;
+    d->tile = r->kernels->depthwise_rows[height];
+}
+
 /* The height that wastes the least on outputs beyond the last. */
 static void choose_height(const struct resources *r, struct depthwise *d, int64_t outputs)
 {
@@ -173,8 +91,7 @@ static void choose_height(const struct resources *r, struct depthwise *d, int64_
         const double cycles = (double)divide_up(outputs, tile) * tile_cycles(d, tile);
         if (least < 0.0 || cycles < least) {
             least = cycles;
-            d->height = (enum depthwise_height)height;
-            d->tile = tile;
+            take_height(r, d, (enum depthwise_height)height);
         }
     }
 }
@@ -219,12 +136,6 @@ static bool most_rows_new(const struct problem *p)
     return p->dilation[1] > 1 || 2 * p->stride[1] >= p->kernel[1];
 }
 
-/* Whether a vector is but part of a cache line. */
-static bool part_of_line(const struct depthwise *d)
-{
-    return (size_t)d->vec * sizeof(float) < SOLVER_ALIGN;
-}
-
 /* Bytes that a tile of so many outputs sees, of all units. */
 static double seen_bytes(const struct problem *p, const struct depthwise *d, int tile)
 {
@@ -260,23 +171,12 @@ static bool comes_in_bursts(const struct problem *p, const struct resources *r, 
  * beside other threads, whose rows would be too near (256 channels at 28x28: 2 to 2.6 times as fast). */
 static bool goes_across(const struct problem *p, const struct resources *r, const struct depthwise *d, bool beyond)
 {
-    const int64_t window = d->lines * ((d->tile - 1) * d->stride + d->width) + d->taps * d->tile;
+    const int64_t window = d->lines * window_columns(d) + d->taps * d->tile;
     if (d->ways <= APART_WAYS || 4 * window > 3 * d->ways || (is_phase(p) && r->threads > 1))
         return true;
     if (part_of_line(d))
         return beyond || is_phase(p);
     return most_rows_new(p) ? beyond || p->out[2] > d->tile : beyond && d->down == 1 && fits_l1(p, r, d, d->tile);
-}
-
-/* Channels last: floats of x from one position to the next along the slide, and along the other dimension. */
-static int64_t slide_step(const struct problem *p, const struct depthwise *d)
-{
-    return d->turned ? p->in[1] * p->x_channels : p->x_channels;
-}
-
-static int64_t other_step(const struct problem *p, const struct depthwise *d)
-{
-    return d->turned ? p->x_channels : p->in[2] * p->x_channels;
 }
 
 /* Lines so many floats apart that fit L1 together: it maps what is a power of two apart, up to a page, to few sets. */
@@ -286,17 +186,13 @@ static int64_t ways_of(const struct resources *r, int64_t apart)
     return r->cpu->l1d / larger(64, smaller(4096, bytes & -bytes));
 }
 
-/* Positions that a tile's window sees. */
-static int64_t seen_along(const struct depthwise *d)
-{
-    return (d->tile - 1) * d->stride + d->width;
-}
-
 /* Whether a turned tile sees more than fits L1, or leaves threads too few of them. */
 static bool is_tall(const struct problem *p, const struct depthwise *d)
 {
-    return seen_along(d) > d->ways || p->out[2] < cost_nominal_threads * d->tile;
+    return window_columns(d) > d->ways || p->out[2] < cost_nominal_threads * d->tile;
 }
+
+/* ----------------------------------------------------------------------------------------------------- ways to fill vectors */
 
 /* Vectors of channels, of pixels that are in channels-last order or will be. */
 static bool consider_channels(const struct problem *p, const struct resources *r, struct depthwise *d,
@@ -326,10 +222,8 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     choose_window(p, r, d);
     choose_height(r, d, p->out[2]);
     const bool beyond = falt_tensor_bytes(p) > 0.75 * (double)r->cpu->l2 * (double)r->threads;
-    if (d->turned ? is_tall(p, d) : !part_of_line(d) && comes_in_bursts(p, r, d, beyond)) {
-        d->height = DEPTHWISE_SHORT;
-        d->tile = r->kernels->depthwise_rows[DEPTHWISE_SHORT];
-    }
+    if (d->turned ? is_tall(p, d) : !part_of_line(d) && comes_in_bursts(p, r, d, beyond))
+        take_height(r, d, DEPTHWISE_SHORT);
     if (d->turned && (d->width == 1 || (d->ways <= FEW_WAYS && d->ways < ways_of(r, other_step(p, d))))) {
         snprintf(reason, SOLVER_REASON, "windows along columns would not overlap, or not in L1");
         return false;
@@ -350,10 +244,8 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     d->together = last && d->strip ? smaller(d->units, larger(1, STRIP_CHANNELS / vec)) : 1;
     d->pairs = whole && last && !down && !d->strip && !d->turned && d->rest == 0 && falt_pixels_meet(p) &&
                r->kernels->depthwise_pairs[d->width][d->stride - 1];
-    if (down || d->pairs) {
-        d->height = DEPTHWISE_SHORT;
-        d->tile = r->kernels->depthwise_rows[DEPTHWISE_SHORT];
-    }
+    if (down || d->pairs)
+        take_height(r, d, DEPTHWISE_SHORT);
     d->row_tiles = divide_up(p->out[2], d->tile);
     const double area = (double)p->stride[1] * (double)p->stride[2] * d->tile, further = area * (double)p->x_channels * 4.0;
     d->repeats = d->down > 1 ? INT32_MAX : larger(1, (int64_t)((double)r->cpu->l2 / 2.0 / further));
@@ -409,29 +301,28 @@ static struct problem mix(const struct problem *p)
     return mixed;
 }
 
-static int64_t common_divisor(int64_t a, int64_t b)
-{
-    return b ? common_divisor(b, a % b) : a;
-}
-
-/* The problem as the solver sees it. */
-static struct problem seen_by(const struct depthwise *d, const struct problem *p)
+struct problem falt_depthwise_seen(const struct depthwise *d, const struct problem *p)
 {
     return d->mixed ? mix(p) : d->turned ? falt_problem_turned(p) : *p;
 }
 
 static bool consider_turned(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON])
 {
-    const struct problem turned = falt_problem_turned(p);
     d->turned = true;
+    const struct problem turned = falt_depthwise_seen(d, p);
     return consider_channels(&turned, r, d, reason);
+}
+
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    return b ? common_divisor(b, a % b) : a;
 }
 
 static bool consider_mixed(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON])
 {
-    const struct problem mixed = mix(p);
     d->mixed = p->x_channels;
     d->sets = d->mixed / common_divisor(d->mixed, d->vec);
+    const struct problem mixed = falt_depthwise_seen(d, p);
     return consider_rows(&mixed, r, d, reason);
 }
 
@@ -442,45 +333,6 @@ static bool can_mix(const struct problem *p, const struct kernels *kernels)
            p->y.pixel[2] == p->y_channels;
 }
 
-/* Where a column is that position `tap` of the kernel sees first, of `count`, from the image's first on. */
-static int64_t position_of(const struct problem *p, const struct depthwise *d, int64_t first, int64_t tap)
-{
-    const int64_t position = first * p->stride[d->slide] - p->pad[d->slide] + tap * p->dilation[d->slide];
-    const bool outside = position < 0 || position >= p->in[d->slide];
-    return p->circular && outside ? remainder_of(position, p->in[d->slide]) : position;
-}
-
-/* The kernel position of window or single tap i, and the columns of a tile that it sees. */
-static int64_t tap_at(const struct depthwise *d, int64_t i)
-{
-    return i < d->windows ? i * d->width : d->windows * d->width + i - d->windows;
-}
-
-static bool is_window(const struct depthwise *d, int64_t i)
-{
-    return d->width > 1 && i < d->windows;
-}
-
-static int64_t columns_of(const struct depthwise *d, int64_t i)
-{
-    return is_window(d, i) ? (d->tile - 1) * d->stride + d->width : d->tile;
-}
-
-/* Rows of the output whose windows are inside of the image. */
-static struct range rows_inside(const struct problem *p)
-{
-    const int64_t room = p->in[1] + p->pad[1] - (p->kernel[1] - 1) * p->dilation[1];
-    return (struct range){divide_up(p->pad[1], p->stride[1]),
-                          room <= 0 ? 0 : smaller(p->out[1], divide_up(room, p->stride[1]))};
-}
-
-/* In rows: the tiles of a plane that see nothing else, which differ by an offset only. */
-static struct range tiles_inside(const struct problem *p, const struct depthwise *d)
-{
-    const struct range rows = rows_inside(p);
-    return (struct range){divide_up(rows.begin, d->tile), rows.end / d->tile};
-}
-
 /* Kernels go around a circle once with the lanes of a vector: whether none is further away, at the ends of a row. */
 static bool once_around(const struct problem *p, const struct depthwise *d)
 {
@@ -488,6 +340,8 @@ static bool once_around(const struct problem *p, const struct depthwise *d)
     return d->kind != DEPTHWISE_ROWS || (d->vec <= along && p->pad[2] <= along &&
                                          d->blocks * d->vec + (p->kernel[2] - 1) * p->dilation[2] - p->pad[2] <= 2 * along);
 }
+
+/* ---------------------------------------------------------------------------------------------------- workspace and threads */
 
 static bool choose_workspace(const struct problem *p, struct depthwise *d)
 {
@@ -498,7 +352,7 @@ static bool choose_workspace(const struct problem *p, struct depthwise *d)
         return false;
     d->table = round_to_lines((size_t)lines * sizeof(struct depthwise_line));
     d->columns = round_to_lines((size_t)(d->windows + d->rest) * sizeof(struct columns));
-    const size_t around = (size_t)(d->windows * columns_of(d, 0) + d->rest * d->tile);
+    const size_t around = (size_t)(d->windows * window_columns(d) + d->rest * d->tile);
     d->around = p->circular && !d->strip ? round_to_lines(around * sizeof(ptrdiff_t)) : 0;
     d->lanes = round_to_lines((size_t)lanes * sizeof(struct lanes));
     d->strip_bytes = round_to_lines((size_t)strip * sizeof(float));
@@ -555,7 +409,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     double table = 40.0 + 5.0 * (double)(d->lines + d->taps), cell = tile_cycles(d, d->tile) * (double)d->down * share;
     if (d->kind == DEPTHWISE_ROWS) {
         const double across = 1.0 + 0.35 * d->vec / 16.0; /* the longer a vector, the more often it lies across two lines */
-        const double columns = (double)((d->tile - 1) * d->stride + d->width), pair = 128.0;
+        const double columns = (double)window_columns(d), pair = 128.0;
         const double again = (double)d->lines / (double)p->kernel[2] * columns * pair * cost_l2_byte;
         if (p->y_group > 1 && (double)p->x_group * columns * pair > (double)r->cpu->l1d / 2.0) /* by each of y's channels */
             cell = cell > again ? cell : again;
@@ -598,6 +452,8 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     return least;
 }
 
+/* ------------------------------------------------------------------------------------------------------------ the candidate */
+
 typedef bool way(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON]);
 
 /* One of the ways to fill vectors. */
@@ -609,7 +465,7 @@ static bool consider_way(way *consider_it, const struct problem *problem, const 
     d->vec = r->kernels->vec;
     if (!consider_it(problem, r, d, reason))
         return false;
-    const struct problem seen = seen_by(d, problem), *p = &seen;
+    const struct problem seen = falt_depthwise_seen(d, problem), *p = &seen;
     if (p->circular && !d->strip && !once_around(p, d)) {
         snprintf(reason, SOLVER_REASON, "a vector, or the kernel, goes around the image's circle more than once");
         return false;
@@ -621,7 +477,7 @@ static bool consider_way(way *consider_it, const struct problem *problem, const 
     }
     c->packed = d->mixed                    ? (size_t)(d->sets * p->taps * d->vec) * sizeof(float)
                 : d->kind == DEPTHWISE_ROWS ? (size_t)p->w_count * sizeof(float)
-                                            : ((size_t)vectors + (size_t)d->depth) * (size_t)d->vec * sizeof(float);
+                                            : (size_t)(index_size(d) + d->units * unit_size(d)) * sizeof(float);
     d->tile_ranges = d->unit_ranges = 1;
     d->asks = falt_tensor_bytes(p) > (double)r->cpu->l3;
     d->stream = falt_outgrows(p, r->cpu) && !d->result && (size_t)d->vec * sizeof(float) == SOLVER_ALIGN;
@@ -682,25 +538,6 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- packing */
-
-/* What a unit of channels-last work reads and writes. */
-struct unit {
-    int64_t x, y;            /* first channel of each */
-    int64_t inputs, outputs; /* lanes */
-    int64_t skip;            /* outputs that another unit has, too */
-};
-
-static struct unit unit_of(const struct problem *p, const struct depthwise *d, int64_t unit)
-{
-    if (d->unit_groups) {
-        const int64_t begin = unit * d->unit_groups, back = p->groups - d->unit_groups;
-        const int64_t first = d->overlaps ? smaller(begin, back) : begin, groups = smaller(d->unit_groups, p->groups - first);
-        return (struct unit){first * p->x_group, first * p->y_group, groups * d->depth, groups * p->y_group,
-                             (begin - first) * p->y_group};
-    }
-    const int64_t group = unit / d->units_per_group, begin = unit % d->units_per_group * d->vec;
-    return (struct unit){group * p->x_group, group * p->y_group + begin, d->depth, smaller(d->vec, p->y_group - begin), 0};
-}
 
 /* Where the tap at the given outer index ([channel or part][depth][the other dimension]) and position of the kernel is in the
  * view of the weights, counted from its base. */
@@ -764,7 +601,7 @@ static void pack(const struct problem *problem, const struct candidate *c, const
                 const int64_t group = n / p->y_group;
                 *index++ = (int32_t)(group < d->unit_groups ? group * p->x_group + i : i);
             }
-        k.out += d->depth * d->vec;
+        k.out += index_size(d);
     }
     for (int64_t unit = 0; unit < units; unit++) {
         for (int64_t outer = 0; outer < d->outer; outer++)
@@ -776,574 +613,5 @@ static void pack(const struct problem *problem, const struct candidate *c, const
     }
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- running */
-
-struct job {
-    const struct problem *p;
-    const struct depthwise *d;
-    const struct operands *operands;
-    depthwise_kernel *kernel, *block; /* of one output row, of d->down */
-    const struct kernels *kernels;
-    struct epilogue epilogue;
-    struct tensor_strides x;
-    ptrdiff_t pitch; /* floats from one position of the sliding dimension to the next, */
-    ptrdiff_t row;   /* and channels last, of the other one */
-    bool stream;     /* store past the caches */
-};
-
-/* Where a tile is: image, output depth, output row, and its first output along the sliding dimension (a block of a row where
- * the tile runs along it); channels first: of which group. */
-struct place {
-    int64_t n, z, y, first, group;
-};
-
-/* A thread's workspace. */
-struct thread_space {
-    struct depthwise_line *lines;
-    struct columns *columns;
-    struct lanes *lanes;
-    float *strip, *result, *bias;
-};
-
-/* Kernel line (i, k, o): i a part or an input channel, k the position in kernel depth, o in the dimension that is left. Its
- * vector at position 0 of the sliding dimension, or NULL if it is outside of the image. */
-static const float *line_of(const struct job *job, const struct place *at, int64_t i, int64_t k, int64_t o)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const int64_t z = falt_pixel(p, 0, at->z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
-    if (z < 0)
-        return NULL;
-    const float *image = job->operands->x + at->n * job->x.n + z * p->in[1] * p->in[2] * job->x.pixel;
-    if (d->kind == DEPTHWISE_ROWS)
-        return image + (at->group * p->x_group + i) * job->x.c + o * p->dilation[2] - p->pad[2];
-    const int64_t y = falt_pixel(p, 1, at->y * p->stride[1] - p->pad[1] + o * p->dilation[1]);
-    return y >= 0 ? image + i * d->vec + y * job->row : NULL;
-}
-
-/* Which columns of each window and single tap of a kernel line lie inside of the image, where the first one would be, in floats
- * from position 0, and of a circle where each is behind that, in bytes. They are the same for all tiles with the same first
- * output along the sliding dimension. */
-static void cut(const struct job *job, const struct thread_space *space, int64_t first)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const int64_t size = p->in[d->slide];
-    for (int64_t i = 0; i < d->windows + d->rest; i++) {
-        const int64_t position = position_of(p, d, first, tap_at(d, i)), count = columns_of(d, i);
-        const int64_t stride = is_window(d, i) ? 1 : p->stride[d->slide];
-        struct columns *columns = &space->columns[i];
-        columns->offset = position * job->pitch;
-        const bool inside = position >= 0 && position + (count - 1) * stride < size; /* most are, and divisions take long */
-        columns->begin = position >= 0 ? 0 : (int32_t)smaller(divide_up(-position, stride), count);
-        columns->end = inside             ? (int32_t)count
-                       : position >= size ? columns->begin
-                                          : (int32_t)smaller(divide_up(size - position, stride), count);
-        if (!columns->around || (inside && columns->inside))
-            continue;
-        columns->inside = inside;
-        for (int64_t j = 0, there = position; j < count; j++, there += stride) {
-            there = there < size ? there : there % size;
-            columns->around[j] = (there - position) * job->pitch * (ptrdiff_t)sizeof(float);
-        }
-    }
-}
-
-/* The lines of a tile that `cut` knows: of all windows, then of all single taps. `down` output rows at once see one more line
- * each. */
-static void aim(const struct job *job, const struct thread_space *space, const struct place *at, int64_t down)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const int64_t channels = d->kind == DEPTHWISE_ROWS ? p->x_group : d->parts,
-                  others = p->kernel[d->slide == 2 ? 1 : 2] + down - 1;
-    struct depthwise_line *line = space->lines;
-    for (int single = 0; single <= (d->rest > 0); single++)
-        for (int64_t i = 0; i < channels; i++)
-            for (int64_t k = 0; k < p->kernel[0]; k++)
-                for (int64_t o = 0; o < others; o++) {
-                    const float *base = line_of(job, at, i, k, o);
-                    const struct columns *columns = space->columns + (single ? d->windows : 0);
-                    for (int64_t w = single ? d->rest : d->windows; w > 0; w--, line++, columns++) {
-                        line->x = base ? base + columns->offset : NULL;
-                        line->around = columns->around;
-                        line->begin = columns->begin;
-                        line->end = base ? columns->end : columns->begin;
-                    }
-                }
-}
-
-/* Which lanes of all lines may be read. */
-static void set_lanes(const struct depthwise *d, struct depthwise_line *lines, const struct lanes *lanes, int64_t end)
-{
-    for (int64_t i = 0; i < d->lines + d->taps + d->down - 1; i++) {
-        lines[i].lane_begin = lanes ? lanes[i].begin : 0;
-        lines[i].lane_end = lanes ? lanes[i].end : (int32_t)end;
-    }
-}
-
-/* ------------------------------------------------------------------------------------------------------------ channels last */
-
-/* What a block sees of a unit's channels, with its zeros. Lanes of no channel are left as they are: no output uses them. */
-static void fill_block(const struct job *job, const struct place *at, const struct unit *channels, float *strip)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const int64_t top = at->y * p->stride[1] - p->pad[1], left = at->first * p->stride[2] - p->pad[2];
-    const int64_t pixel = d->together * d->vec;
-    for (int64_t part = 0; part < d->parts; part++)
-        for (int64_t k = 0; k < p->kernel[0]; k++) {
-            const int64_t z = falt_pixel(p, 0, at->z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
-            const float *image = job->operands->x + at->n * job->x.n + (channels->x + part * d->vec) * job->x.c;
-            for (int64_t i = 0; i < d->strip_rows; i++, strip += d->strip_pitch * pixel) {
-                if (p->circular && i >= p->in[1]) { /* the same as once around before it, without transposing it again */
-                    const int64_t once = p->in[1] * d->strip_pitch * pixel;
-                    memcpy(strip, strip - once, (size_t)(d->strip_pitch * pixel) * sizeof(float));
-                    continue;
-                }
-                const int64_t y = falt_pixel(p, 1, top + i);
-                const float *row = z >= 0 && y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
-                falt_gather_row(job->kernels, row, p->in[2], job->x, channels->inputs, p->circular, left, d->strip_pitch, strip,
-                                pixel);
-            }
-        }
-}
-
-/* The lines of a strip's first tile; those of all others are the same at an offset. */
-static void point_block(const struct job *job, const struct thread_space *space, int64_t down)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const int64_t columns = (d->tile - 1) * d->stride + d->width, others = p->kernel[1] + down - 1;
-    const int64_t pixel = d->together * d->vec;
-    struct depthwise_line *line = space->lines;
-    for (int single = 0; single <= (d->rest > 0); single++)
-        for (int64_t plane = 0; plane < d->parts * p->kernel[0]; plane++)
-            for (int64_t o = 0; o < others; o++)
-                for (int64_t w = 0; w < (single ? d->rest : d->windows); w++, line++) {
-                    const int64_t position = (single ? d->windows * d->width + w : w * d->width) * p->dilation[2];
-                    line->x = space->strip + ((plane * d->strip_rows + o * p->dilation[1]) * d->strip_pitch + position) * pixel;
-                    line->around = NULL; /* the strip has them all */
-                    line->begin = 0;
-                    line->end = (int32_t)(single ? d->tile : columns);
-                }
-    set_lanes(d, space->lines, NULL, d->vec);
-}
-
-/* Pixels of a row of y, which are a phase's where they are no neighbours, to and from [pixel][vec], through [channel][pixel].
- */
-static void move_row(const struct job *job, const struct unit *channels, int64_t pixels, const float *from, float *result,
-                     float *scattered, float *to)
-{
-    const struct output_view *y = &job->p->y;
-    const int64_t vec = job->d->vec, step = y->pixel[2];
-    if (step == 1 && from)
-        job->kernels->transpose(from, y->c, channels->outputs, pixels, result, vec);
-    else if (step == 1)
-        job->kernels->transpose(result, vec, pixels, channels->outputs, to, y->c);
-    else if (from) {
-        for (int64_t n = 0; n < channels->outputs; n++)
-            for (int64_t i = 0; i < pixels; i++)
-                scattered[n * pixels + i] = from[n * y->c + i * step];
-        job->kernels->transpose(scattered, pixels, channels->outputs, pixels, result, vec);
-    } else {
-        job->kernels->transpose(result, vec, pixels, channels->outputs, scattered, pixels);
-        for (int64_t n = 0; n < channels->outputs; n++)
-            for (int64_t i = 0; i < pixels; i++)
-                to[n * y->c + i * step] = scattered[n * pixels + i];
-    }
-}
-
-/* The block's outputs between the tensors' layout and [pixel][vec]; whole rows, if they are neighbours, are one long one. */
-static void move_block(const struct job *job, const struct place *at, const struct unit *channels, const float *from,
-                       const struct thread_space *space, float *to)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const int64_t height = smaller(d->block_rows, p->out[1] - at->y),
-                  width = smaller(d->block_tiles * d->tile, p->out[2] - at->first);
-    const bool whole = width == p->out[2] && p->y.pixel[2] == 1 && p->y.pixel[1] == width;
-    const int64_t rows = whole ? 1 : height, pixels = whole ? height * width : width;
-    float *result = space->result;
-    ptrdiff_t offset = p->y.base + at->n * p->y.n + channels->y * p->y.c + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] +
-                       at->first * p->y.pixel[2];
-    for (int64_t row = 0; row < rows; row++, offset += p->y.pixel[1], result += width * d->vec)
-        move_row(job, channels, pixels, from ? from + offset : NULL, result, space->result + d->result / sizeof(float),
-                 to ? to + offset : NULL);
-}
-
-/* A block of so many output rows and outputs of each, out of its strip. args: all that its tiles have in common, and where the
- * first output is. */
-static void run_block(const struct job *job, const struct thread_space *space, struct depthwise_args *args, int64_t rows,
-                      int64_t outputs)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const int64_t line = p->stride[1] * d->strip_pitch * args->step;
-    const ptrdiff_t row_c = args->down_c;
-    float *const c = args->c;
-    const float *const residual = args->residual;
-    for (int64_t down, y = 0; y < rows; y += args->repeats * down) {
-        down = rows - y < d->down ? 1 : d->down;
-        point_block(job, space, down);
-        args->repeats = (rows - y) / down;
-        args->repeat_offset = down * line;
-        args->repeat_c = down * row_c;
-        for (int64_t x = 0; x < outputs; x += d->tile) {
-            const ptrdiff_t to = y * row_c + x * args->c_step;
-            args->rows = (int)smaller(d->tile, outputs - x);
-            args->offset = y * line + x * args->tap_step;
-            args->c = c + to;
-            args->residual = residual ? residual + to : NULL;
-            (down > 1 ? job->block : job->kernel)(args);
-        }
-    }
-}
-
-/* Units [unit, next) of a block, which share its strip. */
-static void run_units(const struct job *job, const struct thread_space *space, const struct place *at, int64_t unit,
-                      int64_t next)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const struct operands *o = job->operands;
-    const struct unit channels = unit_of(p, d, unit);
-    const int64_t taps = d->lines * d->width + d->taps;
-    const int64_t rows = smaller(d->block_rows, p->out[1] - at->y);
-    const int64_t outputs = smaller(d->block_tiles * d->tile, p->out[2] - at->first);
-    const ptrdiff_t to = p->y.base + at->n * p->y.n + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] +
-                         at->first * p->y.pixel[2] + channels.y * p->y.c;
-    const float *packed = o->packed;
-    struct depthwise_args args = {
-        .x = space->lines,
-        .w = packed + d->depth * d->vec * (1 + unit * taps),
-        .bias = o->bias ? o->bias + channels.y : NULL,
-        .columns = channels.outputs,
-        .units = next - unit,
-        .step = d->together * d->vec,
-        .tap_step = d->together * d->vec * p->stride[2],
-        .index = (const int32_t *)(const void *)packed,
-        .lines = d->lines,
-        .taps = d->taps,
-        .depth = d->depth,
-        .unit_offset = d->vec,
-        .unit_w = d->depth * d->vec * taps,
-        .unit_bias = d->vec,
-        .unit_c = d->vec,
-        .lane_c = 1,
-        .stream = job->stream,
-        .epilogue = job->epilogue,
-    };
-    if (d->result) {
-        if (o->residual)
-            move_block(job, at, &channels, o->residual, space, NULL);
-        args.c = space->result;
-        args.residual = o->residual ? space->result : NULL;
-        args.c_step = d->vec;
-        args.down_c = outputs * d->vec;
-    } else {
-        args.c = o->y + to;
-        args.residual = o->residual ? o->residual + to : NULL;
-        args.c_step = p->y.pixel[2];
-        args.down_c = p->y.pixel[1];
-    }
-    run_block(job, space, &args, rows, outputs);
-    if (d->result)
-        move_block(job, at, &channels, NULL, space, o->y);
-}
-
-static void run_blocks(const struct job *job, const struct thread_space *space, int64_t block, int64_t last, int64_t begin,
-                       int64_t end)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    for (; block < last; block++) {
-        const int64_t row = block / d->column_blocks, plane = row / d->row_blocks;
-        const struct place at = {plane / p->out[0], plane % p->out[0], row % d->row_blocks * d->block_rows,
-                                 block % d->column_blocks * d->block_tiles * d->tile, 0};
-        for (int64_t next, unit = begin; unit < end; unit = next) {
-            next = smaller(end, unit + d->together);
-            struct unit channels = unit_of(p, d, unit);
-            if (d->together > 1) {
-                const struct unit to = unit_of(p, d, next - 1);
-                channels.inputs = to.x + to.inputs - channels.x;
-            }
-            if (d->unit_groups || unit == begin || unit % d->units_per_group == 0)
-                fill_block(job, &at, &channels, space->strip);
-            run_units(job, space, &at, unit, next);
-        }
-    }
-}
-
-/* All units of `repeats` tiles below each other, or with direction -1 above, of `down` output rows at once. args: what all of
- * the tiles have in common. */
-static void run_tiles(const struct job *job, const struct thread_space *space, struct depthwise_args *args,
-                      const struct place *at, int64_t down, int64_t repeats, int64_t direction, int64_t begin, int64_t end)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const ptrdiff_t to = p->y.base + at->n * p->y.n + at->z * p->y.pixel[0] + at->y * p->y.pixel[1] + at->first * p->y.pixel[2];
-    const float *packed = (const float *)job->operands->packed + d->depth * d->vec;
-    aim(job, space, at, down);
-    args->down = down;
-    args->repeats = repeats;
-    args->repeat_offset = direction * down * p->stride[1] * job->row;
-    args->repeat_c = direction * down * p->y.pixel[1];
-    for (int64_t unit = begin; unit < end;) {
-        const struct unit channels = unit_of(p, d, unit);
-        /* those that are alike: of one group, or all but a narrower last one */
-        const int64_t next = !d->unit_groups ? smaller(end, (unit / d->units_per_group + 1) * d->units_per_group) : end;
-        const int64_t whole = d->unit_groups ? d->whole_units : next - (p->y_group % d->vec != 0);
-        args->units = unit < whole ? smaller(next, whole) - unit : next - unit;
-        const int64_t lanes = d->kind == DEPTHWISE_SPREAD ? d->vec : channels.inputs;
-        if (space->lines[0].lane_end != lanes)
-            set_lanes(d, space->lines, NULL, lanes);
-        args->offset = channels.x;
-        args->w = packed + unit * args->unit_w;
-        args->c = job->operands->y + to + channels.y;
-        args->residual = job->operands->residual ? job->operands->residual + to + channels.y : NULL;
-        args->bias = job->operands->bias ? job->operands->bias + channels.y : NULL;
-        args->columns = channels.outputs;
-        args->skip = channels.skip;
-        (down > 1 || d->rolls ? job->block : job->kernel)(args);
-        unit += args->units;
-    }
-}
-
-/* Lines [line, last) of all planes: rows of the output, or columns of tiles. Tiles run down the image first: the rows that
- * neighbours share stay in the cache, and so do the columns' bounds; above another thread's rows up. */
-static void run_channels_last(const struct job *job, const struct thread_space *space, int64_t line, int64_t last,
-                              int64_t begin, int64_t end)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    const int64_t unit_y = d->unit_groups ? d->unit_groups * p->y_group : d->vec;
-    struct depthwise_args args = {
-        .x = space->lines,
-        .step = job->pitch,
-        .tap_step = job->pitch * p->stride[2],
-        .index = (const int32_t *)job->operands->packed,
-        .lines = d->lines,
-        .taps = d->taps,
-        .depth = d->depth,
-        .c_step = p->y.pixel[2],
-        .lane_c = 1,
-        .unit_offset = d->unit_groups * p->x_group,
-        .unit_w = d->depth * d->vec * (d->lines * d->width + d->taps),
-        .unit_bias = unit_y,
-        .unit_c = unit_y,
-        .down_c = p->y.pixel[1],
-        .across = d->across,
-        .asks = d->asks,
-        .stream = job->stream,
-        .epilogue = job->epilogue,
-    };
-    const struct range inside = rows_inside(p);
-    set_lanes(d, space->lines, NULL, 0);
-    const bool rows = d->by_rows;
-    const int64_t lines = rows ? p->out[1] : d->row_tiles;
-    for (int64_t next; line < last; line = next) {
-        const int64_t plane = line / lines, from = line % lines, to = smaller(lines, from + last - line);
-        next = line + to - from;
-        const int64_t bottom = rows ? to : p->out[1];
-        const bool seam_above = rows && from > 0, seam_below = rows && to < lines;
-        struct place at = {.n = plane / p->out[0], .z = plane % p->out[0]};
-        for (int64_t tile = rows ? 0 : from; tile < (rows ? d->row_tiles : to); tile++) {
-            at.first = tile * d->tile;
-            cut(job, space, at.first);
-            args.rows = (int)smaller(d->tile, p->out[2] - at.first);
-            for (int64_t down, tiles, y = rows ? from : 0; y < bottom; y += tiles * down) {
-                down = d->rolls ? smaller(bottom - y, d->down) : bottom - y < d->down ? 1 : d->down;
-                /* tiles that are inside of the image differ by an offset only */
-                const bool alike = y >= inside.begin && y + down <= inside.end;
-                tiles = alike && !d->rolls ? smaller(d->repeats, (smaller(inside.end, bottom) - y) / down) : 1;
-                /* Prefetchers go on beyond the last: they are to find this thread's rows there, not another's. */
-                const int64_t upwards = !seam_below ? 0 : seam_above ? tiles / 2 : tiles;
-                at.y = y;
-                if (tiles > upwards)
-                    run_tiles(job, space, &args, &at, down, tiles - upwards, 1, begin, end);
-                at.y = y + (tiles - 1) * down;
-                if (upwards > 0)
-                    run_tiles(job, space, &args, &at, down, upwards, -1, begin, end);
-            }
-        }
-    }
-}
-
-/* ----------------------------------------------------------------------------------------------------------- channels first */
-
-/* Lanes of each block of a row that lie inside of the image, for each kernel column. */
-static void find_lanes(const struct problem *p, const struct depthwise *d, struct lanes *lanes)
-{
-    for (int64_t block = 0; block < d->blocks; block++)
-        for (int single = 0; single <= (d->rest > 0); single++)
-            for (int64_t line = 0; line < p->x_group * p->kernel[0]; line++)
-                for (int64_t q = 0; q < p->kernel[2]; q++) {
-                    const int64_t from = block * d->vec + q * p->dilation[2] - p->pad[2];
-                    const int64_t end = from >= p->in[2] ? 0 : smaller(d->vec, p->in[2] - from);
-                    const int64_t begin = from >= 0 ? 0 : smaller(-from, end);
-                    for (int64_t i = 0; i < (single ? d->rest : d->windows); i++)
-                        *lanes++ = (struct lanes){(int32_t)begin, (int32_t)end};
-                }
-}
-
-/* Whether no lane of a block is outside of the image. */
-static bool whole_block(const struct problem *p, const struct depthwise *d, int64_t block)
-{
-    const int64_t from = block * d->vec - p->pad[2];
-    return from >= 0 && from + (p->kernel[2] - 1) * p->dilation[2] + d->vec <= p->in[2];
-}
-
-/* args: what all tiles have in common, and how many below each other. */
-static void run_rows_tiles(const struct job *job, const struct thread_space *space, struct depthwise_args *args,
-                           const struct place *at)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    cut(job, space, at->first);
-    aim(job, space, at, 1);
-    args->w = (const float *)job->operands->packed + at->group * p->y_group * p->x_group * p->taps;
-    args->rows = (int)smaller(d->tile, p->out[1] - at->first);
-    for (int64_t o = at->group * p->y_group; o < (at->group + 1) * p->y_group; o++, args->w += p->x_group * p->taps) {
-        const ptrdiff_t plane = p->y.base + at->n * p->y.n + o * p->y.c + at->z * p->y.pixel[0];
-        args->bias = job->operands->bias ? job->operands->bias + o : NULL;
-        for (int64_t block = 0; block < d->blocks; block += args->units) {
-            const ptrdiff_t to = plane + at->first * p->y.pixel[1] + block * d->vec * p->y.pixel[2];
-            args->offset = block * d->vec;
-            args->units = 1;
-            set_lanes(d, space->lines, space->lanes + block * (d->lines + d->taps), 0);
-            int64_t most = d->blocks;
-            if (d->mixed) { /* up to the last set of weights */
-                most = d->sets > 1 ? d->sets - block % d->sets : most;
-                args->w = (const float *)job->operands->packed + block % d->sets * p->taps * d->vec;
-                args->bias = job->operands->bias ? space->bias + block % d->sets * d->vec : NULL;
-            }
-            if (whole_block(p, d, block)) {
-                while (args->units < most && whole_block(p, d, block + args->units) &&
-                       (block + args->units + 1) * d->vec <= p->out[2])
-                    args->units++;
-            }
-            args->c = job->operands->y + to;
-            args->residual = job->operands->residual ? job->operands->residual + to : NULL;
-            args->columns = smaller(d->vec, p->out[2] - block * d->vec);
-            job->kernel(args);
-        }
-    }
-}
-
-static void run_rows(const struct job *job, const struct thread_space *space, int64_t tile, int64_t last, int64_t begin,
-                     int64_t end)
-{
-    const struct problem *p = job->p;
-    const struct depthwise *d = job->d;
-    struct depthwise_args args = {
-        .x = space->lines,
-        .step = job->pitch,
-        .tap_step = job->pitch * p->stride[1],
-        .lines = d->lines,
-        .taps = d->taps,
-        .c_step = p->y.pixel[1],
-        .lane_c = p->y.pixel[2],
-        .unit_offset = d->vec,
-        .unit_w = d->sets > 1 ? p->taps * d->vec : 0,
-        .unit_bias = d->sets > 1 ? d->vec : 0,
-        .unit_c = d->vec * p->y.pixel[2],
-        .repeat_offset = d->tile * p->stride[1] * p->in[2],
-        .repeat_c = d->tile * p->y.pixel[1],
-        .across = d->across,
-        .stream = job->stream,
-        .lane_around = p->circular ? p->in[2] : 0,
-        .epilogue = job->epilogue,
-    };
-    const struct range inside = tiles_inside(p, d);
-    for (int64_t unit = begin; unit < end; unit++)
-        for (int64_t t = tile; t < last; t += args.repeats) {
-            const int64_t z = t / d->row_tiles, row = t % d->row_tiles;
-            const struct place at = {.n = unit / p->groups, .group = unit % p->groups, .z = z, .first = row * d->tile};
-            args.repeats =
-                row < inside.begin || row >= inside.end ? 1 : smaller(d->repeats, smaller(inside.end - row, last - t));
-            run_rows_tiles(job, space, &args, &at);
-        }
-}
-
-/* ------------------------------------------------------------------------------------------------------------------- threads
- */
-
-/* Units that write to the same place are one thread's. */
-static void share_units(const struct depthwise *d, int64_t range, int64_t *begin, int64_t *end)
-{
-    const int64_t apart = d->units - d->overlaps;
-    falt_share(apart, (int)range, (int)d->unit_ranges, begin, end);
-    if (*begin < *end && *end == apart)
-        *end = d->units;
-}
-
-static void run_member(const struct job *job, int member, int members)
-{
-    const struct depthwise *d = job->d;
-    char *memory = (char *)job->operands->workspace + d->per_thread * (size_t)member;
-    struct thread_space space;
-    space.lines = (struct depthwise_line *)(void *)memory;
-    space.columns = (struct columns *)(void *)(memory += d->table);
-    ptrdiff_t *around = (ptrdiff_t *)(void *)(memory += d->columns);
-    space.lanes = (struct lanes *)(void *)(memory += d->around);
-    space.bias = (float *)(void *)(memory += d->lanes);
-    space.strip = (float *)(void *)(memory += d->biases);
-    space.result = (float *)(void *)(memory + d->strip_bytes);
-    for (int64_t i = 0; d->mixed && job->operands->bias && i < d->sets * d->vec; i++)
-        space.bias[i] = job->operands->bias[i % d->mixed];
-    for (int64_t i = 0; i < d->windows + d->rest; i++) {
-        space.columns[i] = (struct columns){.around = d->around ? around : NULL};
-        around += d->around ? columns_of(d, i) : 0;
-    }
-    if (d->lanes)
-        find_lanes(job->p, d, space.lanes);
-    for (int64_t piece = member; piece < d->tile_ranges * d->unit_ranges; piece += members) {
-        int64_t tile, last, begin, end;
-        falt_share(d->tiles, (int)(piece % d->tile_ranges), (int)d->tile_ranges, &tile, &last);
-        share_units(d, piece / d->tile_ranges, &begin, &end);
-        (d->kind == DEPTHWISE_ROWS ? run_rows : d->strip ? run_blocks : run_channels_last)(job, &space, tile, last, begin, end);
-    }
-    if (job->stream)
-        job->kernels->fence();
-}
-
-/* Where the output outgrows the caches and is written in vectors that are cache lines, the last one, too, which may reach back.
- * Not out of strips: one line of each of many planes at a time took 1.25 times as long. */
-static bool can_stream(const struct problem *p, const struct depthwise *d, const float *y)
-{
-    const int64_t unit = d->kind == DEPTHWISE_ROWS ? p->y.c : d->unit_groups ? d->unit_groups * p->y_group : p->y_group;
-    const int64_t along =
-        d->kind == DEPTHWISE_ROWS ? p->y.pixel[1] : p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2] | p->y_channels;
-    return d->stream && (d->kind != DEPTHWISE_ROWS || p->y.pixel[2] == 1) &&
-           falt_in_lines(y, p->y.base | p->y.n | along | unit);
-}
-
-static void run(const struct problem *problem, const struct candidate *c, const struct kernels *kernels,
-                const struct operands *operands, int member, int members)
-{
-    const struct depthwise *d = (const struct depthwise *)(const void *)c->state;
-    struct problem seen;
-    const struct problem *p = problem;
-    if (d->mixed || d->turned) {
-        seen = seen_by(d, problem);
-        p = &seen;
-    }
-    struct job job = {
-        .p = p,
-        .d = d,
-        .operands = operands,
-        .kernel = d->pairs ? kernels->depthwise_pairs[d->width][d->stride - 1]
-                           : kernels->depthwise[d->mixed ? DEPTHWISE_CHANNELS : d->kind][d->width][d->stride - 1][d->height],
-        .block = d->rolls ? kernels->depthwise_rolling : kernels->depthwise_block,
-        .kernels = kernels,
-        .epilogue = falt_epilogue(p),
-        .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
-    };
-    job.pitch = d->slide == 1 ? p->in[2] : slide_step(p, d);
-    job.row = other_step(p, d);
-    job.stream = can_stream(p, d, operands->y);
-    run_member(&job, member, members);
-}
-
-const struct solver falt_solver_depthwise = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_FORWARD, false, consider, pack, run};
+const struct solver falt_solver_depthwise = {"depthwise", FALT_ALGO_DEPTHWISE, SOLVES_FORWARD, false, consider,
+                                             pack,        falt_depthwise_run};
