@@ -4,8 +4,7 @@ enum { MOST_TAPS = 1024 }; /* that are counted: of more, some stand for all */
 
 struct range falt_whole_outputs(const struct problem *p, int dimension)
 {
-    const int64_t reach = (p->kernel[dimension] - 1) * p->dilation[dimension] + 1, out = p->out[dimension];
-    const int64_t last = p->in[dimension] + p->pad[dimension] - reach;
+    const int64_t out = p->out[dimension], last = p->in[dimension] + p->pad[dimension] - window_extent(p, dimension);
     const int64_t begin = smaller(divide_up(larger(p->pad[dimension], 0), p->stride[dimension]), out);
     const int64_t end = last < 0 ? begin : smaller(last / p->stride[dimension] + 1, out);
     return (struct range){begin, larger(begin, end)};
@@ -17,6 +16,14 @@ double falt_whole_share(const struct problem *p)
     for (int i = 0; i < 3; i++)
         share *= (double)length(falt_whole_outputs(p, i)) / (double)larger(p->out[i], 1);
     return share;
+}
+
+bool falt_reaches_out(const struct problem *p)
+{
+    for (int i = 0; i < 3; i++)
+        if (p->pad[i] > 0 || window_begin(p, i, p->out[i] - 1) + window_extent(p, i) > p->in[i])
+            return true;
+    return false;
 }
 
 struct range falt_seen_taps(const struct problem *p, int dimension, int64_t first, int64_t last)

@@ -13,6 +13,21 @@ struct range falt_whole_outputs(const struct problem *problem, int dimension);
 /* Their share of all pixels. */
 double falt_whole_share(const struct problem *problem);
 
+/* Whether any window reaches out of the image. */
+bool falt_reaches_out(const struct problem *problem);
+
+/* Whether the windows of `rows` neighbours in a column of outputs see anything of a line of pixels, counted from where the
+ * first of them begins: stride and dilation may skip it. */
+static inline bool falt_line_seen(const struct problem *problem, int64_t rows, int64_t line)
+{
+    for (int64_t r = 0; r < problem->kernel[1] && r * problem->dilation[1] <= line; r++) {
+        const int64_t from_tap = line - r * problem->dilation[1];
+        if (from_tap % problem->stride[1] == 0 && from_tap / problem->stride[1] < rows)
+            return true;
+    }
+    return false;
+}
+
 /* Taps along a dimension through which windows that begin at pixels first to last see the image: through those before and
  * behind none of them does. On a circle all. */
 struct range falt_seen_taps(const struct problem *problem, int dimension, int64_t first, int64_t last);

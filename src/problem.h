@@ -74,6 +74,18 @@ static inline int64_t falt_pixel(const struct problem *problem, int dimension, i
     return problem->circular ? remainder_of(i, size) : -1;
 }
 
+/* The pixel of x at which the window of an output begins, in that dimension; maybe one of the padding. */
+static inline int64_t window_begin(const struct problem *problem, int dimension, int64_t output)
+{
+    return output * problem->stride[dimension] - problem->pad[dimension];
+}
+
+/* Pixels of x from the first that a window sees to the last. */
+static inline int64_t window_extent(const struct problem *problem, int dimension)
+{
+    return (problem->kernel[dimension] - 1) * problem->dilation[dimension] + 1;
+}
+
 /* Writes the problem as a line of text ("forward 1x64x56x56 -> 64, 3x3, pad 1"); as snprintf. */
 int falt_problem_print(const struct problem *problem, char *buffer, size_t size);
 

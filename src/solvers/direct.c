@@ -40,7 +40,7 @@ static double overhead(const struct problem *p, const struct direct *d, double r
     const double run = (d->strip || p->groups == 1) && p->taps > 0 ? run_length(p) : 1.0;
     /* Blocks of strips share their pointers. */
     const double pointed = d->strip ? 0.0 : d->inner ? 1.0 - (double)(d->inner_end - d->inner_begin) / (double)p->out[2] : 1.0;
-    const int64_t height = (p->out[1] - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
+    const int64_t height = (p->out[1] - 1) * p->stride[1] + window_extent(p, 1);
     const double lines = rows / (double)(p->out[1] * p->out[2]) * (double)(height * p->kernel[0]);
     const double fill = d->strip ? lines * cost_call + rows * copied(p) * copy_cycles(p, d) : 0.0;
     const int most = d->panels.rows;
@@ -63,7 +63,7 @@ static double taps_share(const struct problem *p, const struct direct *d)
 /* Rows whose strips share no lines are cut into pieces that fit L2, and so few rows evenly for the threads. */
 static void cut_rows(const struct problem *p, const struct resources *r, struct direct *d)
 {
-    const int64_t rows = d->pixels / p->out[2], extent = (p->kernel[1] - 1) * p->dilation[1] + 1;
+    const int64_t rows = d->pixels / p->out[2], extent = window_extent(p, 1);
     const int64_t most = p->out[2] / (4 * d->panels.rows); /* enough tiles that a panel is used */
     if (!d->strip || extent > p->stride[1] || most < 2)
         return;
@@ -120,7 +120,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
 static double blocks_cycles(const struct problem *p, const struct direct *d, int64_t units, int64_t block)
 {
     const double line = (double)p->in[2] * (double)p->kernel[0] * copy_cycles(p, d);
-    const double again = (double)larger(0, (p->kernel[1] - 1) * p->dilation[1] + 1 - p->stride[1]);
+    const double again = (double)larger(0, window_extent(p, 1) - p->stride[1]);
     return (double)((block + units % block) * d->unit) * (cost_row + (double)p->taps / run_length(p) * cost_pointer) +
            (double)divide_up(units, block) * again * line;
 }
@@ -184,8 +184,8 @@ static bool choose_workspace(const struct problem *p, struct direct *d)
 {
     double strip = 0.0;
     if (d->strip) {
-        d->strip_width = (d->unit - 1) * p->stride[2] + (p->kernel[2] - 1) * p->dilation[2] + 1;
-        d->strip_height = (d->block - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
+        d->strip_width = (d->unit - 1) * p->stride[2] + window_extent(p, 2);
+        d->strip_height = (d->block - 1) * p->stride[1] + window_extent(p, 1);
         strip = (double)p->kernel[0] * (double)d->strip_height * (double)d->strip_width * (double)p->x_group;
     }
     const double rows = d->inner ? 3.0 * d->panels.rows : (double)d->block * (double)d->unit;
@@ -245,9 +245,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->cuts = 1;
     if (d->pixels > 0)
         cut_rows(p, r, d);
-    for (int i = 0; i < 3 && !d->strip; i++)
-        d->edges = d->edges || p->pad[i] > 0 ||
-                   (p->out[i] - 1) * p->stride[i] - p->pad[i] + (p->kernel[i] - 1) * p->dilation[i] >= p->in[i];
+    d->edges = !d->strip && falt_reaches_out(p);
     d->torn = d->edges ? 1.0 - falt_whole_share(p) : 0.0;
     const bool cut = d->edges && !d->inner && !p->circular && d->pixels > 0 && p->taps > 0;
     d->rectangles = cut ? falt_rectangles(p, &d->panels, r->cpu->l2) : falt_uncut(p);

@@ -95,13 +95,13 @@ static void advance(const struct problem *p, const struct direct *d, struct plac
 /* Whether a window that begins at a pixel of x, in that dimension, is inside of the image. */
 static bool window_inside(const struct problem *p, int dimension, int64_t begin)
 {
-    return begin >= 0 && begin + (p->kernel[dimension] - 1) * p->dilation[dimension] < p->in[dimension];
+    return begin >= 0 && begin + window_extent(p, dimension) <= p->in[dimension];
 }
 
 /* Whether an output row has inner pixels. */
 static bool row_inside(const struct problem *p, const struct place *at)
 {
-    return window_inside(p, 0, at->z * p->stride[0] - p->pad[0]) && window_inside(p, 1, at->y * p->stride[1] - p->pad[1]);
+    return window_inside(p, 0, window_begin(p, 0, at->z)) && window_inside(p, 1, window_begin(p, 1, at->y));
 }
 
 /* Past the inner pixels, if it is at some. */
@@ -136,7 +136,7 @@ static void fill_strip(const struct job *job, int64_t group, struct place at, in
 {
     const struct problem *p = job->p;
     const struct direct *d = job->d;
-    const int64_t rows = d->cuts > 1 ? 1 : pixels / p->out[2], window = (p->kernel[1] - 1) * p->dilation[1] + 1;
+    const int64_t rows = d->cuts > 1 ? 1 : pixels / p->out[2], window = window_extent(p, 1);
     const int64_t height = (rows - 1) * p->stride[1] + window, line = d->strip_width * p->x_group;
     const int64_t width = d->strip_width - (d->unit - pixels / rows) * p->stride[2];
     const float *image = job->operands->x + at.n * job->x.n + group * p->x_group * job->x.c;
@@ -144,11 +144,11 @@ static void fill_strip(const struct job *job, int64_t group, struct place at, in
         for (int64_t h = 0; h < height; h++) {
             if (h % p->stride[1] >= window) /* no kernel sees it */
                 continue;
-            const int64_t z = falt_pixel(p, 0, at.z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
-            const int64_t y = falt_pixel(p, 1, at.y * p->stride[1] - p->pad[1] + h);
+            const int64_t z = falt_pixel(p, 0, window_begin(p, 0, at.z) + k * p->dilation[0]);
+            const int64_t y = falt_pixel(p, 1, window_begin(p, 1, at.y) + h);
             const float *row = z >= 0 && y >= 0 ? image + (z * p->in[1] + y) * p->in[2] * job->x.pixel : NULL;
-            falt_gather_row(job->kernels, row, p->in[2], job->x, p->x_group, p->circular, at.x * p->stride[2] - p->pad[2],
-                            width, strip + (k * d->strip_height + h) * line, p->x_group);
+            falt_gather_row(job->kernels, row, p->in[2], job->x, p->x_group, p->circular, window_begin(p, 2, at.x), width,
+                            strip + (k * d->strip_height + h) * line, p->x_group);
         }
 }
 
@@ -256,8 +256,7 @@ INLINE void point(const struct job *job, const struct view *view, const float *z
             tile->output[m + i] = output + i * p->y.pixel[2];
         }
         if (edges) {
-            const int64_t z = at->z * p->stride[0] - p->pad[0], y = at->y * p->stride[1] - p->pad[1];
-            const int64_t x = at->x * p->stride[2] - p->pad[2];
+            const int64_t z = window_begin(p, 0, at->z), y = window_begin(p, 1, at->y), x = window_begin(p, 2, at->x);
             whole = whole && window_inside(p, 0, z) && window_inside(p, 1, y) && window_inside(p, 2, x) &&
                     window_inside(p, 2, x + (count - 1) * p->stride[2]);
             for (int64_t i = 0; i < count; i++) {

@@ -197,10 +197,10 @@ static bool choose_workspace(const struct problem *p, struct gradient *g)
     if (g->x_strip) {
         /* Each run of a chunk's rows within one plane needs the rows between them and the window's. */
         const int64_t runs = g->pieces > 1 ? g->chunk : smaller(g->chunk, divide_up(g->chunk, p->out[1]) + 1);
-        const double window = (double)g->chunk * (double)p->stride[1] + (double)runs * (double)extent(p, 1);
+        const double window = (double)g->chunk * (double)p->stride[1] + (double)runs * (double)window_extent(p, 1);
         const double image = (double)runs * (double)p->in[1];
         const double slots = (double)p->kernel[0] * (window < image ? window : image);
-        const double width = (double)(g->span - 1) * (double)p->stride[2] + (double)extent(p, 2);
+        const double width = (double)(g->span - 1) * (double)p->stride[2] + (double)window_extent(p, 2);
         const double inside = g->merged || width < (double)p->in[2] ? width : (double)p->in[2];
         if (slots * inside * x > 1e15)
             return false;

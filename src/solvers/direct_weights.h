@@ -69,12 +69,6 @@ _Static_assert(sizeof(struct gradient) <= SOLVER_STATE, "the solver's state must
  * last all images are. */
 struct problem falt_flattened(const struct problem *p);
 
-/* Pixels of x that a window reaches over. */
-static inline int64_t extent(const struct problem *p, int dimension)
-{
-    return (p->kernel[dimension] - 1) * p->dilation[dimension] + 1;
-}
-
 /* Floats from one pixel of a strip to the next: whole cache lines, and not so many that all pixels meet in one cache set. */
 static inline int64_t strip_pitch(int64_t channels)
 {

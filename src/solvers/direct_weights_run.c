@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../bias.h"
+#include "../padding.h"
 #include "../parallel.h"
 #include "../parts.h"
 #include "../range.h"
@@ -100,15 +101,10 @@ static struct unit unit_of(const struct problem *p, const struct gradient *g, in
     return unit;
 }
 
-static int64_t origin(const struct problem *p, int dimension, int64_t q)
-{
-    return q * p->stride[dimension] - p->pad[dimension];
-}
-
 /* The pixels of an image row that a unit sees: of the image, or with merged rows its whole window. */
 static struct range seen_columns(const struct problem *p, const struct gradient *g, const struct unit *unit)
 {
-    const struct range window = {origin(p, 2, unit->q.begin), origin(p, 2, unit->q.end - 1) + extent(p, 2)};
+    const struct range window = {window_begin(p, 2, unit->q.begin), window_begin(p, 2, unit->q.end - 1) + window_extent(p, 2)};
     if (g->merged)
         return window;
     const int64_t begin = larger(window.begin, 0);
@@ -117,20 +113,9 @@ static struct range seen_columns(const struct problem *p, const struct gradient 
 
 static struct range seen_lines(const struct problem *p, int64_t first, int64_t rows)
 {
-    const int64_t begin = larger(origin(p, 1, first), 0);
-    return (struct range){begin, larger(begin, smaller(origin(p, 1, first + rows - 1) + extent(p, 1), p->in[1]))};
-}
-
-/* Whether the kernel of any of the rows from `first` touches image row h: it need not where strides or dilation skip some. */
-static bool touched(const struct problem *p, int64_t first, int64_t rows, int64_t h)
-{
-    const int64_t stride = p->stride[1];
-    for (int64_t r = 0; r < p->kernel[1]; r++) {
-        const int64_t at = h - origin(p, 1, first) - r * p->dilation[1];
-        if (at >= 0 && at % stride == 0 && at / stride < rows)
-            return true;
-    }
-    return false;
+    const int64_t begin = larger(window_begin(p, 1, first), 0),
+                  end = window_begin(p, 1, first + rows - 1) + window_extent(p, 1);
+    return (struct range){begin, larger(begin, smaller(end, p->in[1]))};
 }
 
 /* Copies what a run of `rows` output rows sees into the strip: [kernel depth][image row][pixel][channel]. */
@@ -138,14 +123,14 @@ static void fill_x(const struct item *item, const struct unit *unit, int64_t row
 {
     const struct job *job = item->job;
     const struct problem *p = job->p;
-    const int64_t line = job->g->width * item->x_pitch;
+    const int64_t line = job->g->width * item->x_pitch, top = window_begin(p, 1, unit->y);
     const struct range lines = seen_lines(p, unit->y, rows), seen = seen_columns(p, job->g, unit);
     const float *x = job->operands->x + unit->n * job->x.n + (item->group * p->x_group + item->x.begin) * job->x.c;
     for (int64_t d = 0; d < p->kernel[0]; d++) {
-        const int64_t z = origin(p, 0, unit->z) + d * p->dilation[0];
+        const int64_t z = window_begin(p, 0, unit->z) + d * p->dilation[0];
         for (int64_t h = lines.begin; h < lines.end; h++, strip += line) {
             const float *row = x + (z * p->in[1] + h) * p->in[2] * job->x.pixel;
-            if (!inside(z, p->in[0]) || !touched(p, unit->y, rows, h))
+            if (!inside(z, p->in[0]) || !falt_line_seen(p, rows, h - top))
                 continue;
             if (item->x_panel > 0)
                 falt_gather_panels(job->kernels, row + seen.begin * job->x.pixel, job->x, length(item->x), length(seen), strip,
@@ -166,7 +151,7 @@ static int64_t list_segments(const struct item *item, int64_t line, const struct
     const struct gradient *g = job->g;
     const int64_t width = g->merged ? 1 : p->kernel[2];
     const int64_t d = line / width / p->kernel[1], r = line / width % p->kernel[1], s = line % width;
-    const int64_t z = origin(p, 0, first->z) + d * p->dilation[0];
+    const int64_t z = window_begin(p, 0, first->z) + d * p->dilation[0];
     if (!inside(z, p->in[0]))
         return 0;
     const int64_t shift = s * p->dilation[2] - p->pad[2], stride = p->stride[2];
@@ -181,7 +166,7 @@ static int64_t list_segments(const struct item *item, int64_t line, const struct
     const int64_t xs = item->x_pitch, ys = item->y_pitch, column = q.begin * stride + shift;
     int64_t count = 0;
     for (int64_t i = 0; i < rows; i++) {
-        const int64_t h = origin(p, 1, first->y + i) + r * p->dilation[1];
+        const int64_t h = window_begin(p, 1, first->y + i) + r * p->dilation[1];
         if (!inside(h, p->in[1]))
             continue;
         const ptrdiff_t x = g->x_strip ? x_strip + ((d * length(lines) + h - lines.begin) * g->width + column - seen.begin) * xs
@@ -249,11 +234,15 @@ static void look_ahead(struct item *item, struct range units, bool last)
     const struct unit unit = unit_of(p, g, units.end);
     const int64_t y = first_pixel(p, &unit);
     item->y_coming = (struct coming){job->operands->y + item->group * p->y_group + y * job->y.pixel, item->steps, job->y.pixel};
-    if (extent(p, 1) < p->stride[1] || extent(p, 2) < p->stride[2])
+    if (window_extent(p, 1) < p->stride[1] || window_extent(p, 2) < p->stride[2])
         return;
-    const int64_t z = smaller(larger(origin(p, 0, unit.z) + extent(p, 0) - 1, 0), p->in[0] - 1); /* the others were seen */
-    const int64_t h = unit.y == 0 ? 0 : smaller(larger(origin(p, 1, unit.y) + extent(p, 1) - p->stride[1], 0), p->in[1] - 1);
-    const int64_t v = larger(origin(p, 2, unit.q.begin), 0), x = ((unit.n * p->in[0] + z) * p->in[1] + h) * p->in[2] + v;
+    /* Where what is new to the first window begins: the rest was seen. */
+    const int64_t back = window_begin(p, 0, unit.z) + window_extent(p, 0) - 1;
+    const int64_t below = window_begin(p, 1, unit.y) + window_extent(p, 1) - p->stride[1];
+    const int64_t z = smaller(larger(back, 0), p->in[0] - 1);
+    const int64_t h = unit.y == 0 ? 0 : smaller(larger(below, 0), p->in[1] - 1),
+                  v = larger(window_begin(p, 2, unit.q.begin), 0);
+    const int64_t x = ((unit.n * p->in[0] + z) * p->in[1] + h) * p->in[2] + v;
     const int64_t pixels = g->pieces > 1 ? item->steps * p->stride[2] : length(units) * p->stride[1] * p->in[2];
     const bool narrow = job->x.pixel < LINE_FLOATS; /* then by lines, not by pixels */
     item->x_coming =

@@ -161,12 +161,6 @@ struct piece {
     struct range taps[3];
 };
 
-/* Input pixels before the first that a window at an output pixel sees. */
-static int64_t window(const struct problem *p, int dimension, int64_t pixel)
-{
-    return pixel * p->stride[dimension] - p->pad[dimension];
-}
-
 static void run_piece(const struct job *job, const struct piece *at, int64_t pixels)
 {
     const struct problem *p = job->p;
@@ -178,8 +172,9 @@ static void run_piece(const struct job *job, const struct piece *at, int64_t pix
         for (int64_t r = at->taps[1].begin; r < at->taps[1].end; r++)
             for (int64_t i = 0; i < pieces; i++, run++) {
                 const int64_t t = at->taps[2].begin + i;
-                const int64_t z = window(p, 0, at->z) + k * p->dilation[0], y = window(p, 1, at->y) + r * p->dilation[1];
-                run->x = ((z * p->in[1] + y) * p->in[2] + window(p, 2, at->x) + t * p->dilation[2]) * job->x.pixel;
+                const int64_t z = window_begin(p, 0, at->z) + k * p->dilation[0],
+                              y = window_begin(p, 1, at->y) + r * p->dilation[1];
+                run->x = ((z * p->in[1] + y) * p->in[2] + window_begin(p, 2, at->x) + t * p->dilation[2]) * job->x.pixel;
                 run->w = ((k * p->kernel[1] + r) * p->kernel[2] + t) * chunk;
                 run->length = p->x_group * (d->merges ? width : 1);
             }
@@ -205,7 +200,7 @@ static int64_t alike(const struct problem *p, struct range whole, int64_t x, int
 {
     int64_t last = x >= whole.begin && x < whole.end ? smaller(whole.end, end) : x + 1;
     for (; last < end; last++) {
-        const int64_t begin = window(p, 2, last);
+        const int64_t begin = window_begin(p, 2, last);
         const struct range seen = falt_seen_taps(p, 2, begin, begin);
         if (seen.begin != taps.begin || seen.end != taps.end)
             break;
@@ -245,7 +240,7 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         rest /= p->out[1];
         at.z = rest % p->out[0];
         at.n = rest / p->out[0];
-        const int64_t begin[3] = {window(p, 0, at.z), window(p, 1, at.y), window(p, 2, at.x)};
+        const int64_t begin[3] = {window_begin(p, 0, at.z), window_begin(p, 1, at.y), window_begin(p, 2, at.x)};
         for (int i = 0; i < 3; i++)
             at.taps[i] = falt_seen_taps(p, i, begin[i], begin[i]);
         some = d->flat ? end - pixel : alike(p, whole, at.x, smaller(p->out[2], at.x + end - pixel), at.taps[2]);

@@ -62,13 +62,11 @@ _Static_assert(sizeof(struct im2col) <= SOLVER_STATE, "the solver's state must f
 
 /* --------------------------------------------------------------------------------------------------------------- planning */
 
-/* Whether no window reaches out of the image, and neighbours in a row of the output see neighbours in memory. */
+/* Whether windows begin with the image and do not reach out of it, and neighbours in an output row see neighbours in memory. */
 static bool is_in_place(const struct problem *p)
 {
-    bool inside = true;
-    for (int i = 0; i < 3; i++)
-        inside = inside && p->pad[i] == 0 && (p->out[i] - 1) * p->stride[i] + (p->kernel[i] - 1) * p->dilation[i] < p->in[i];
-    return inside && p->layout == FALT_CHANNELS_FIRST && p->stride[2] == 1;
+    const bool begins = p->pad[0] == 0 && p->pad[1] == 0 && p->pad[2] == 0;
+    return begins && !falt_reaches_out(p) && p->layout == FALT_CHANNELS_FIRST && p->stride[2] == 1;
 }
 
 /* Whether an image's pixels are one row, of x and of y. */
@@ -251,8 +249,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->asks = d->one_row && r->kernels->gemm_asks > 0 && (d->apart || askers(d) >= r->kernels->gemm_asks) &&
               (double)p->x_count * sizeof(float) > (double)r->cpu->l2;
     choose_block(p, r, d);
-    d->strip_width = (d->length - 1) * p->stride[2] + (p->kernel[2] - 1) * p->dilation[2] + 1;
-    d->strip_height = (d->block - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
+    d->strip_width = (d->length - 1) * p->stride[2] + window_extent(p, 2);
+    d->strip_height = (d->block - 1) * p->stride[1] + window_extent(p, 1);
     d->pitch = divide_up(d->strip_width, p->stride[2]);
     d->line = d->in_place ? p->in[2] : d->pitch * p->stride[2];
     d->plane = d->in_place ? p->in_pixels : d->strip_height * d->line;
@@ -404,30 +402,19 @@ static void copy_line(const struct job *job, const float *row, int64_t begin, fl
         copy_pixels(job, row + (begin + left) * job->x.pixel, seen, to + left, step);
 }
 
-/* Whether a tap's window ever lies on line h of the strip of a block of that many rows. */
-static bool is_line_seen(const struct problem *p, int64_t rows, int64_t h)
-{
-    for (int64_t r = 0; r < p->kernel[1] && r * p->dilation[1] <= h; r++) {
-        const int64_t from_tap = h - r * p->dilation[1];
-        if (from_tap % p->stride[1] == 0 && from_tap / p->stride[1] < rows)
-            return true;
-    }
-    return false;
-}
-
 /* What a block sees of a group: [kernel depth][channel][strip_height][phase][pitch]. What lies between is not touched. */
 static void fill_strip(const struct job *job, const struct block *b, int64_t group, const struct thread_space *space)
 {
     const struct problem *p = job->p;
     const struct im2col *d = job->d;
-    const int64_t height = (b->rows - 1) * p->stride[1] + (p->kernel[1] - 1) * p->dilation[1] + 1;
-    const int64_t begin = b->x * p->stride[2] - p->pad[2];
+    const int64_t height = (b->rows - 1) * p->stride[1] + window_extent(p, 1);
+    const int64_t begin = window_begin(p, 2, b->x);
     for (int64_t k = 0; k < p->kernel[0]; k++)
         for (int64_t h = 0; h < height; h++) {
-            if (!is_line_seen(p, b->rows, h))
+            if (!falt_line_seen(p, b->rows, h))
                 continue;
-            const int64_t z = falt_pixel(p, 0, b->z * p->stride[0] - p->pad[0] + k * p->dilation[0]);
-            const int64_t y = falt_pixel(p, 1, b->y * p->stride[1] - p->pad[1] + h);
+            const int64_t z = falt_pixel(p, 0, window_begin(p, 0, b->z) + k * p->dilation[0]);
+            const int64_t y = falt_pixel(p, 1, window_begin(p, 1, b->y) + h);
             float *line = space->strip + k * d->slice + h * d->line;
             const float *row = job->operands->x + b->n * job->x.n + group * p->x_group * job->x.c +
                                (z * p->in[1] + y) * p->in[2] * job->x.pixel;
@@ -473,7 +460,7 @@ static struct range seen_depth(const struct job *job, const struct block *b, int
     const int64_t rows = (x + length - 1) / b->length, all = job->d->depth, tap = p->kernel[i] > 0 ? all / p->kernel[i] : 0;
     const int64_t first[3] = {b->z, b->y + y, b->x + (rows > 0 ? 0 : x)}; /* outputs */
     const int64_t last[3] = {b->z, b->y + y + rows, b->x + (rows > 0 ? b->length : x + length) - 1};
-    const struct range taps = falt_seen_taps(p, i, first[i] * p->stride[i] - p->pad[i], last[i] * p->stride[i] - p->pad[i]);
+    const struct range taps = falt_seen_taps(p, i, window_begin(p, i, first[i]), window_begin(p, i, last[i]));
     return (struct range){taps.begin * tap, taps.end * tap};
 }
 
