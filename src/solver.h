@@ -140,6 +140,16 @@ static inline double falt_tensor_bytes(const struct problem *problem)
     return problem->tensor_floats * sizeof(float);
 }
 
+/* Floats of x that some tap meets: a stride may be longer than the kernel. */
+static inline double falt_touched_floats(const struct problem *problem)
+{
+    double floats = (double)problem->x_count;
+    for (int i = 0; i < 3; i++)
+        if (problem->taps > 0 && problem->kernel[i] < problem->stride[i])
+            floats *= (double)problem->kernel[i] / (double)problem->stride[i];
+    return floats;
+}
+
 /* Whether x and y outgrow the shared cache: then y is better stored past the caches, which spares its lines the way in. A phase
  * leaves gaps, whose lines prefetchers fetch in vain (measured: from half of that on 1.2 to 1.6 times as fast). */
 static inline bool falt_outgrows(const struct problem *problem, const struct cpu *cpu)

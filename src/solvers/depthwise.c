@@ -379,7 +379,7 @@ struct way_to_cut {
 static double choose_ranges(const struct problem *p, const struct resources *r, struct depthwise *d,
                             const struct way_to_cut *cut, double cell, double table, double least)
 {
-    const double input = (double)(p->x_count + p->y_count) * sizeof(float) / cost_l3_bytes;
+    const double input = (falt_touched_floats(p) + (double)p->y_count) * sizeof(float) / cost_l3_bytes;
     const double pixels = (double)p->y_count / (double)p->y_channels;
     const double weights = (double)p->w_count * sizeof(float) / (r->warm_weights ? cost_l3_bytes : cost_memory_bytes);
     for (int64_t threads = 1; threads <= r->threads; threads++) {

@@ -15,7 +15,7 @@ static double copy_cycles(const struct problem *p, const struct direct *d)
     const int vec = d->panels.vec;
     const double vectors = (double)divide_up(p->x_group, vec);
     return p->layout == FALT_CHANNELS_FIRST ? cost_apart * vectors * cost_transpose(vec) / vec
-           : p->groups > 1                  ? cost_piece + vectors * cost_copy /* a group's channels of one pixel */
+           : p->groups > 1                  ? 4.0 + vectors * cost_copy /* a group's channels of one pixel */
                                             : (double)p->x_group / vec * cost_copy;
 }
 
@@ -95,7 +95,7 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
         const int64_t rows = smaller(d->pixels, divide_up(units, pixel_ranges) * d->unit);
         const double panels = (double)divide_up(all_panels, panel_ranges);
         const double step = falt_panels_step(&d->panels, rows) / (double)d->panels.count;
-        const double input = (double)p->x_count / (double)d->pixels * (double)rows * sizeof(float);
+        const double input = falt_touched_floats(p) / (double)d->pixels * (double)rows * sizeof(float);
         const double weights = panels / (double)all_panels * (double)p->w_count * d->seen * sizeof(float);
         const double weights_rate = !r->warm_weights                      ? cost_memory_bytes
                                     : weights <= (double)r->cpu->l2 / 2.0 ? 1.0 / cost_l2_byte

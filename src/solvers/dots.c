@@ -72,7 +72,7 @@ static double choose_threads(const struct problem *p, const struct resources *r,
     double least = INFINITY;
     for (int64_t n = 1; n <= most; n++) {
         const double each = ceil((double)pixels / (double)n);
-        const double input = (double)p->x_count / (double)n * sizeof(float) / cost_l3_bytes;
+        const double input = falt_touched_floats(p) / (double)n * sizeof(float) / cost_l3_bytes;
         const double cycles = (double)p->groups * (rows_cycles(p, d, seen, each) + each * (alone + call) + cost_call) + input;
         const double seconds = cycles / cost_hertz + (n > 1 ? r->region : 0.0);
         if (seconds < least) {
