@@ -42,7 +42,7 @@ static double largest_channel_sum(const struct problem *p, const float *y)
 {
     const struct tensor_strides stride = falt_tensor_strides(p, p->y_channels, p->out_pixels);
     double most = 0.0;
-    for (int64_t c = 0; c < p->y_channels; c++) {
+    for (int64_t c = 0; y && c < p->y_channels; c++) {
         double sum = 0.0;
         for (int64_t n = 0; n < p->batch; n++)
             for (int64_t q = 0; q < p->out_pixels; q++)

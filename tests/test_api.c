@@ -816,6 +816,11 @@ static void test_missing_tensors(void **state)
         assert_non_null(strstr(falt_last_error(), "diff_weights"));
         tensors.diff_bias = d.bias;
         assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+        tensors.src = NULL; /* which the bias's gradient does not read */
+        assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+        double bound = 1.0;
+        assert_int_equal(falt_plan_error_bound(plan, &tensors, &bound), FALT_OK);
+        assert_true(bound == 0.0);
         falt_plan_destroy(plan);
         data_free(&d);
     }

@@ -1200,7 +1200,8 @@ static void test_staging(void **state)
 }
 
 /* Phases of strided backward data go past the caches where every other pixel begins with a cache line, though channels are no
- * whole number of vectors. What is written a float further on does not. */
+ * whole number of vectors. What is written a float further on does not; nor rows of planes that are no whole number of lines.
+ */
 static void test_streamed_phases(void **state)
 {
     (void)state;
@@ -1208,41 +1209,54 @@ static void test_streamed_phases(void **state)
         skip();
     falt_cpu cpu = {.struct_size = sizeof cpu};
     assert_int_equal(falt_cpu_info(&cpu), FALT_OK);
-    enum { CHANNELS = 24, WIDTH = 64 };
-    falt_conv conv = FALT_CONV_INIT;
-    conv.groups = conv.in_channels = conv.out_channels = CHANNELS;
-    conv.in[0] = cpu.l3 / 3 / (CHANNELS * WIDTH * (int64_t)sizeof(float)) + 2;
-    conv.in[1] = WIDTH;
-    conv.kernel[0] = conv.kernel[1] = 3;
-    conv.stride[0] = conv.stride[1] = 2;
-    conv.pad_begin[0] = conv.pad_begin[1] = 1;
-    falt_sizes sizes;
-    if (conv.in[0] > 32768 || falt_conv_sizes(&conv, &sizes) != FALT_OK)
-        skip();
-    struct random random = random_stream(19);
-    float *dst = malloc((size_t)sizes.dst * sizeof *dst), weights[CHANNELS * 9];
-    float *src[2] = {guarded(sizes.src + 1, AT_BEGIN), guarded(sizes.src + 1, AT_BEGIN)};
-    assert_non_null(dst);
-    fill_uniform(&random, dst, sizes.dst);
-    fill_uniform(&random, weights, CHANNELS * 9);
-    for (falt_isa isa = FALT_ISA_AVX2; isa < FALT_ISA_COUNT; isa++) {
-        falt_options options = FALT_OPTIONS_INIT;
-        options.algorithm = FALT_ALGO_DEPTHWISE;
-        options.isa = isa;
-        falt_plan *plan = NULL;
-        if (!usable_isa(isa))
-            continue;
-        assert_int_equal(falt_plan_create(&plan, &conv, FALT_BACKWARD_DATA, &options), FALT_OK);
-        for (int off = 0; off < 2; off++) {
-            const falt_tensors tensors = {.diff_dst = dst, .weights = weights, .diff_src = src[off] + off};
-            assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+    const int64_t half = cpu.l3 / 6 / (int64_t)sizeof(float); /* floats of half the tensor from which on they do */
+    falt_conv rows = FALT_CONV_INIT, planes = FALT_CONV_INIT;
+    rows.groups = rows.in_channels = rows.out_channels = 24;
+    rows.in[1] = 64;
+    rows.in[0] = 2 * half / (24 * 64) + 2;
+    rows.kernel[0] = rows.kernel[1] = 3;
+    rows.stride[0] = rows.stride[1] = 2;
+    rows.pad_begin[0] = rows.pad_begin[1] = 1;
+    planes.spatial_dims = 3;
+    planes.layout = FALT_CHANNELS_FIRST;
+    planes.in[0] = 2;
+    planes.in[1] = 63;
+    planes.in[2] = 24;
+    planes.groups = planes.in_channels = planes.out_channels = half / (63 * 24) + 1;
+    planes.kernel[1] = planes.kernel[2] = 3;
+    planes.stride[1] = 2;
+    planes.pad_begin[1] = planes.pad_begin[2] = planes.pad_end[1] = planes.pad_end[2] = 1;
+    const falt_conv *const cases[] = {&rows, &planes};
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        falt_sizes sizes;
+        if (half > 8 << 20 || falt_conv_sizes(cases[i], &sizes) != FALT_OK)
+            skip();
+        struct random random = random_stream(19);
+        float *dst = malloc((size_t)sizes.dst * sizeof *dst), *weights = malloc((size_t)sizes.weights * sizeof *weights);
+        float *src[2] = {guarded(sizes.src + 1, AT_BEGIN), guarded(sizes.src + 1, AT_BEGIN)};
+        assert_true(dst && weights);
+        fill_uniform(&random, dst, sizes.dst);
+        fill_uniform(&random, weights, sizes.weights);
+        for (falt_isa isa = FALT_ISA_AVX2; isa < FALT_ISA_COUNT; isa++) {
+            falt_options options = FALT_OPTIONS_INIT;
+            options.algorithm = FALT_ALGO_DEPTHWISE;
+            options.isa = isa;
+            falt_plan *plan = NULL;
+            if (!usable_isa(isa))
+                continue;
+            assert_int_equal(falt_plan_create(&plan, cases[i], FALT_BACKWARD_DATA, &options), FALT_OK);
+            for (int off = 0; off < 2; off++) {
+                const falt_tensors tensors = {.diff_dst = dst, .weights = weights, .diff_src = src[off] + off};
+                assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+            }
+            check_same(src[1] + 1, src[0], sizes.src, "case %d, isa %d", (int)i, (int)isa);
+            falt_plan_destroy(plan);
         }
-        check_same(src[1] + 1, src[0], sizes.src, "isa %d", (int)isa);
-        falt_plan_destroy(plan);
+        free(dst);
+        free(weights);
+        guarded_free(src[0]);
+        guarded_free(src[1]);
     }
-    free(dst);
-    guarded_free(src[0]);
-    guarded_free(src[1]);
 }
 
 /* Outputs that outgrow the caches are stored past them where they are aligned: the same bits as where they are not. */

@@ -324,8 +324,8 @@ static void run_member(const struct job *job, int member, int members)
 static bool can_stream(const struct problem *p, const struct depthwise *d, const float *y)
 {
     const int64_t unit = d->kind == DEPTHWISE_ROWS ? p->y.c : d->unit_groups ? d->unit_groups * p->y_group : p->y_group;
-    const int64_t along =
-        d->kind == DEPTHWISE_ROWS ? p->y.pixel[1] : p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2] | p->y_channels;
+    const int64_t along = d->kind == DEPTHWISE_ROWS ? p->y.pixel[0] | p->y.pixel[1]
+                                                    : p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2] | p->y_channels;
     return d->stream && (d->kind != DEPTHWISE_ROWS || p->y.pixel[2] == 1) &&
            falt_in_lines(y, p->y.base | p->y.n | along | unit);
 }
