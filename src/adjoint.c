@@ -94,8 +94,12 @@ void falt_phase(const struct problem *p, int64_t index, struct problem *f)
     f->in_pixels = p->out_pixels;
     f->out_pixels = f->out[0] * f->out[1] * f->out[2];
     f->taps = f->kernel[0] * f->kernel[1] * f->kernel[2];
-    for (int i = 0; i < 3 && f->taps == 0; i++) /* none in any dimension */
-        f->kernel[i] = 0;
+    if (f->taps == 0) { /* none in any dimension, nor any groups */
+        f->kernel[0] = f->kernel[1] = f->kernel[2] = 0;
+        f->groups = 1;
+        f->x_group = f->x_channels;
+        f->y_group = f->y_channels;
+    }
     f->y_count = f->batch * f->y_channels * f->out_pixels;
     f->w_count = f->taps * f->x_group * f->y_channels;
     f->multiply_adds = (double)f->w_count * (double)(f->batch * f->out_pixels);

@@ -18,8 +18,8 @@ int64_t falt_phases(const struct problem *problem);
 /* Pixels from one of a phase to the next in its row. */
 int64_t falt_phase_distance(const struct problem *problem);
 
-/* Phase `index` as a forward problem; x and y have changed sides. It may have no taps: then its pixels are zero (and epilogue).
- */
+/* Phase `index` as a forward problem; x and y have changed sides. It may have no taps: then its pixels are zero (and epilogue),
+ * whatever the groups are, so it has but one. */
 void falt_phase(const struct problem *backward, int64_t index, struct problem *forward);
 
 #endif
