@@ -46,11 +46,15 @@ static double packed_floats(const struct problem *p, const struct dots *d)
 }
 
 /* Cycles of one group's `rows` pixels, which see that share of their taps. */
-static double rows_cycles(const struct problem *p, const struct dots *d, double seen, double rows)
+static double rows_cycles(const struct problem *p, const struct resources *r, const struct dots *d, double seen, double rows)
 {
     const double sums = (double)(d->rows * p->y_group), tiles = rows / d->rows;
     const double fma = sums / cost_fma_per_cycle, loads = (double)(d->rows + p->y_group) / cost_loads_per_cycle;
-    const double bound = fma > loads ? fma : loads, step = bound > cost_fma_latency ? bound : cost_fma_latency;
+    /* Weights that outgrow L1 come from L2 again for each tile. */
+    const double bytes = packed_floats(p, d) / (double)p->groups * sizeof(float);
+    const double again =
+        bytes > 0.75 * (double)r->cpu->l1d ? (double)(p->y_group * d->vec) * sizeof(float) * cost_l2_byte : 0.0;
+    const double step = fmax(fmax(fma, loads), fmax(cost_fma_latency, again));
     const double runs = seen * (double)p->taps / (d->merges ? (double)p->kernel[2] : 1.0);
     const bool dense = p->y.pixel[2] == p->y_group && falt_epilogue(p).activation == ACTIVATE_NONE;
     const double store = dense ? 2.0 : 1.5 * sums;
@@ -73,7 +77,8 @@ static double choose_threads(const struct problem *p, const struct resources *r,
     for (int64_t n = 1; n <= most; n++) {
         const double each = ceil((double)pixels / (double)n);
         const double input = falt_touched_floats(p) / (double)n * sizeof(float) / cost_l3_bytes;
-        const double cycles = (double)p->groups * (rows_cycles(p, d, seen, each) + each * (alone + call) + cost_call) + input;
+        const double rows = rows_cycles(p, r, d, seen, each);
+        const double cycles = (double)p->groups * (rows + each * (alone + call) + cost_call) + input;
         const double seconds = cycles / cost_hertz + (n > 1 ? r->region : 0.0);
         if (seconds < least) {
             least = seconds;
