@@ -12,6 +12,7 @@ enum {
     ROLLED_WAYS = 48,    /* of so few, lines come from L2 one after another where a block asks for its 45 */
     ROLLED_ROWS = 64,    /* at most, in a call: it has a table of the lines they see */
     APART_WAYS = 32,     /* of so few the tiles do not go down unit by unit */
+    GROUP_VECTORS = 4,   /* of outputs, of the only group: more are direct's */
     TURNED_ROWS = 3      /* of a kernel of one column, at least: two share little (phases of 3x3: 0.9 to 1.07) */
 };
 
@@ -507,7 +508,8 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 {
     /* With a single channel the layouts are the same. */
     const bool first = p->layout == FALT_CHANNELS_FIRST || (p->x_channels == 1 && p->y_channels == 1);
-    if (p->groups == 1 && p->y_group > r->kernels->vec) {
+    const bool overlap = p->kernel[2] > 2 && p->stride[2] == 1 && p->dilation[2] == 1; /* windows, along a row */
+    if (p->groups == 1 && p->y_group > (overlap ? GROUP_VECTORS : 1) * r->kernels->vec) {
         snprintf(reason, SOLVER_REASON, "there is one group of many channels");
         return false;
     }
