@@ -407,7 +407,9 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
 {
     const bool skips = p->layout == FALT_CHANNELS_LAST && !d->strip; /* what is outside of the image */
     const double share = skips ? falt_seen_share(p, 0, 1) * falt_seen_share(p, 1, 1) * falt_seen_share(p, 2, 1) : 1.0;
-    double table = 40.0 + 5.0 * (double)(d->lines + d->taps), cell = tile_cycles(d, d->tile) * (double)d->down * share;
+    /* To point at lines: half as much was seen where windows are wider than a tap. */
+    double table = (d->width > 1 ? 1.0 : 2.0) * (20.0 + 2.5 * (double)(d->lines + d->taps));
+    double cell = tile_cycles(d, d->tile) * (double)d->down * share;
     if (d->kind == DEPTHWISE_ROWS) {
         const double across = 1.0 + 0.35 * d->vec / 16.0; /* the longer a vector, the more often it lies across two lines */
         const double columns = (double)window_columns(d), pair = 128.0;
