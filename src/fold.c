@@ -24,7 +24,7 @@ int64_t falt_fold_factor(const struct problem *p, int lanes)
     const int64_t read = forward ? p->x_channels : p->y_channels, written = forward ? p->y_channels : p->x_channels;
     int64_t s = p->stride[2];
     if (s == 1)
-        s = divisor_of_rows(p, smaller(lanes / written, FOLD_MOST_CHANNELS / read));
+        s = divisor_of_rows(p, smaller(smaller(lanes, FOLD_MOST_CHANNELS) / written, FOLD_MOST_CHANNELS / read));
     else if (p->kernel[2] == 1 || p->in[2] % s != 0 || s > (forward ? MOST_READ : FOLD_MOST_CHANNELS) / p->x_channels)
         return 1;
     if (s == 1 || p->dilation[2] > 1 || p->out[2] == 1 || p->w_count > MOST_WEIGHTS)

@@ -17,7 +17,7 @@
 
 #include "problem.h"
 
-enum { FOLD_MOST_CHANNELS = 48 }; /* of a folded problem that are one pixel's of several: more fill vectors by themselves */
+enum { FOLD_MOST_CHANNELS = 48 }; /* of a folded problem that are several pixels': more fill vectors by themselves */
 
 /* Pixels of x that become one, for vectors of so many lanes; 1: it cannot be done, or is not worth a thought. */
 int64_t falt_fold_factor(const struct problem *problem, int lanes);

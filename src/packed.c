@@ -23,6 +23,14 @@ static uint64_t hash(uint64_t h, const void *data, size_t size)
     return h;
 }
 
+/* Where y has a single pixel backward data may have other phases, see adjoint.c. */
+static uint64_t hash_phases(uint64_t h, const struct problem *p)
+{
+    for (int i = 0; i < 3 && p->pass == FALT_BACKWARD_DATA; i++)
+        h = hash(h, p->out[i] == 1 ? "1" : "n", 1);
+    return h;
+}
+
 uint64_t falt_packed_key(const falt_plan *plan)
 {
     const struct problem *p = &plan->asked;
@@ -32,10 +40,14 @@ uint64_t falt_packed_key(const falt_plan *plan)
     h = hash(h, p->stride, sizeof p->stride);
     h = hash(h, p->dilation, sizeof p->dilation);
     h = hash(h, p->pad, sizeof p->pad);
-    for (int i = 0; i < 3 && p->pass == FALT_BACKWARD_DATA; i++) /* other phases, see adjoint.c */
-        h = hash(h, p->out[i] == 1 ? "1" : "n", 1);
-    if (plan->fold > 1)
+    h = hash_phases(h, p);
+    if (plan->fold > 1) { /* along which dimension, the image has a say in: falt_problem_squeeze */
+        const struct problem *folded = &plan->problem;
         h = hash(h, &plan->fold, sizeof plan->fold);
+        h = hash(h, folded->kernel, sizeof folded->kernel);
+        h = hash(h, folded->pad, sizeof folded->pad);
+        h = hash_phases(h, folded);
+    }
     if (plan->plain)
         h = hash(h, p->weights_layout == FALT_OIHW ? "oihw" : "ohwi", 4);
     for (int64_t i = 0; i < plan->steps; i++) {

@@ -1465,6 +1465,50 @@ static void test_folded(void **state)
     assert_true(dense[0] > 2 && dense[1] > 2);
 }
 
+/* An image of one column is folded along what is another's height: its packed weights are refused, or right. */
+static void test_folded_elsewhere(void **state)
+{
+    (void)state;
+    enum { PIXELS = 512, CHANNELS = 4, TAPS = 6 };
+    struct random random = random_stream(22);
+    float in[PIXELS * CHANNELS], weights[CHANNELS * CHANNELS * TAPS], own[PIXELS * CHANNELS], other[PIXELS * CHANNELS];
+    fill_uniform(&random, in, PIXELS * CHANNELS);
+    fill_uniform(&random, weights, CHANNELS * CHANNELS * TAPS);
+    int folded = 0;
+    for (int i = 0; i < 2 * CHANNELS * CHANNELS * (TAPS - 1); i++) {
+        const falt_pass pass = i % 2 ? FALT_BACKWARD_DATA : FALT_FORWARD;
+        falt_conv conv[2] = {FALT_CONV_INIT, FALT_CONV_INIT};
+        falt_plan *plan[2];
+        for (int k = 0; k < 2; k++) {
+            conv[k].in[0] = k ? 16 : PIXELS;
+            conv[k].in[1] = PIXELS / conv[k].in[0];
+            conv[k].in_channels = 1 + i / 2 % CHANNELS;
+            conv[k].out_channels = 1 + i / 2 / CHANNELS % CHANNELS;
+            conv[k].kernel[0] = 2 + i / 2 / CHANNELS / CHANNELS;
+            conv[k].pad_begin[0] = conv[k].kernel[0] / 2;
+            conv[k].pad_end[0] = conv[k].kernel[0] - 1 - conv[k].pad_begin[0];
+            assert_int_equal(falt_plan_create(&plan[k], &conv[k], pass, NULL), FALT_OK);
+        }
+        char text[4096];
+        falt_plan_describe(plan[0], FALT_TEXT, text, sizeof text);
+        folded += strstr(text, "\nfolded ") != NULL;
+        const size_t size = falt_plan_packed_weights_size(plan[0]) + 1;
+        char *packed = malloc(size);
+        assert_non_null(packed);
+        assert_int_equal(falt_pack_weights(plan[0], weights, packed, size), FALT_OK);
+        falt_tensors tensors = {.weights = weights, .src = in, .diff_dst = in, .dst = own, .diff_src = own};
+        assert_int_equal(falt_execute(plan[1], &tensors), FALT_OK);
+        tensors.packed_weights = falt_plan_packed_weights_size(plan[0]) > 0 ? packed : NULL;
+        tensors.dst = tensors.diff_src = other;
+        if (falt_execute(plan[1], &tensors) == FALT_OK)
+            check_same(own, other, PIXELS * (pass == FALT_FORWARD ? conv[1].out_channels : conv[1].in_channels), "case %d", i);
+        free(packed);
+        falt_plan_destroy(plan[0]);
+        falt_plan_destroy(plan[1]);
+    }
+    assert_true(folded > 0 || !usable_isa(FALT_ISA_AVX2));
+}
+
 /* Phases that outgrow the caches go through a few images at a time, and so do copies in channels last: the same bits as through
  * each image by itself. */
 static void test_turns(void **state)
@@ -1649,18 +1693,15 @@ static int report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_large_shapes),
-        cmocka_unit_test(test_widths),          cmocka_unit_test(test_thin),
-        cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
-        cmocka_unit_test(test_few_pixels),      cmocka_unit_test(test_rectangles),
-        cmocka_unit_test(test_bundles),         cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_mixed),           cmocka_unit_test(test_channels),
-        cmocka_unit_test(test_epilogues),       cmocka_unit_test(test_random),
-        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_streaming),
-        cmocka_unit_test(test_streamed_phases), cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_narrow_phases),   cmocka_unit_test(test_folded),
-        cmocka_unit_test(test_copies),          cmocka_unit_test(test_phases_of_zeros),
-        cmocka_unit_test(test_staging),         cmocka_unit_test(test_rolling),
+        cmocka_unit_test(test_shapes),        cmocka_unit_test(test_large_shapes),    cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_thin),          cmocka_unit_test(test_padding),         cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_few_pixels),    cmocka_unit_test(test_rectangles),      cmocka_unit_test(test_bundles),
+        cmocka_unit_test(test_lines),         cmocka_unit_test(test_mixed),           cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_epilogues),     cmocka_unit_test(test_random),          cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_streaming),     cmocka_unit_test(test_streamed_phases), cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_narrow_phases), cmocka_unit_test(test_folded),          cmocka_unit_test(test_folded_elsewhere),
+        cmocka_unit_test(test_copies),        cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_rolling),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }
