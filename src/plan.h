@@ -47,7 +47,7 @@ static inline const struct candidate *main_choice(const falt_plan *plan)
 falt_status falt_plan_create_circular(falt_plan **plan, const falt_conv *conv, falt_pass pass, const falt_options *options);
 
 /* Names a packed format: what of the problem the packing depends on, who packed, and for which kernel. Batch and image size
- * are not in it: plans that differ only there share packed weights, if they chose the same kernel. */
+ * are not in it: plans that differ only there share packed weights, if they chose the same kernel and fold alike. */
 uint64_t falt_packed_key(const falt_plan *plan);
 
 /* For all steps; the payload has plan->packed bytes and is 64-byte aligned. */

@@ -118,7 +118,7 @@ static void choose_block(const struct problem *p, const struct resources *r, str
         least = copied;
         d->block_rows = rows;
         d->block_tiles = tiles;
-        d->row_blocks = blocks;
+        d->row_blocks = divide_up(p->out[1], rows);
         d->column_blocks = divide_up(d->row_tiles, tiles);
         d->strip_pitch = (int64_t)columns;
         d->strip_rows = (rows - 1) * p->stride[1] + (int64_t)down;
