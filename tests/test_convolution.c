@@ -1422,7 +1422,7 @@ static void test_folded(void **state)
             conv.kernel[d] = whole ? conv.stride[d] * random_between(&random, 1, 2)
                                    : random_between(&random, 1, conv.spatial_dims == 3 ? 4 : 8);
             conv.in[d] = random_between(&random, 1, conv.spatial_dims == 1 ? 90 : 12) * (conv.transposed ? 1 : conv.stride[d]);
-            conv.in[d] *= thin ? 4 : 1;
+            conv.in[d] = thin ? 4 * random_between(&random, 1, 4) : conv.in[d];
             conv.pad_begin[d] = whole ? 0 : random_between(&random, 0, conv.kernel[d] - 1);
             conv.pad_end[d] = whole ? 0 : random_between(&random, 0, conv.kernel[d] - 1);
             if (conv.stride[d] == 1 && random_between(&random, 0, 1)) /* as many pixels on both sides */
