@@ -16,18 +16,28 @@ static int64_t divisor_of_rows(const struct problem *p, int64_t most)
     return larger(most, 1);
 }
 
-int64_t falt_fold_factor(const struct problem *p, int lanes)
+/* As many pixels as fill a vector of what is written. */
+static int64_t without_stride(const struct problem *p, int lanes)
 {
-    if (p->pass == FALT_BACKWARD_WEIGHTS || p->layout != FALT_CHANNELS_LAST || p->groups > 1 || p->circular)
-        return 1;
     const bool forward = p->pass == FALT_FORWARD;
     const int64_t read = forward ? p->x_channels : p->y_channels, written = forward ? p->y_channels : p->x_channels;
-    int64_t s = p->stride[2];
-    if (s == 1)
-        s = divisor_of_rows(p, smaller(smaller(lanes, FOLD_MOST_CHANNELS) / written, FOLD_MOST_CHANNELS / read));
-    else if (p->kernel[2] == 1 || p->in[2] % s != 0 || s > (forward ? MOST_READ : FOLD_MOST_CHANNELS) / p->x_channels)
+    return divisor_of_rows(p, smaller(smaller(lanes, FOLD_MOST_CHANNELS) / written, FOLD_MOST_CHANNELS / read));
+}
+
+static int64_t with_stride(const struct problem *p)
+{
+    const int64_t s = p->stride[2], most = p->pass == FALT_FORWARD ? MOST_READ : FOLD_MOST_CHANNELS;
+    return p->kernel[2] > 1 && p->in[2] % s == 0 && s <= most / p->x_channels ? s : 1;
+}
+
+int64_t falt_fold_factor(const struct problem *p, int lanes)
+{
+    const bool can = p->pass != FALT_BACKWARD_WEIGHTS && p->layout == FALT_CHANNELS_LAST && p->groups == 1 && !p->circular &&
+                     p->dilation[2] == 1 && p->out[2] > 1;
+    if (!can || p->w_count > MOST_WEIGHTS)
         return 1;
-    if (s == 1 || p->dilation[2] > 1 || p->out[2] == 1 || p->w_count > MOST_WEIGHTS)
+    const int64_t s = p->stride[2] == 1 ? without_stride(p, lanes) : with_stride(p);
+    if (s == 1)
         return 1;
     struct problem folded;
     falt_fold(p, s, &folded);

@@ -3,7 +3,6 @@
 
 #include "../bias.h"
 #include "../padding.h"
-#include "../parallel.h"
 #include "../parts.h"
 #include "../range.h"
 #include "../strip.h"
@@ -549,10 +548,6 @@ void falt_direct_weights_run(const struct problem *problem, const struct candida
         .copies = g->parts > 1 ? operands->workspace : NULL,
     };
     run_member(&job, member, members);
-    if (job.copies) {
-        falt_barrier(members);
-        falt_add_parts(p, job.copies, g->parts, operands->w, member, members);
-        if (job.bias)
-            falt_add_bias_parts(p, share(p->y_channels, member, members), g->parts, job.bias, operands->diff_bias);
-    }
+    if (job.copies)
+        falt_add_parts(p, job.copies, job.bias, g->parts, operands, member, members);
 }

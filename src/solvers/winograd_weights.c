@@ -26,7 +26,6 @@
 #include "../bias.h"
 #include "../cost.h"
 #include "../panels.h"
-#include "../parallel.h"
 #include "../parts.h"
 #include "../range.h"
 #include "../solver.h"
@@ -623,12 +622,8 @@ static void run(const struct problem *p, const struct candidate *c, const struct
         .copies = g->parts > 1 ? operands->workspace : NULL,
     };
     run_member(&job, member, members);
-    if (job.copies) {
-        falt_barrier(members);
-        falt_add_parts(p, job.copies, g->parts, operands->w, member, members);
-        if (job.bias)
-            falt_add_bias_parts(p, share(p->y_channels, member, members), g->parts, job.bias, operands->diff_bias);
-    }
+    if (job.copies)
+        falt_add_parts(p, job.copies, job.bias, g->parts, operands, member, members);
 }
 
 const struct solver falt_solver_winograd_weights = {"winograd", FALT_ALGO_WINOGRAD, SOLVES_WEIGHTS, false, consider, NULL, run};
