@@ -3,6 +3,7 @@
 
 #include "../bias.h"
 #include "../padding.h"
+#include "../parallel.h"
 #include "../parts.h"
 #include "../range.h"
 #include "../strip.h"

@@ -26,6 +26,7 @@
 #include "../bias.h"
 #include "../cost.h"
 #include "../panels.h"
+#include "../parallel.h"
 #include "../parts.h"
 #include "../range.h"
 #include "../solver.h"
