@@ -1405,11 +1405,12 @@ static void test_folded(void **state)
         conv.batch = random_between(&random, 1, 3);
         conv.in_channels = random_between(&random, 1, 8);
         conv.out_channels = random_between(&random, 1, random_between(&random, 0, 1) ? 8 : 40);
-        const bool whole = conv.transposed && random_between(&random, 0, 1); /* strides in kernel and image: many fold */
+        const bool whole = random_between(&random, 0, 1); /* strides in kernel and image: many fold */
         if (whole) {
+            const int64_t few = random_between(&random, 1, conv.transposed ? 5 : 3), many = random_between(&random, 8, 40);
             conv.spatial_dims = 1;
-            conv.in_channels = random_between(&random, 8, 40);
-            conv.out_channels = random_between(&random, 1, 5);
+            conv.in_channels = conv.transposed ? many : few;
+            conv.out_channels = conv.transposed ? few : many;
         }
         const bool thin = !whole && random_between(&random, 0, 2) == 0; /* that short vectors hold several pixels, too */
         if (thin) {
