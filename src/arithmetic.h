@@ -28,6 +28,16 @@ static inline int64_t remainder_of(int64_t a, int64_t b)
     return r < 0 ? r + b : r;
 }
 
+static inline int64_t common_divisor(int64_t a, int64_t b)
+{
+    while (b != 0) {
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 static inline bool inside(int64_t position, int64_t size)
 {
     return (uint64_t)position < (uint64_t)size; /* one comparison: a negative position is a huge one */

@@ -1688,6 +1688,35 @@ static void test_not_finite(void **state)
     }
 }
 
+/* Rows with a dilation, whose outputs go class by class: with strides that share a divisor with it, and classes of any length.
+ */
+static void test_classes(void **state)
+{
+    (void)state;
+    struct random random = random_stream(26);
+    int windows = 0;
+    for (int done = 0; more(done, 12, 120, windows > done / 4); done++) {
+        falt_conv conv = FALT_CONV_INIT;
+        conv.layout = random_between(&random, 0, 3) ? FALT_NHWC : FALT_NCHW;
+        conv.spatial_dims = 2;
+        conv.groups = random_between(&random, 1, 3) * 8 + random_between(&random, 0, 1);
+        conv.in_channels = conv.groups * (random_between(&random, 0, 1) ? 1 : random_between(&random, 1, 4));
+        conv.out_channels = conv.groups * (random_between(&random, 0, 1) ? 1 : random_between(&random, 1, 4));
+        set_activation(&conv, (falt_activation)random_between(&random, FALT_ACT_NONE, FALT_ACT_LEAKY));
+        for (int d = 0; d < 2; d++) {
+            conv.in[d] = random_between(&random, 1, d ? 90 : 6);
+            conv.kernel[d] = d ? 3 + 2 * random_between(&random, 0, 1) : random_between(&random, 1, 3);
+            conv.stride[d] = random_between(&random, 0, 1) ? 1 : random_between(&random, 1, 6);
+            conv.dilation[d] = d ? random_between(&random, 2, 6) : random_between(&random, 1, 2);
+            conv.pad_begin[d] = random_between(&random, 0, conv.kernel[d] * conv.dilation[d]);
+            conv.pad_end[d] = random_between(&random, 0, conv.kernel[d] * conv.dilation[d]);
+        }
+        if (try_some(&random, &conv, 1e6) && conv.layout == FALT_NHWC && conv.stride[1] % conv.dilation[1] != 0)
+            windows += described(&conv, FALT_ALGO_DEPTHWISE, conv.kernel[1] == 3 ? "x3" : "x5");
+    }
+    assert_true(windows > 0);
+}
+
 static int report(void **state)
 {
     (void)state;
@@ -1708,7 +1737,7 @@ int main(void)
         cmocka_unit_test(test_streaming),     cmocka_unit_test(test_streamed_phases), cmocka_unit_test(test_turns),
         cmocka_unit_test(test_narrow_phases), cmocka_unit_test(test_folded),          cmocka_unit_test(test_folded_elsewhere),
         cmocka_unit_test(test_copies),        cmocka_unit_test(test_phases_of_zeros), cmocka_unit_test(test_staging),
-        cmocka_unit_test(test_rolling),
+        cmocka_unit_test(test_rolling),       cmocka_unit_test(test_classes),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

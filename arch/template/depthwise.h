@@ -132,6 +132,14 @@ NOINLINE void depthwise_finish(const struct depthwise_args *args, const float *t
     const ptrdiff_t apart = args->lane_c;
     tile += args->skip;
     to += args->skip * apart;
+    if (args->epilogue.activation == ACTIVATE_NONE && !args->residual && apart == 1) { /* the last tile of a row */
+        const vec lo = vec_broadcast(args->epilogue.lo), hi = vec_broadcast(args->epilogue.hi);
+        const ptrdiff_t step = args->c_step;
+        float *c = args->c + to;
+        for (const float *const end = tile + args->rows * VEC; tile < end; tile += VEC, c += step)
+            vec_store_n(c, vec_clamp(vec_load(tile), lo, hi), columns);
+        return;
+    }
     for (int m = 0; m < args->rows; m++, to += args->c_step) {
         vec sum = vec_load(tile + m * VEC);
         if (args->residual && apart == 1) {

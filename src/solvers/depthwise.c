@@ -47,34 +47,12 @@ static double tile_cycles(const struct depthwise *d, int tile)
         line += 1.5 * columns * (1.0 - (double)d->ways / window);
     if (d->partial)
         line *= 1.2;
+    if (d->width == 1 && d->kind == DEPTHWISE_CHANNELS) /* its bounds, for as few multiply-adds */
+        line += 3.0;
     /* Lanes that go apart are stored one by one, or, where vectors are whole lines, through masks. */
     const double apart = part_of_line(d) ? 2.0 * d->vec : 8.0;
     const double tap = (double)tile, store = d->partial ? 4.0 : d->apart ? apart : 1.5;
     return depth * ((double)d->lines * line + (double)d->taps * tap) + 10.0 + store * (double)tile;
-}
-
-/* The window that needs the fewest loads. */
-static void choose_window(const struct problem *p, const struct resources *r, struct depthwise *d)
-{
-    const int64_t extent = p->kernel[d->slide], stride = p->stride[d->slide];
-    const int64_t tile = r->kernels->depthwise_rows[DEPTHWISE_TALL];
-    const int64_t most_stride = d->kind == DEPTHWISE_ROWS ? 1 : 2;
-    const int64_t room = d->turned ? d->ways - (r->kernels->depthwise_rows[DEPTHWISE_SHORT] - 1) * stride : DEPTHWISE_MAX_WIDTH;
-    int64_t least = extent * tile;
-    d->width = d->stride = 1;
-    for (int width = 2; width <= smaller(DEPTHWISE_MAX_WIDTH, room) && p->dilation[d->slide] == 1 && stride <= most_stride;
-         width++) {
-        const int64_t loads = extent / width * ((tile - 1) * stride + width) + extent % width * tile;
-        if (r->kernels->depthwise[d->kind][width][stride - 1][DEPTHWISE_TALL] && loads < least) {
-            least = loads;
-            d->width = width;
-            d->stride = (int)stride;
-        }
-    }
-    d->windows = extent / d->width;
-    d->rest = extent % d->width;
-    d->lines = d->outer * d->windows;
-    d->taps = d->outer * d->rest;
 }
 
 static void take_height(const struct resources *r, struct depthwise *d, enum depthwise_height height)
@@ -83,18 +61,57 @@ static void take_height(const struct resources *r, struct depthwise *d, enum dep
     d->tile = r->kernels->depthwise_rows[height];
 }
 
-/* The height that wastes the least on outputs beyond the last. */
-static void choose_height(const struct resources *r, struct depthwise *d, int64_t outputs)
+/* The height that wastes the least on outputs beyond the last: a row's cycles. */
+static double choose_height(const struct resources *r, struct depthwise *d, int64_t outputs)
 {
     double least = -1.0;
+    enum depthwise_height best = DEPTHWISE_TALL;
     for (int height = 0; height < DEPTHWISE_HEIGHTS_COUNT; height++) {
-        const int tile = r->kernels->depthwise_rows[height];
-        const double cycles = (double)divide_up(outputs, tile) * tile_cycles(d, tile);
+        take_height(r, d, (enum depthwise_height)height);
+        const double cycles = (double)tiles_of(d, outputs) * tile_cycles(d, d->tile);
         if (least < 0.0 || cycles < least) {
             least = cycles;
-            take_height(r, d, (enum depthwise_height)height);
+            best = d->height;
         }
     }
+    take_height(r, d, best);
+    return least;
+}
+
+static void take_window(const struct problem *p, struct depthwise *d, int width, int64_t stride, int64_t hop)
+{
+    d->width = width;
+    d->stride = (int)stride;
+    d->hop = hop;
+    d->windows = p->kernel[d->slide] / width;
+    d->rest = p->kernel[d->slide] % width;
+    d->lines = d->outer * d->windows;
+    d->taps = d->outer * d->rest;
+}
+
+/* The window that needs the fewest loads; none, if few outputs of a row are of one class and tiles of them nearly empty. */
+static void choose_window(const struct problem *p, const struct resources *r, struct depthwise *d)
+{
+    const int64_t extent = p->kernel[d->slide], outputs = p->out[d->slide];
+    const int64_t both = common_divisor(p->stride[d->slide], p->dilation[d->slide]);
+    const int64_t hop = p->dilation[d->slide] / both, stride = p->stride[d->slide] / both;
+    const int64_t tile = r->kernels->depthwise_rows[DEPTHWISE_TALL];
+    const int64_t most_stride = d->kind == DEPTHWISE_ROWS ? 1 : 2;
+    const int64_t room = d->turned ? d->ways - (r->kernels->depthwise_rows[DEPTHWISE_SHORT] - 1) * stride : DEPTHWISE_MAX_WIDTH;
+    take_window(p, d, 1, 1, 1);
+    const double singles = choose_height(r, d, outputs);
+    if (stride > most_stride || (hop > 1 && (p->layout == FALT_CHANNELS_FIRST || d->kind == DEPTHWISE_ROWS)))
+        return;
+    int64_t least = extent * tile;
+    for (int width = 2; width <= smaller(DEPTHWISE_MAX_WIDTH, room); width++) {
+        const int64_t loads = extent / width * ((tile - 1) * stride + width) + extent % width * tile;
+        if (r->kernels->depthwise[d->kind][width][stride - 1][DEPTHWISE_TALL] && loads < least) {
+            least = loads;
+            take_window(p, d, width, stride, hop);
+        }
+    }
+    if (hop > 1 && choose_height(r, d, outputs) > singles)
+        take_window(p, d, 1, 1, 1);
 }
 
 /* The block whose strip fits a quarter of L2 and copies the least for each output. */
@@ -236,8 +253,8 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     d->down = down ? r->kernels->depthwise_down : 1;
     d->across = goes_across(p, r, d, beyond);
     const bool whole = d->kind == DEPTHWISE_CHANNELS && p->groups % vec == 0 && !p->circular;
-    d->strip =
-        !last || (whole && !d->turned && p->kernel[1] > 1 && d->ways <= FEW_WAYS && r->cpu->l1d <= SMALL_L1 && part_of_line(d));
+    d->strip = !last || (whole && !d->turned && p->kernel[1] > 1 && d->hop == 1 && d->ways <= FEW_WAYS &&
+                         r->cpu->l1d <= SMALL_L1 && part_of_line(d));
     d->rolls = down && !d->strip && !p->circular && d->ways <= ROLLED_WAYS && falt_tensor_bytes(p) <= (double)r->cpu->l3;
     d->down = d->rolls ? smaller(p->out[1], ROLLED_ROWS) : d->down;
     /* Whole vectors are faster than a masked one, though part of their work is done twice. */
@@ -247,7 +264,7 @@ static bool consider_channels(const struct problem *p, const struct resources *r
                r->kernels->depthwise_pairs[d->width][d->stride - 1];
     if (down || d->pairs)
         take_height(r, d, DEPTHWISE_SHORT);
-    d->row_tiles = divide_up(p->out[2], d->tile);
+    d->row_tiles = tiles_of(d, p->out[2]);
     const double area = (double)p->stride[1] * (double)p->stride[2] * d->tile, further = area * (double)p->x_channels * 4.0;
     d->repeats = d->down > 1 ? INT32_MAX : larger(1, (int64_t)((double)r->cpu->l2 / 2.0 / further));
     if (d->strip) {
@@ -312,11 +329,6 @@ static bool consider_turned(const struct problem *p, const struct resources *r, 
     d->turned = true;
     const struct problem turned = falt_depthwise_seen(d, p);
     return consider_channels(&turned, r, d, reason);
-}
-
-static int64_t common_divisor(int64_t a, int64_t b)
-{
-    return b ? common_divisor(b, a % b) : a;
 }
 
 static bool consider_mixed(const struct problem *p, const struct resources *r, struct depthwise *d, char reason[SOLVER_REASON])
@@ -510,7 +522,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
 {
     /* With a single channel the layouts are the same. */
     const bool first = p->layout == FALT_CHANNELS_FIRST || (p->x_channels == 1 && p->y_channels == 1);
-    const bool overlap = p->kernel[2] > 2 && p->stride[2] == 1 && p->dilation[2] == 1; /* windows, along a row */
+    const bool overlap = p->kernel[2] > 2 && p->stride[2] == 1; /* windows, along a row */
     if (p->groups == 1 && p->y_group > (overlap ? GROUP_VECTORS : 1) * r->kernels->vec) {
         snprintf(reason, SOLVER_REASON, "there is one group of many channels");
         return false;

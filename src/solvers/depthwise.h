@@ -30,8 +30,16 @@
  *      r g b r g b r g | b r g b r g b r | g b r g b r g b | r ...       3 channels, 8 lanes: three sets of weights
  *
  * The kernel's extent along the sliding dimension is cut into windows of a width that there are kernels for, and single taps
- * for the rest; with a dilation, or a stride beyond 2 (in rows: 1), it is all single taps. Each output is one chain of
- * multiply-adds in an order that only the plan determines.
+ * for the rest; with a stride beyond 2 (in rows: 1) it is all single taps. Each output is one chain of multiply-adds in an
+ * order that only the plan determines.
+ *
+ * With a dilation, neighbours see other pixels than each other, but every so-many-th output is one of a dense convolution of
+ * every so-many-th pixel: channels last, a tile has the outputs of one such class, and the next tile the next class's. Of
+ * dilation d and stride s, with g = gcd(s, d), tiles hop d / g outputs, and their windows have the stride s / g:
+ *
+ *      x    a b a b a b a b a b a b    dilation 2: a tile of the a's, then one of the b's
+ *           |___|___|
+ *               |___|___|
  */
 #ifndef FALT_SOLVERS_DEPTHWISE_H
 #define FALT_SOLVERS_DEPTHWISE_H
@@ -46,6 +54,7 @@ struct depthwise {
     int vec, tile;              /* floats in a vector; outputs in a tile */
     int width, stride;          /* of the kernel's window */
     int slide;                  /* the dimension that the window slides along */
+    int64_t hop;                /* outputs from one of a tile to the next */
     bool turned;                /* channels last: columns of the image serve as rows */
     int64_t windows, rest;      /* of a kernel line: kernel[slide] = windows * width + rest */
     int64_t outer;              /* kernel lines: the product of all but the sliding dimension */
@@ -128,6 +137,24 @@ static inline int64_t tap_at(const struct depthwise *d, int64_t i)
 static inline int64_t columns_of(const struct depthwise *d, int64_t i)
 {
     return i < d->windows ? window_columns(d) : d->tile;
+}
+
+/* Positions from one of these columns to the next. */
+static inline int64_t column_step(const struct problem *p, const struct depthwise *d, int64_t i)
+{
+    return i < d->windows && d->width > 1 ? p->dilation[d->slide] : d->hop * p->stride[d->slide];
+}
+
+/* Tiles of a row of so many outputs; and the first output of each. */
+static inline int64_t tiles_of(const struct depthwise *d, int64_t outputs)
+{
+    const int64_t together = d->tile * d->hop;
+    return outputs / together * d->hop + smaller(outputs % together, d->hop);
+}
+
+static inline int64_t first_of(const struct depthwise *d, int64_t tile)
+{
+    return tile / d->hop * d->tile * d->hop + tile % d->hop;
 }
 
 /* Floats of x from one position to the next along the slide, and channels last along the other dimension. */

@@ -38,7 +38,7 @@ static void cut(const struct job *job, const struct thread_space *space, int64_t
     const int64_t size = p->in[d->slide];
     for (int64_t i = 0; i < d->windows + d->rest; i++) {
         const int64_t position = position_of(p, d, first, tap_at(d, i)), count = columns_of(d, i);
-        const int64_t stride = d->width > 1 && i < d->windows ? 1 : p->stride[d->slide];
+        const int64_t stride = column_step(p, d, i);
         struct columns *columns = &space->columns[i];
         columns->offset = position * job->pitch;
         const bool inside = position >= 0 && position + (count - 1) * stride < size; /* most are, and divisions take long */
@@ -129,13 +129,13 @@ static void run_channels_last(const struct job *job, const struct thread_space *
     const int64_t unit_y = d->unit_groups ? d->unit_groups * p->y_group : d->vec;
     struct depthwise_args args = {
         .x = space->lines,
-        .step = job->pitch,
-        .tap_step = job->pitch * p->stride[2],
+        .step = job->pitch * p->dilation[2],
+        .tap_step = job->pitch * p->stride[2] * d->hop,
         .index = (const int32_t *)job->operands->packed,
         .lines = d->lines,
         .taps = d->taps,
         .depth = d->depth,
-        .c_step = p->y.pixel[2],
+        .c_step = p->y.pixel[2] * d->hop,
         .lane_c = 1,
         .unit_offset = d->unit_groups * p->x_group,
         .unit_w = unit_size(d),
@@ -158,9 +158,9 @@ static void run_channels_last(const struct job *job, const struct thread_space *
         const bool seam_above = rows && from > 0, seam_below = rows && to < lines;
         struct place at = {.n = plane / p->out[0], .z = plane % p->out[0]};
         for (int64_t tile = rows ? 0 : from; tile < (rows ? d->row_tiles : to); tile++) {
-            at.first = tile * d->tile;
+            at.first = first_of(d, tile);
             cut(job, space, at.first);
-            args.rows = (int)smaller(d->tile, p->out[2] - at.first);
+            args.rows = (int)smaller(d->tile, divide_up(p->out[2] - at.first, d->hop));
             for (int64_t down, tiles, y = rows ? from : 0; y < bottom; y += tiles * down) {
                 down = d->rolls ? smaller(bottom - y, d->down) : bottom - y < d->down ? 1 : d->down;
                 /* tiles that are inside of the image differ by an offset only */
@@ -247,7 +247,7 @@ static void run_rows(const struct job *job, const struct thread_space *space, in
     const struct depthwise *d = job->d;
     struct depthwise_args args = {
         .x = space->lines,
-        .step = job->pitch,
+        .step = job->pitch * p->dilation[1],
         .tap_step = job->pitch * p->stride[1],
         .lines = d->lines,
         .taps = d->taps,

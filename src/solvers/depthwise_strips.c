@@ -104,7 +104,7 @@ static void run_block(const struct job *job, const struct thread_space *space, c
 {
     const struct problem *p = job->p;
     const struct depthwise *d = job->d;
-    const int64_t line = p->stride[1] * d->strip_pitch * args->step;
+    const int64_t line = p->stride[1] * d->strip_pitch * d->together * d->vec;
     const ptrdiff_t row_c = args->down_c;
     float *const c = args->c;
     const float *const residual = args->residual;
@@ -141,7 +141,7 @@ static void run_units(const struct job *job, const struct thread_space *space, c
         .bias = o->bias ? o->bias + channels.y : NULL,
         .columns = channels.outputs,
         .units = next - unit,
-        .step = d->together * d->vec,
+        .step = d->together * d->vec * p->dilation[2],
         .tap_step = d->together * d->vec * p->stride[2],
         .index = (const int32_t *)(const void *)packed,
         .lines = d->lines,
