@@ -735,6 +735,24 @@ static void test_phases(void **state)
         assert_true(all <= cases[i].kernel);
         assert_int_equal(pixels, cases[i].in);
     }
+
+    /* Of 9x7 pixels, strides of 2 and 3 leave every second row without a tap, and two of three pixels of the others. */
+    falt_conv conv = initial;
+    struct problem problem, phase;
+    conv.in[0] = 9;
+    conv.in[1] = 7;
+    conv.kernel[0] = conv.kernel[1] = 1;
+    conv.stride[0] = 2;
+    conv.stride[1] = 3;
+    conv.dilation[0] = conv.dilation[1] = 1;
+    assert_int_equal(falt_problem_init(&problem, &conv, FALT_BACKWARD_DATA, NULL), FALT_OK);
+    assert_int_equal(falt_phases(&problem), 4);
+    static const int64_t pixels[] = {5 * 3, 5 * 2, 5 * 2, 4 * 7}, taps[] = {1, 0, 0, 0};
+    for (int64_t k = 0; k < 4; k++) {
+        falt_phase(&problem, k, &phase);
+        assert_int_equal(phase.out_pixels, pixels[k]);
+        assert_int_equal(phase.taps, taps[k]);
+    }
 }
 
 /* --------------------------------------------------------------------------------------------------------------------- shares

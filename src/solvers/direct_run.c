@@ -6,6 +6,7 @@
 #include "../padding.h"
 #include "../parallel.h"
 #include "../strip.h"
+#include "../zeros.h"
 #include "direct.h"
 
 struct job {
@@ -631,5 +632,8 @@ void falt_direct_run(const struct problem *p, const struct candidate *c, const s
         .x = falt_tensor_strides(p, p->x_channels, p->in_pixels),
         .stream = d->stream && falt_in_lines(operands->y, p->y.base | p->y.n | p->y.pixel[0] | p->y.pixel[1] | p->y.pixel[2]),
     };
-    run_member(&job, member, members);
+    if (falt_leaves_zeros(p, operands) && !job.stream)
+        falt_write_zeros(p, operands->y, member, members);
+    else
+        run_member(&job, member, members);
 }
