@@ -22,19 +22,9 @@
 #include "operator.h"
 #include "range.h"
 
-int64_t falt_greatest_divisor(int64_t a, int64_t b)
-{
-    while (b) {
-        const int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 int64_t falt_tap_period(const struct falt_operator *op, int k)
 {
-    return op->problem.in[k] / falt_greatest_divisor(op->problem.in[k], op->problem.dilation[k]);
+    return op->problem.in[k] / common_divisor(op->problem.in[k], op->problem.dilation[k]);
 }
 
 /* Taps that differ: with a circular boundary, those that lie upon each other are one. */

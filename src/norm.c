@@ -34,10 +34,10 @@ static struct column_classes classes_of(const struct falt_operator *op)
     for (int k = 0; k < 3; k++) {
         int64_t g = p->stride[k];
         if (op->boundary == FALT_BOUNDARY_CIRCULAR) {
-            g = falt_greatest_divisor(p->stride[k], p->in[k]);
+            g = common_divisor(p->stride[k], p->in[k]);
             c.copies *= (double)divide_up(p->out[k], p->in[k] / g);
         }
-        c.step[k] = g / falt_greatest_divisor(g, p->dilation[k]);
+        c.step[k] = g / common_divisor(g, p->dilation[k]);
     }
     return c;
 }

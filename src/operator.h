@@ -43,8 +43,6 @@ falt_status falt_fourier_norm(const struct falt_operator *op, const int64_t *emb
  * waves that the kernel amplifies most, fading towards borders of zeros. It may be zero. The operator has a batch of 1. */
 falt_status falt_fourier_start(const struct falt_operator *op, bool outputs, float *vector);
 
-int64_t falt_greatest_divisor(int64_t a, int64_t b);
-
 /* In one dimension of a circular boundary, taps t and t + period lie upon each other. */
 int64_t falt_tap_period(const struct falt_operator *op, int dimension);
 

@@ -12,7 +12,6 @@ enum {
     ROLLED_WAYS = 48,    /* of so few, lines come from L2 one after another where a block asks for its 45 */
     ROLLED_ROWS = 64,    /* at most, in a call: it has a table of the lines they see */
     APART_WAYS = 32,     /* of so few the tiles do not go down unit by unit */
-    GROUP_VECTORS = 4,   /* of outputs, of the only group: more are direct's */
     TURNED_ROWS = 3      /* of a kernel of one column, at least: two share little (phases of 3x3: 0.9 to 1.07) */
 };
 
@@ -421,7 +420,8 @@ static double choose_grid(const struct problem *p, const struct resources *r, st
     const double share = skips ? falt_seen_share(p, 0, 1) * falt_seen_share(p, 1, 1) * falt_seen_share(p, 2, 1) : 1.0;
     /* To point at lines: half as much was seen where windows are wider than a tap. */
     double table = (d->width > 1 ? 1.0 : 2.0) * (20.0 + 2.5 * (double)(d->lines + d->taps));
-    double cell = tile_cycles(d, d->tile) * (double)d->down * share;
+    const double looked_at = 8.0 * (1.0 - share) * (double)(d->lines + d->taps); /* lines that are not seen */
+    double cell = (tile_cycles(d, d->tile) * share + looked_at) * (double)d->down;
     if (d->kind == DEPTHWISE_ROWS) {
         const double across = 1.0 + 0.35 * d->vec / 16.0; /* the longer a vector, the more often it lies across two lines */
         const double columns = (double)window_columns(d), pair = 128.0;
@@ -523,7 +523,7 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     /* With a single channel the layouts are the same. */
     const bool first = p->layout == FALT_CHANNELS_FIRST || (p->x_channels == 1 && p->y_channels == 1);
     const bool overlap = p->kernel[2] > 2 && p->stride[2] == 1; /* windows, along a row */
-    if (p->groups == 1 && p->y_group > (overlap ? GROUP_VECTORS : 1) * r->kernels->vec) {
+    if (p->groups == 1 && p->y_group > r->kernels->vec && !overlap) {
         snprintf(reason, SOLVER_REASON, "there is one group of many channels");
         return false;
     }
