@@ -102,7 +102,9 @@ typedef void gemm_kernel(struct gemm_args *args);
  *     B[s][k] --> columns contiguous floats at b + segment[s].b + k * b_step, loaded as vectors, unpacked
  *
  * A segment is a piece of an image row that a tap sees; padding makes it shorter. Each sum is one chain of fused multiply-adds
- * in the order of s and k that starts from zero, whatever the tile; C is added at the end.
+ * in the order of s and k that starts from zero, whatever the tile; C is added at the end. By twos, tiles of few rows may have
+ * two chains, of even and of odd k, which are added before: which tiles do is the kernels' affair, so they must be the same for
+ * any number of threads.
  */
 struct outer_segment {
     ptrdiff_t a, b;
@@ -125,7 +127,7 @@ struct outer_args {
     float *c; /* C[m][n] is c[m * c_row + n] */
     ptrdiff_t c_row;
     int64_t columns; /* (vectors - 1) * vec + 1 ... vectors * vec */
-    int accumulate;
+    int accumulate, by_twos;
     struct outer_ahead a_ahead, b_ahead;
 };
 

@@ -916,6 +916,7 @@ static void outer_run(const struct kernels *kernels, int rows, int vectors, int6
                                                        .c_row = c_row,
                                                        .columns = columns,
                                                        .accumulate = accumulate,
+                                                       .by_twos = random_bits(random) & 1,
                                                        /* nothing is read there: anywhere will do */
                                                        .a_ahead = {a, 1 << 20, random_between(random, 0, 3)},
                                                        .b_ahead = {b, -(1 << 20), random_between(random, 0, 3)}});

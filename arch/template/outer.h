@@ -37,9 +37,30 @@ INLINE void outer_sum(const struct outer_args *args, vec sum[GEMM_MAX_ROWS][GEMM
     const struct outer_segment *segment = args->segments;
     struct outer_ahead a_ahead = args->a_ahead, b_ahead = args->b_ahead;
     int64_t a_wait = a_ahead.every, b_wait = b_ahead.every;
+    /* Chains of sums for two multiply-adds a cycle: then steps go by twos, where registers have room. */
+    const int few = rows * vectors < 8 && 2 * (rows + 1) * vectors + 2 < WINDOW_REGISTERS;
+    const int by_twos = few && args->by_twos;
+    vec other[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
+    EACH_ROW EACH_VECTOR other[m][v] = vec_zero();
     for (int64_t s = args->count; s > 0; s--, segment++) {
         const float *a = args->a + segment->a, *b = args->b + segment->b;
-        for (int64_t k = segment->length; k > 0; k--, a += a_step, b += b_step) {
+        int64_t k = segment->length;
+        for (; by_twos && k > 1; k -= 2, a += 2 * a_step, b += 2 * b_step) {
+            vec bk[GEMM_MAX_VECTORS], bl[GEMM_MAX_VECTORS];
+            EACH_VECTOR
+            {
+                bk[v] = whole || v < vectors - 1 ? gemm_b(b + v * VEC, rows) : vec_load_lanes(b + v * VEC, last);
+                bl[v] =
+                    whole || v < vectors - 1 ? gemm_b(b + b_step + v * VEC, rows) : vec_load_lanes(b + b_step + v * VEC, last);
+            }
+            EACH_ROW
+            {
+                const vec amk = vec_broadcast(a[m]), aml = vec_broadcast(a[a_step + m]);
+                EACH_VECTOR sum[m][v] = vec_fma(amk, bk[v], sum[m][v]);
+                EACH_VECTOR other[m][v] = vec_fma(aml, bl[v], other[m][v]);
+            }
+        }
+        for (; k > 0; k--, a += a_step, b += b_step) {
             if (rows * vectors >= 8) {
                 outer_ask(a + OUTER_AHEAD / (rows * vectors) * a_step, rows);
                 outer_ask(b + OUTER_AHEAD / (rows * vectors) * b_step, vectors * VEC);
@@ -57,6 +78,8 @@ INLINE void outer_sum(const struct outer_args *args, vec sum[GEMM_MAX_ROWS][GEMM
             }
         }
     }
+    if (by_twos)
+        EACH_ROW EACH_VECTOR sum[m][v] = vec_add(sum[m][v], other[m][v]);
 }
 
 INLINE void outer(const struct outer_args *args, const int rows, const int vectors)

@@ -374,6 +374,7 @@ static void run_lines(struct item *item, int64_t i, int64_t j, bool add, int64_t
     args.c_row = item->c_row;
     args.columns = length(columns);
     args.accumulate = add;
+    args.by_twos = true;
     args.a_ahead.every = args.b_ahead.every = 0;
     const ptrdiff_t line = g->exchanged ? job->w.t : item->block.line;
     for (int64_t tap = 0; tap < length(item->lines); tap++, args.segments += g->chunk, args.c += line) {
