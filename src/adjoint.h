@@ -17,15 +17,16 @@
 
 #include "problem.h"
 
-/* Number of phases of a problem: where all have taps the product of its strides, where not larger than its image, or of its
- * kernel where y is a single pixel. 0 if it is not backward data, or there are more than a plan should have. */
+/* Number of phases of a problem: the product of its strides, where not larger than its image, or of its kernel where y is a
+ * single pixel; but one only for each plane, and for each row of a plane, that is without taps. 0 if it is not backward data,
+ * or there are more than a plan should have. */
 int64_t falt_phases(const struct problem *problem);
 
 /* Pixels from one of a phase to the next in its row. */
 int64_t falt_phase_distance(const struct problem *problem);
 
 /* Phase `index` as a forward problem; x and y have changed sides. It may have no taps: then its pixels are zero (and epilogue),
- * whatever the groups are, so it has but one. */
+ * whatever the groups are, so it has but one; and its x, which is not read, as many pixels as its y. */
 void falt_phase(const struct problem *backward, int64_t index, struct problem *forward);
 
 #endif

@@ -23,14 +23,6 @@ static uint64_t hash(uint64_t h, const void *data, size_t size)
     return h;
 }
 
-/* Where y has a single pixel backward data may have other phases, see adjoint.c. */
-static uint64_t hash_phases(uint64_t h, const struct problem *p)
-{
-    for (int i = 0; i < 3 && p->pass == FALT_BACKWARD_DATA; i++)
-        h = hash(h, p->out[i] == 1 ? "1" : "n", 1);
-    return h;
-}
-
 uint64_t falt_packed_key(const falt_plan *plan)
 {
     const struct problem *p = &plan->asked;
@@ -40,20 +32,23 @@ uint64_t falt_packed_key(const falt_plan *plan)
     h = hash(h, p->stride, sizeof p->stride);
     h = hash(h, p->dilation, sizeof p->dilation);
     h = hash(h, p->pad, sizeof p->pad);
-    h = hash_phases(h, p);
     if (plan->fold > 1) { /* along which dimension, the image has a say in: falt_problem_squeeze */
         const struct problem *folded = &plan->problem;
         h = hash(h, &plan->fold, sizeof plan->fold);
         h = hash(h, folded->kernel, sizeof folded->kernel);
         h = hash(h, folded->pad, sizeof folded->pad);
-        h = hash_phases(h, folded);
     }
     if (plan->plain)
         h = hash(h, p->weights_layout == FALT_OIHW ? "oihw" : "ohwi", 4);
     for (int64_t i = 0; i < plan->steps; i++) {
         const struct candidate *c = &plan->step[i].chosen;
+        const struct problem *phase = &plan->step[i].problem; /* which taps it has, the image has a say in */
+        if (phase->taps == 0 && c->packed == 0)
+            continue;
         h = hash(h, c->solver->name, strlen(c->solver->name));
         h = hash(h, c->kernel, strlen(c->kernel));
+        h = hash(h, phase->kernel, sizeof phase->kernel);
+        h = hash(h, &phase->w.base, sizeof phase->w.base);
     }
     return h;
 }

@@ -861,6 +861,50 @@ static void test_bad_workspace(void **state)
     data_free(&d);
 }
 
+/* Backward data whose images have as many phases and the same kernels, but not the same taps in each: packed weights of one are
+ * not the other's. */
+static void test_packed_phases(void **state)
+{
+    (void)state;
+    falt_conv conv = FALT_CONV_INIT;
+    conv.layout = FALT_NHWC;
+    conv.in_channels = 15;
+    conv.out_channels = 17;
+    for (int d = 0; d < 2; d++) {
+        conv.kernel[d] = 2;
+        conv.stride[d] = 4;
+        conv.dilation[d] = d ? 3 : 1;
+        conv.pad_begin[d] = 2;
+        conv.pad_end[d] = 5;
+    }
+    falt_conv other = conv;
+    conv.in[0] = 3;
+    conv.in[1] = 5;
+    other.in[0] = 4;
+    other.in[1] = 2;
+    other.pad_end[0] = 4;
+    falt_plan *plan = NULL, *foreign = NULL;
+    assert_int_equal(falt_plan_create(&plan, &conv, FALT_BACKWARD_DATA, NULL), FALT_OK);
+    assert_int_equal(falt_plan_create(&foreign, &other, FALT_BACKWARD_DATA, NULL), FALT_OK);
+    const size_t size = falt_plan_packed_weights_size(plan);
+    char *packed = malloc(size);
+    struct data d = data_of(&conv), od = data_of(&other);
+    assert_non_null(packed);
+    assert_int_equal(falt_pack_weights(plan, d.weights, packed, size), FALT_OK);
+    falt_tensors tensors = tensors_of(&d, FALT_BACKWARD_DATA), others = tensors_of(&od, FALT_BACKWARD_DATA);
+    tensors.weights = others.weights = NULL;
+    tensors.packed_weights = others.packed_weights = packed;
+    assert_int_equal(falt_execute(plan, &tensors), FALT_OK);
+    forget_reason();
+    assert_int_equal(falt_execute(foreign, &others), FALT_WORKSPACE);
+    assert_reason("foreign packed weights");
+    falt_plan_destroy(plan);
+    falt_plan_destroy(foreign);
+    data_free(&d);
+    data_free(&od);
+    free(packed);
+}
+
 static void test_bad_packed_weights(void **state)
 {
     (void)state;
@@ -1622,6 +1666,7 @@ int main(void)
         cmocka_unit_test(test_missing_tensors),
         cmocka_unit_test(test_bad_workspace),
         cmocka_unit_test(test_bad_packed_weights),
+        cmocka_unit_test(test_packed_phases),
         cmocka_unit_test(test_json_checker),
         cmocka_unit_test(test_describe),
         cmocka_unit_test(test_info),

@@ -88,7 +88,8 @@ static void take_window(const struct problem *p, struct depthwise *d, int width,
     d->taps = d->outer * d->rest;
 }
 
-/* The window that needs the fewest loads; none, if few outputs of a row are of one class and tiles of them nearly empty. */
+/* The window that needs the fewest loads; none, if few outputs of a row are of one class and tiles of them nearly empty. And
+ * the height for it. */
 static void choose_window(const struct problem *p, const struct resources *r, struct depthwise *d)
 {
     const int64_t extent = p->kernel[d->slide], outputs = p->out[d->slide];
@@ -99,7 +100,8 @@ static void choose_window(const struct problem *p, const struct resources *r, st
     const int64_t room = d->turned ? d->ways - (r->kernels->depthwise_rows[DEPTHWISE_SHORT] - 1) * stride : DEPTHWISE_MAX_WIDTH;
     take_window(p, d, 1, 1, 1);
     const double singles = choose_height(r, d, outputs);
-    if (stride > most_stride || (hop > 1 && (p->layout == FALT_CHANNELS_FIRST || d->kind == DEPTHWISE_ROWS)))
+    const bool apart = p->layout == FALT_CHANNELS_LAST && d->kind != DEPTHWISE_ROWS;
+    if (stride > most_stride || hop > (apart ? outputs : 1) || p->dilation[d->slide] > INT32_MAX)
         return;
     int64_t least = extent * tile;
     for (int width = 2; width <= smaller(DEPTHWISE_MAX_WIDTH, room); width++) {
@@ -109,8 +111,10 @@ static void choose_window(const struct problem *p, const struct resources *r, st
             take_window(p, d, width, stride, hop);
         }
     }
-    if (hop > 1 && choose_height(r, d, outputs) > singles)
+    if (choose_height(r, d, outputs) > singles && hop > 1) {
         take_window(p, d, 1, 1, 1);
+        choose_height(r, d, outputs);
+    }
 }
 
 /* The block whose strip fits a quarter of L2 and copies the least for each output. */
@@ -237,7 +241,6 @@ static bool consider_channels(const struct problem *p, const struct resources *r
     d->ways = p->layout == FALT_CHANNELS_LAST ? ways_of(r, slide_step(p, d)) : ways_of(r, 16);
     d->partial = d->kind != DEPTHWISE_SPREAD && (d->unit_groups ? d->unit_groups * p->x_group : p->x_group) % vec != 0;
     choose_window(p, r, d);
-    choose_height(r, d, p->out[2]);
     const bool beyond = falt_tensor_bytes(p) > 0.75 * (double)r->cpu->l2 * (double)r->threads;
     if (d->turned ? is_tall(p, d) : !part_of_line(d) && comes_in_bursts(p, r, d, beyond))
         take_height(r, d, DEPTHWISE_SHORT);
@@ -294,7 +297,6 @@ static bool consider_rows(const struct problem *p, const struct resources *r, st
     d->blocks = divide_up(p->out[2], d->vec);
     d->outer = p->x_group * p->kernel[0] * p->kernel[2];
     choose_window(p, r, d);
-    choose_height(r, d, p->out[1]);
     d->row_tiles = divide_up(p->out[1], d->tile);
     d->tiles = p->out[0] * d->row_tiles;
     const double rows = (double)p->stride[1] * d->tile, further = rows * (double)p->in[2] * (double)p->x_group * 4.0;

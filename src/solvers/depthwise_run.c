@@ -129,7 +129,7 @@ static void run_channels_last(const struct job *job, const struct thread_space *
     const int64_t unit_y = d->unit_groups ? d->unit_groups * p->y_group : d->vec;
     struct depthwise_args args = {
         .x = space->lines,
-        .step = job->pitch * p->dilation[2],
+        .step = job->pitch * column_step(p, d, 0),
         .tap_step = job->pitch * p->stride[2] * d->hop,
         .index = (const int32_t *)job->operands->packed,
         .lines = d->lines,
@@ -247,7 +247,7 @@ static void run_rows(const struct job *job, const struct thread_space *space, in
     const struct depthwise *d = job->d;
     struct depthwise_args args = {
         .x = space->lines,
-        .step = job->pitch * p->dilation[1],
+        .step = job->pitch * column_step(p, d, 0),
         .tap_step = job->pitch * p->stride[1],
         .lines = d->lines,
         .taps = d->taps,

@@ -141,7 +141,7 @@ static void run_units(const struct job *job, const struct thread_space *space, c
         .bias = o->bias ? o->bias + channels.y : NULL,
         .columns = channels.outputs,
         .units = next - unit,
-        .step = d->together * d->vec * p->dilation[2],
+        .step = d->together * d->vec * column_step(p, d, 0),
         .tap_step = d->together * d->vec * p->stride[2],
         .index = (const int32_t *)(const void *)packed,
         .lines = d->lines,

@@ -22,7 +22,7 @@ static double copy_cycles(const struct problem *p, const struct direct *d)
 /* Input pixels, times positions in kernel depth, for each output pixel. */
 static double copied(const struct problem *p)
 {
-    const double seen = fmin((double)p->in_pixels / (double)p->out_pixels, (double)(p->stride[1] * p->stride[2]));
+    const double seen = fmin((double)p->in_pixels / (double)p->out_pixels, (double)p->stride[1] * (double)p->stride[2]);
     return seen * (double)p->kernel[0];
 }
 

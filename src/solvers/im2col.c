@@ -253,11 +253,12 @@ static bool consider(const struct problem *p, const struct resources *r, struct 
     d->strip_height = (d->block - 1) * p->stride[1] + window_extent(p, 1);
     d->pitch = divide_up(d->strip_width, p->stride[2]);
     d->line = d->in_place ? p->in[2] : d->pitch * p->stride[2];
-    d->plane = d->in_place ? p->in_pixels : d->strip_height * d->line;
+    const double plane = (double)d->strip_height * (double)d->line;
+    d->plane = d->in_place || plane > 1e15 ? p->in_pixels : d->strip_height * d->line;
     d->stream = falt_outgrows(p, r->cpu) && p->y.pixel[2] == 1;
     choose_stage(p, r, d);
     const double cycles = choose_grid(p, r, d), floats = (double)(p->groups * p->y_group) * (double)d->row;
-    if (!choose_workspace(p, d) || floats > 1e15) {
+    if (!choose_workspace(p, d) || floats > 1e15 || (!d->in_place && plane > 1e15)) {
         snprintf(reason, SOLVER_REASON, "patches or packed weights need more memory than can be addressed");
         return false;
     }
