@@ -54,9 +54,7 @@ static void describe_text(const falt_plan *plan, const char *problem, struct tex
     falt_text_append(text, "kernel     %s\n", c->kernel);
     falt_text_append(text, "schedule   %s\n", c->schedule);
     if (plan->steps > 1)
-        falt_text_append(text,
-                         "phases     %lld, residue classes of the stride; this is "
-                         "the longest%s\n",
+        falt_text_append(text, "phases     %lld, residue classes of the stride; this is the longest%s\n",
                          (long long)plan->steps, plan->apart || plan->threads == 1 ? "" : "; threads wait between them");
     if (plan->fold > 1)
         falt_text_append(text, "folded     %lld pixels of a row are one, of %lld channels\n", (long long)plan->fold,
